@@ -1,0 +1,135 @@
+"""The corpus: prompts as people write them and what they say, mistakes as people make them and where they are.
+
+Beside each prompt lies NAME.expected.json. In valid/ a key left out means nothing was said; a tag is its text, or
+[text, weight]; an interaction is [kind, ids]; a warning is ["line:column", part of the message];
+there are no others.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from time import process_time
+
+import pytest
+from newbie_pack.xml_prompt import PromptError, layout, parse, report, to_xml
+
+HERE = Path(__file__).parent
+
+
+def prompts(folder):
+    return sorted(path for path in (HERE / folder).iterdir() if not path.name.endswith(".expected.json"))
+
+
+def read(path):
+    expected = json.loads(path.with_name(f"{path.stem}.expected.json").read_text(encoding="utf-8"))
+    return path.read_bytes().decode("utf-8"), expected
+
+
+def short(tags):
+    return [tag["tag"] if tag["weight"] == 1 else [tag["tag"], tag["weight"]] for tag in tags]
+
+
+def fields(named):
+    return {name: short(tags) for name, tags in named.items()}
+
+
+def said(scene):
+    """The scene as an expectation writes it."""
+    seen = report(scene, layout(scene))
+    characters = [
+        {
+            "id": shown["id"],
+            "name": shown["name"],
+            "gender": shown["gender"],
+            "fields": fields(shown["fields"]),
+            "negative": short(shown["negative"]),
+            "box": character.box and [character.box.left, character.box.top, character.box.right, character.box.bottom],
+        }
+        for character, shown in zip(scene.characters, seen["characters"], strict=True)
+    ]
+    return {
+        "characters": [{key: value for key, value in character.items() if value} for character in characters],
+        "general": fields(seen["general"]),
+        "caption": seen["caption"],
+        "system": seen["system"],
+        "interactions": [[i["kind"], i["between"]] for i in seen["interactions"]],
+        "spacing": seen["spacing"],
+    }
+
+
+NOTHING = {"characters": [], "general": {}, "caption": "", "system": "", "interactions": [], "spacing": ""}
+
+
+@pytest.mark.parametrize("path", prompts("valid"), ids=lambda path: path.name)
+def test_what_a_prompt_says(path):
+    text, expected = read(path)
+    warnings = expected.pop("warnings", [])
+    scene = parse(text)
+    assert said(scene) == NOTHING | expected
+    assert [f"{w.line}:{w.column}" for w in scene.warnings] == [place for place, _ in warnings], scene.warnings
+    for warning, (_, part) in zip(scene.warnings, warnings, strict=True):
+        assert part in warning.message
+    assert said(parse(to_xml(scene))) == NOTHING | expected
+
+
+@pytest.mark.parametrize("path", prompts("invalid"), ids=lambda path: path.name)
+def test_where_a_mistake_is(path):
+    text, expected = read(path)
+    with pytest.raises(PromptError) as caught:
+        parse(text)
+    error = caught.value
+    assert expected["message"] in error.problem
+    assert f"{error.line}:{error.column}" == expected["place"]
+    assert expected.get("hint", "") in error.hint
+    assert error.source == text.replace("\r\n", "\n").split("\n")[error.line - 1]
+    assert str(error).startswith(f"line {error.line}, column {error.column}: ")
+
+
+def test_every_expectation_has_its_prompt():
+    for folder in ("valid", "invalid"):
+        stems = [path.stem for path in prompts(folder)]
+        assert len(stems) == len(set(stems))
+        assert {path.name for path in (HERE / folder).glob("*.expected.json")} == {f"{s}.expected.json" for s in stems}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a" * (256 * 1024 + 1), "longer than 256 KB"),
+        ("中" * (90 * 1024), "longer than 256 KB"),
+        ("a," * 4097, "more than 4096 tags"),
+        ("<a/>" * 2049, "more than 2048 elements"),
+        ("1girl \ud800", "U\\+D800"),
+        ("<n " + " ".join(f'a{i}="1"' for i in range(17)) + ">x</n>", "more than 16 attributes"),
+        ('{"a":' + "[" * 100_000, "nested too deep"),
+        ('{"character_1": {"bbox": [0, 0, 1, ' + "9" * 5000 + "]}}", "number too long"),
+        ('{"character_1": {"bbox": [0, 0, 1, ' + "9" * 400 + "]}}", "beyond 0..1000"),
+    ],
+)
+def test_bounds(text, message):
+    with pytest.raises(PromptError, match=message):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ")" * 131_072,
+        "a" * 131_072,
+        "," * 131_072,
+        "&" * 131_072,
+        "＜" + " " * 131_000,
+        "```" + " " * 131_000,
+        "<" + " " * 131_000,
+        "<pose>" + ")" * 131_000 + "</pose>",
+        "1::a," * 800,
+        "(a" + ":" * 131_000 + ")",
+    ],
+    ids=lambda text: text[:6].strip(),
+)
+def test_no_text_takes_long(text):
+    """Quadratic time would take minutes here; the limit leaves room for a slow machine."""
+    start = process_time()
+    parse(text)
+    assert process_time() - start < 20

@@ -1,0 +1,130 @@
+"""What stands around the prompt's XML: a system prompt, a code fence, braces, the template's JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from .scene import PromptError
+from .source import Notes, Source
+
+_MARKER = re.compile(r"<\s*prompt\s+start\s*>", re.IGNORECASE)
+_FENCE = re.compile(r"```[ \t]*+[A-Za-z]*+[ \t]*+(?:\n|(?=[<{])|$)")
+_BRACES = re.compile(r"\{\s*[<{]")
+_OBJECT = re.compile(r'\{\s*"')
+_JSON_TAGS = re.compile(r'"tags"\s*:\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_JSON_CHARACTER = re.compile(r"\\u([0-9A-Fa-f]{4})|\\(.)|.", re.DOTALL)
+_JSON_ESCAPES = {"n": "\n", "t": "\t", "r": "\n", "b": "\b", "f": "\f"}
+
+
+@dataclass(frozen=True)
+class Document:
+    """The parts of a prompt text: the body from start to end is XML, plain words, or (is_json) a JSON object."""
+
+    system: str
+    start: int
+    end: int
+    is_json: bool = False
+
+
+def find_document(source: Source, notes: Notes) -> Document:
+    """Where the prompt itself begins and ends."""
+    marker = _MARKER.search(source.text)
+    system = source.text[: marker.end()].strip() if marker else ""
+    start, end = _stripped(source.text, marker.end() if marker else 0, len(source.text))
+    start, end = _unfenced(source, start, end, notes)
+    while _BRACES.match(source.text, start, end) and source.text[end - 1] == "}":
+        start, end = _stripped(source.text, start + 1, end - 1)
+    is_json = bool(_OBJECT.match(source.text, start, end))
+    return Document(system, start, end, is_json)
+
+
+def ends_with_marker(system: str) -> bool:
+    """Whether a system prompt may stand before the XML as it is: its first marker is its end."""
+    marker = _MARKER.search(system)
+    return marker is not None and marker.end() == len(system) and system == system.strip()
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    while start < end and (text[start].isspace() or text[start] == "\ufeff"):
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+def _unfenced(source: Source, start: int, end: int, notes: Notes) -> tuple[int, int]:
+    """What a ``` fence holds. Words around it are somebody's remarks: left out, with a warning."""
+    text = source.text
+    fence = _FENCE.search(text, start, end)
+    if fence is None:
+        return start, end
+    close = text.find("```", fence.end(), end)
+    if text[start : fence.start()].strip():
+        notes.warn(source, start, "The words before the ``` fence are not part of the prompt and are left out.")
+    if close < 0:
+        notes.warn(source, fence.start(), "The ``` fence is never closed; all that follows is read.")
+        close = end
+    elif text[close + 3 : end].strip():
+        after = close + 3 + len(text[close + 3 : end]) - len(text[close + 3 : end].lstrip())
+        notes.warn(source, after, "The words after the ``` fence are not part of the prompt and are left out.")
+    return _stripped(text, fence.end(), close)
+
+
+def read_json(source: Source, start: int, end: int) -> dict[str, Any]:
+    """The template's object. Raises PromptError for text that is no single JSON object, and for keys stated twice."""
+    text = source.text[:end]
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        keys = [key for key, _ in pairs]
+        again = next((key for key, count in Counter(keys).items() if count > 1), None)
+        if again is not None:
+            at = source.text.rfind(json.dumps(again, ensure_ascii=False), start, end)
+            raise source.error(f'The key "{again[:64]}" is stated twice.', max(at, start), "Keep one of them.")
+        return dict(pairs)
+
+    def refuse(constant: str) -> None:
+        raise source.error(f"{constant} is no number.", max(source.text.find(constant, start), start))
+
+    decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=refuse, strict=False)
+    try:
+        value, stop = decoder.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        hint = 'Inside a JSON string a quote is written \\" and a line end \\n.'
+        raise source.error(f"The JSON can't be read: {error.msg}.", min(error.pos, end), hint) from None
+    except PromptError:
+        raise
+    except (RecursionError, ValueError) as error:
+        raise source.error("The JSON is nested too deep or holds a number too long.", start) from error
+    rest, _ = _stripped(text, stop, end)
+    if rest < end:
+        what = "A second JSON object" if text[rest] == "{" else "Something"
+        raise source.error(f"{what} follows the JSON object.", rest, "Keep one object.")
+    return value
+
+
+def json_tags(source: Source, start: int, end: int, value: str) -> Source | None:
+    """The text of the object's "tags" as a source of its own, with every place kept; None where it isn't found."""
+    for literal in _JSON_TAGS.finditer(source.text, start, end):
+        words, offsets = _decoded(literal.group(1), literal.start(1))
+        if words == value.replace("\r", "\n"):
+            return Source(words, source, (*offsets, literal.end(1)))
+    return None
+
+
+def _decoded(raw: str, start: int) -> tuple[str, list[int]]:
+    """A JSON string's words, and the offset each of its characters was written at."""
+    units: list[str] = []
+    offsets: list[int] = []
+    for match in _JSON_CHARACTER.finditer(raw):
+        code, escape = match.group(1), match.group(2)
+        char = chr(int(code, 16)) if code else _JSON_ESCAPES.get(escape, escape) if escape else match.group()
+        if code and units and "\ud800" <= units[-1] < "\udc00" <= char < "\ue000":
+            units[-1] = (units[-1] + char).encode("utf-16", "surrogatepass").decode("utf-16")
+        else:
+            units.append(char)
+            offsets.append(start + match.start())
+    return "".join(units), offsets

@@ -1,0 +1,36 @@
+"""Text -> Scene. Every mistake is a PromptError with its place; everything guessed or repaired is a warning."""
+
+from __future__ import annotations
+
+from .document import find_document
+from .elements import read_body
+from .interactions import interactions_of
+from .reading import Reading
+from .scene import Field, Scene
+from .source import Notes, source_of
+from .template import read_template
+
+
+def parse(text: str) -> Scene:
+    """The scene that a prompt describes: XML in all its forms, the template's JSON, plain tags or plain language.
+
+    Raises PromptError, and nothing else, for text that can't be read.
+    """
+    source, notes = source_of(text), Notes()
+    document = find_document(source, notes)
+    reading = Reading(source, notes, system=document.system)
+    if document.is_json:
+        reading = read_template(reading, document)
+    else:
+        read_body(reading, document.start, document.end)
+    return _scene(reading)
+
+
+def _scene(reading: Reading) -> Scene:
+    characters = tuple(draft.finished() for draft in reading.drafts.values())
+    general = tuple(Field(name, tuple(tags)) for name, tags in reading.general.items() if tags)
+    interactions = interactions_of(reading, characters)
+    if not (characters or general or reading.captions or interactions):
+        reading.warn(0, "The prompt says nothing.")
+    caption = " ".join(reading.captions)
+    return Scene(characters, general, caption, reading.system, interactions, reading.spacing, reading.notes.sorted())

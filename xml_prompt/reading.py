@@ -1,0 +1,162 @@
+"""What the readers of a prompt share: what was found so far, and how tags, weights and boxes are read."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .markup import Node, Text
+from .names import gender_of, joined
+from .positions import nearest_position, read_position
+from .scene import GRID, Box, Character, Field, Tag
+from .source import Notes, Source
+from .tags import MAX_WEIGHT, MIN_WEIGHT, PlacedTag, TagError, read_tags
+
+MAX_CHARACTERS = 64
+MAX_TAGS = 4096
+
+
+@dataclass
+class Draft:
+    """A character as far as it has been read."""
+
+    id: str
+    offset: int
+    name: str = ""
+    fields: dict[str, list[Tag]] = field(default_factory=dict)
+    gender: str | None = None
+    gender_stated: bool = False
+    box: Box | None = None
+    negative: list[Tag] = field(default_factory=list)
+
+    def finished(self) -> Character:
+        fields = tuple(Field(name, tuple(tags)) for name, tags in self.fields.items() if tags)
+        gender = self.gender if self.gender_stated else stated_gender(fields)
+        return Character(self.id, self.name, fields, gender, self.box, tuple(self.negative))
+
+
+@dataclass(frozen=True)
+class StatedInteraction:
+    """An interaction as typed; who takes part is known once everyone has been read."""
+
+    kinds: tuple[Tag, ...]
+    between: str | None
+    source: Source
+    offset: int
+
+
+@dataclass
+class Reading:
+    """A prompt being read: its source, and what was found so far."""
+
+    source: Source
+    notes: Notes
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    general: dict[str, list[Tag]] = field(default_factory=dict)
+    captions: list[str] = field(default_factory=list)
+    interactions: list[StatedInteraction] = field(default_factory=list)
+    system: str = ""
+    spacing: str = ""
+    tags: int = 0
+
+    def warn(self, offset: int, message: str) -> None:
+        self.notes.warn(self.source, offset, message)
+
+
+def new_draft(reading: Reading, id: str, offset: int) -> Draft:
+    if len(reading.drafts) >= MAX_CHARACTERS:
+        raise reading.source.error(f"The prompt has more than {MAX_CHARACTERS} characters.", offset)
+    draft = reading.drafts[id] = Draft(id, offset)
+    return draft
+
+
+def stated_gender(fields: Sequence[Field]) -> str | None:
+    """The first word for a gender in the gender field, or else in the fields that describe the body."""
+    for name in ("gender", "other", "appearance", "body_type"):
+        words = (tag.text for f in fields if f.name == name for tag in f.tags)
+        found = next((gender for gender in map(gender_of, words) if gender), None)
+        if found or (name == "gender" and any(f.name == "gender" for f in fields)):
+            return found
+    return None
+
+
+def add(fields: dict[str, list[Tag]], name: str, tags: list[Tag]) -> None:
+    if tags:
+        fields.setdefault(name, []).extend(tags)
+
+
+def tags_in(reading: Reading, texts: Sequence[Text], weight: float = 1.0, weights: bool = True) -> list[Tag]:
+    found: list[PlacedTag] = []
+    for text in texts:
+        try:
+            placed, unpaired = read_tags(text.words, weights, weight)
+        except TagError as error:
+            problem, index = error.args
+            hint = "A weight is written (tag:1.2); a plain bracket is written \\( or \\)."
+            raise reading.source.error(problem, text.offset(index), hint) from None
+        for index in unpaired if weights else ():
+            reading.warn(text.offset(index), f'The bracket "{text.words[index]}" has no partner and is kept as typed.')
+        found += placed
+    reading.tags += len(found)
+    if reading.tags > MAX_TAGS:
+        offset = texts[0].offset(0)
+        raise reading.source.error(f"The prompt has more than {MAX_TAGS} tags.", offset, "Shorten it.")
+    return [placed.tag for placed in found]
+
+
+def all_texts(node: Node) -> tuple[Text, ...]:
+    return tuple(text for part in node.content for text in ((part,) if isinstance(part, Text) else all_texts(part)))
+
+
+def weight_of(reading: Reading, attributes: dict[str, str], offset: int) -> float:
+    text = attributes.get("weight", "1").strip()
+    example = f'Write a number from {MIN_WEIGHT} to {MAX_WEIGHT:g}, as in weight="1.2".'
+    if not re.fullmatch(r"[0-9]{0,4}\.?[0-9]{1,8}", text):
+        raise reading.source.error(f'The weight "{text[:40]}" is no number.', offset, example)
+    if not MIN_WEIGHT <= float(text) <= MAX_WEIGHT:
+        raise reading.source.error(f"The weight {text} is out of range.", offset, example)
+    return float(text)
+
+
+def known_attributes(reading: Reading, node: Node, known: Sequence[str]) -> dict[str, str]:
+    for name in node.attributes:
+        if name.lower() not in known:
+            reading.warn(node.offset, f"The attribute {name[:40]} of <{node.name}> is not known and is left out.")
+    return {name.lower(): value for name, value in node.attributes.items() if name.lower() in known}
+
+
+def check_position(reading: Reading, tags: Sequence[Tag], offset: int) -> None:
+    _, unknown = read_position(tag.text for tag in tags)
+    for text in unknown:
+        near = nearest_position(text)
+        hint = f" Did you mean {near}?" if near and near != joined(text) else ""
+        reading.warn(offset, f'"{text[:60]}" is no position the layout knows; it is only told to the model.{hint}')
+
+
+def box_in(reading: Reading, text: str, offset: int) -> Box:
+    """[x0, y0, x1, y1] on the grid, as percentages, or (all of them at most 1) as fractions."""
+    numbers = re.split(r"[\s,，、;；]+", re.sub(r"[\[\]()（）【】]", " ", text).strip())
+    percent = all(number.endswith(("%", "％")) for number in numbers)
+    try:
+        edges = [float(number.rstrip("%％")) for number in numbers]
+    except ValueError:
+        edges = []
+    edges = [edge * GRID / 100 for edge in edges] if percent else edges
+    return checked_box(reading.source, edges, offset, reading.notes)
+
+
+def checked_box(source: Source, edges: Sequence[float], offset: int, notes: Notes) -> Box:
+    example = "Write four numbers from 0 to 1000: left, top, right, bottom, as in <bbox>[50, 100, 450, 930]</bbox>."
+    if len(edges) != 4 or not all(math.isfinite(edge) for edge in edges):
+        raise source.error("The bbox is not four numbers.", offset, example)
+    if all(0 <= edge <= 1 for edge in edges):
+        notes.warn(source, offset, "The bbox is read as fractions of the picture.")
+        edges = [edge * GRID for edge in edges]
+    left, top, right, bottom = edges
+    if not all(0 <= edge <= GRID for edge in edges):
+        raise source.error(f"The bbox goes beyond 0..{GRID}.", offset, example)
+    if left >= right or top >= bottom:
+        raise source.error("The bbox is empty: left must be below right, and top above bottom.", offset, example)
+    return Box(left, top, right, bottom)

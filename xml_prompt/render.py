@@ -1,0 +1,107 @@
+"""Scene + layout -> the text the encoders read, as segments that each have one owner.
+
+The order and the element names are those the released weights were trained on: system prompt, characters, general tags.
+Text is not escaped: the encoders read it, no parser does (write.to_xml is for parsers).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .scene import Box, Character, Field, Interaction, Scene, Tag
+
+SHARED = 0
+BOX_STEP = 25  # a 40th of the picture: as fine as the models place people, and few enough numbers to learn
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A run of text; owner 0 is shared, r the r-th character of the scene."""
+
+    owner: int
+    text: str
+
+
+def text_of(segments: Iterable[Segment]) -> str:
+    return "".join(segment.text for segment in segments)
+
+
+def tag_text(tags: Sequence[Tag]) -> str:
+    return ", ".join(tag.text for tag in tags)
+
+
+def box_numbers(box: Box) -> list[int]:
+    """[x0, y0, x1, y1] in steps of BOX_STEP."""
+    return [round(edge / BOX_STEP) * BOX_STEP for edge in (box.left, box.top, box.right, box.bottom)]
+
+
+def element(name: str, content: str) -> str:
+    return f"<{name}>{content}</{name}>"
+
+
+def character_lines(character: Character, box: Box | None, interactions: Sequence[Interaction]) -> list[str]:
+    """The block's elements, one a line: name, fields as the prompt orders them, what it does with others, its box."""
+    lines = [element("n", character.name)] if character.name else []
+    lines += [element(field.name, tag_text(field.tags)) for field in character.fields if field.tags]
+    if not character.tags("interaction"):
+        kinds = dict.fromkeys(i.kind for i in interactions if character.id in i.between)
+        lines += [element("interaction", ", ".join(kinds))] if kinds else []
+    if box is not None:
+        lines.append(element("bbox", json.dumps(box_numbers(box))))
+    return lines
+
+
+def character_xml(character: Character, box: Box | None, interactions: Sequence[Interaction]) -> str:
+    return "\n".join([f"<{character.id}>", *character_lines(character, box, interactions), f"</{character.id}>\n"])
+
+
+def general_xml(general: Sequence[Field], interactions: Sequence[Interaction], caption: str, people: int) -> str:
+    """The shared block after the characters; an interaction names its characters only where not everyone takes part."""
+    lines = [element(field.name, tag_text(field.tags)) for field in general if field.tags]
+    for interaction in interactions:
+        everyone = len(interaction.between) == people
+        between = "" if everyone else f' between="{" ".join(interaction.between)}"'
+        lines.append(f"<interaction{between}>{interaction.kind}</interaction>")
+    lines += [element("caption", caption)] if caption else []
+    return "\n".join(["<general_tags>", *lines, "</general_tags>\n"])
+
+
+def render_xml(scene: Scene, boxes: Sequence[Box | None] = ()) -> tuple[Segment, ...]:
+    """[system | character_1 | ... | general tags]. boxes: one for each character, or none to leave them unsaid."""
+    stated = list(boxes) or [None] * len(scene.characters)
+    segments = [Segment(SHARED, f"{scene.system}\n")] if scene.system else []
+    for owner, (character, box) in enumerate(zip(scene.characters, stated, strict=True), start=1):
+        segments.append(Segment(owner, character_xml(character, box, scene.interactions)))
+    if scene.general or scene.interactions or scene.caption or not scene.characters:
+        text = general_xml(scene.general, scene.interactions, scene.caption, len(scene.characters))
+        segments.append(Segment(SHARED, text))
+    return tuple(segments)
+
+
+def render_json(scene: Scene, boxes: Sequence[Box | None]) -> tuple[Segment, ...]:
+    """The template the released weights were trained on, each box on the 0..1000 grid.
+
+    {"character_1": {"bbox": [...], "name": "..."}, "image": {"tags": "<the XML>", "caption": "..."}}
+    """
+    segments = [Segment(SHARED, f"{scene.system}\n{{" if scene.system else "{")]
+    for owner, (character, box) in enumerate(zip(scene.characters, boxes, strict=True), start=1):
+        entry = ({"bbox": box_numbers(box)} if box else {}) | ({"name": character.name} if character.name else {})
+        segments.append(Segment(owner, f'"{character.id}": {json.dumps(entry, ensure_ascii=False)}, '))
+    segments.append(Segment(SHARED, '"image": {"tags": "'))
+    for segment in render_xml(Scene(scene.characters, scene.general, "", "", scene.interactions)):
+        segments.append(Segment(segment.owner, json.dumps(segment.text, ensure_ascii=False)[1:-1]))
+    segments.append(Segment(SHARED, f'", "caption": {json.dumps(scene.caption, ensure_ascii=False)}}}}}'))
+    return tuple(segments)
+
+
+def render_tags(scene: Scene) -> tuple[Segment, ...]:
+    """Plain tags for text encoders that never saw XML: general tags first, then every character's own."""
+    general = ", ".join(filter(None, [tag_text(field.tags) for field in scene.general] + [scene.caption]))
+    segments = [Segment(SHARED, general)] if general else []
+    for owner, character in enumerate(scene.characters, start=1):
+        fields = [tag_text(field.tags) for field in character.fields if field.name != "position"]
+        own = ", ".join(filter(None, [character.name, *fields]))
+        segments.append(Segment(owner, f"{', ' if segments else ''}{own}"))
+    return tuple(segments)

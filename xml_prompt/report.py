@@ -1,0 +1,40 @@
+"""Scene + layout -> the JSON object that `prompt show` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .scene import Box, Character, Field, Scene, Tag
+
+
+def report(scene: Scene, boxes: Sequence[Box]) -> dict[str, Any]:
+    """Everything the prompt was understood to say, in plain lists and dicts; one box for each character."""
+    return {
+        "characters": [_character(c, box) for c, box in zip(scene.characters, boxes, strict=True)],
+        "general": _fields(scene.general),
+        "caption": scene.caption,
+        "system": scene.system,
+        "interactions": [{"kind": i.kind, "between": list(i.between)} for i in scene.interactions],
+        "spacing": scene.spacing,
+        "warnings": [{"line": w.line, "column": w.column, "message": w.message} for w in scene.warnings],
+    }
+
+
+def _character(character: Character, box: Box) -> dict[str, Any]:
+    return {
+        "id": character.id,
+        "name": character.name,
+        "gender": character.gender,
+        "box": [box.left, box.top, box.right, box.bottom],
+        "fields": _fields(character.fields),
+        "negative": _tags(character.negative),
+    }
+
+
+def _fields(fields: Sequence[Field]) -> dict[str, list[dict[str, Any]]]:
+    return {field.name: _tags(field.tags) for field in fields}
+
+
+def _tags(tags: Sequence[Tag]) -> list[dict[str, Any]]:
+    return [{"tag": tag.text, "weight": tag.weight} for tag in tags]

@@ -1,0 +1,85 @@
+"""The text as it was given: places in it, the bounds it must keep, and what was noticed while reading."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from .scene import PromptError, Warning
+
+MAX_BYTES = 256 * 1024
+MAX_WARNINGS = 256  # a page of them helps nobody, and hostile text must not cost memory
+
+# What XML 1.0 can't hold (https://www.w3.org/TR/xml/#charsets); NUL and lone surrogates among them.
+FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text whose offsets can be named as line and column.
+
+    A text taken out of another (an XML string inside JSON) has `outer` and, for each of its characters and its end,
+    the offset there: places are always those of the text the user sees.
+    """
+
+    text: str
+    outer: Source | None = None
+    offsets: Sequence[int] = ()
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        return [0, *(match.end() for match in re.finditer("\n", self.text))]
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """1-based line and column."""
+        if self.outer is not None:
+            return self.outer.place(self.offsets[min(offset, len(self.offsets) - 1)])
+        line = bisect_right(self.line_starts, offset)
+        return line, offset - self.line_starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        if self.outer is not None:
+            return self.outer.line(number)
+        start = self.line_starts[number - 1]
+        return self.text[start:].split("\n", 1)[0]
+
+    def error(self, problem: str, offset: int, hint: str = "") -> PromptError:
+        line, column = self.place(offset)
+        return PromptError(problem, line, column, self.line(line), hint)
+
+
+@dataclass
+class Notes:
+    """Collects warnings in the order they were noticed."""
+
+    warnings: list[Warning] = field(default_factory=list)
+    left_out: int = 0
+
+    def warn(self, source: Source, offset: int, message: str) -> None:
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append(Warning(*source.place(offset), message))
+        else:
+            self.left_out += 1
+
+    def sorted(self) -> tuple[Warning, ...]:
+        found = sorted(self.warnings, key=lambda warning: (warning.line, warning.column))
+        if self.left_out:
+            found.append(Warning(0, 0, f"{self.left_out} more warnings are not shown."))
+        return tuple(found)
+
+
+def source_of(text: str) -> Source:
+    """The prompt with line ends as \\n. Raises PromptError where it is no text, too long, or no XML could hold it."""
+    if not isinstance(text, str):
+        raise PromptError(f"A prompt is text, not {type(text).__name__}.")
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise PromptError(f"The prompt is longer than {MAX_BYTES // 1024} KB.", hint="Shorten it.")
+    source = Source(text.replace("\r\n", "\n").replace("\r", "\n"))
+    bad = FORBIDDEN.search(source.text)
+    if bad:
+        problem = f"The character U+{ord(bad.group()):04X} can't stand in a prompt."
+        raise source.error(problem, bad.start(), "Delete it; it is invisible.")
+    return source

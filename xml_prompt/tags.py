@@ -1,0 +1,227 @@
+r"""Tag lists: separators, weights, escapes, and the marks that only look like one of these.
+
+    blue hair, (red eyes:1.2)，((smile))、[hat]; {cape} | 1.3::cat ears, tail:: | dress:1.2
+    hatsune_miku_(vocaloid)     parentheses after a word are part of the name
+    \(tag\)  a\,b               a backslash takes the next mark literally
+    >_<  :3  ;)  <3  ^_^  |_|   emoticons are tags
+
+A bracket weighs whole tags only: `(blue) hair` stays as typed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .scene import Tag
+
+SEPARATORS = ",，、;；\n"
+PAREN, SQUARE, BRACE = 1.1, round(1 / 1.1, 4), 1.05  # A1111's ( ) and [ ], NovelAI's { }
+MAX_NESTING = 16
+MIN_WEIGHT, MAX_WEIGHT = 0.01, 10.0
+
+_OPEN = {"(": ")", "（": ")", "[": "]", "{": "}"}
+_CLOSE = {")": ")", "）": ")", "]": "]", "}": "}"}
+_FACTOR = {"(": PAREN, "（": PAREN, "[": SQUARE, "{": BRACE}
+_ESCAPABLE = frozenset("()[]{}（）\\:：" + SEPARATORS)
+
+# Only those with a mark that would mean something else: `^_^` and `|_|` are words like any other.
+_EMOTICONS = r"""
+    >:( >:) >:3 >:d >;) :3 :) :( :d :p :o :q :t :x :c :i :/ :| :> :< :>= :3= ;) ;( ;3 ;d ;o ;p ;q ;_; ;w; (;_;) (:3
+    (^_^) (^o^) \(^o^)/ \o/ \m/ \n/ \||/ d: c: 3: d; =) =( (o)_(o) ^_^; (>_<) (=_=) (._.) <\3
+"""
+EMOTICONS = frozenset(_EMOTICONS.split())
+_LONGEST = max(map(len, EMOTICONS))
+_AFTER_EMOTICON = re.compile(r"[ \t\u3000]*(?:[,，、;；\n)）\]}]|[:：][0-9]*\.?[0-9]|::|$)")
+
+_NUMBER = r"[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8}"
+_GROUP_WEIGHT = re.compile(rf"[:：]\s*({_NUMBER})\s*$")
+_BAD_GROUP_WEIGHT = re.compile(r"[:：]\s*([-+]?[0-9.][-+0-9.,]*)\s*$")
+# Bare weights need their point: `16:9` and `12:30` are words.
+_BARE_WEIGHT = re.compile(r"(?<=[^\s:：\\])[:：]([0-9]{0,2}\.[0-9]{1,4})$")
+_NUMERIC_GROUP = re.compile(rf"({_NUMBER})::(?!:)")
+
+
+@dataclass(frozen=True)
+class PlacedTag:
+    """A tag and where in the text it begins."""
+
+    tag: Tag
+    offset: int
+
+
+class TagError(ValueError):
+    """A tag list that can't be read; args are the problem and the offset."""
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """What one pass over the text settles: partner of every bracket, emoticons, and the offsets taken literally."""
+
+    partner: dict[int, int]
+    emoticon: dict[int, int]  # start -> end
+    literal: frozenset[int]
+    escapes: frozenset[int]  # backslashes that take the next mark literally
+    unpaired: tuple[int, ...]
+
+
+def emoticon_at(text: str, start: int) -> int:
+    """Where the emoticon that begins here ends; start itself where there is none."""
+    for size in range(min(_LONGEST, len(text) - start), 1, -1):
+        if text[start : start + size].lower() in EMOTICONS and _AFTER_EMOTICON.match(text, start + size):
+            return start + size
+    return start
+
+
+def _marks(text: str) -> _Marks:
+    partner: dict[int, int] = {}
+    emoticon: dict[int, int] = {}
+    literal: set[int] = set()
+    escapes: set[int] = set()
+    unpaired: list[int] = []
+    stack: list[int] = []
+    at_start, i = True, 0
+    while i < len(text):
+        char = text[i]
+        if at_start and not char.isspace():
+            end = emoticon_at(text, i)
+            if end > i:
+                emoticon[i], i, at_start = end, end, False
+                continue
+        if char == "\\" and text[i + 1 : i + 2] in _ESCAPABLE and i + 1 < len(text):
+            literal.update((i, i + 1))
+            escapes.add(i)
+            i, at_start = i + 2, False
+            continue
+        if char in _OPEN:
+            stack.append(i)
+            if len(stack) > MAX_NESTING:
+                raise TagError(f"Brackets are nested more than {MAX_NESTING} deep.", i)
+        elif char in _CLOSE:
+            if stack and _OPEN[text[stack[-1]]] == _CLOSE[char]:
+                opened = stack.pop()
+                partner[opened], partner[i] = i, opened
+            else:
+                unpaired.append(i)
+        if char in SEPARATORS or char in _OPEN or text.startswith("::", i):
+            at_start = True
+        elif not char.isspace() and not (char == ":" and text[i - 1 : i] == ":"):
+            at_start = False
+        i += 1
+    unpaired += stack
+    literal.update(unpaired)
+    return _Marks(partner, emoticon, frozenset(literal), frozenset(escapes), tuple(sorted(unpaired)))
+
+
+def _unescaped(text: str, start: int, end: int, marks: _Marks) -> str:
+    """The words, each escaped mark without its backslash."""
+    return "".join(text[i] for i in range(start, end) if i not in marks.escapes)
+
+
+def _placed(words: str, weight: float, offset: int) -> PlacedTag:
+    if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+        problem = f'The weight {weight:g} of "{words[:40]}" is not between {MIN_WEIGHT} and {MAX_WEIGHT:g}.'
+        raise TagError(problem, offset)
+    return PlacedTag(Tag(words, round(weight, 4)), offset)
+
+
+def _numeric_group(text: str, start: int, end: int) -> tuple[re.Match[str], int] | None:
+    """NovelAI's `1.2::tags::`, beginning here: the match of its weight, and the offset of the closing `::`."""
+    opened = _NUMERIC_GROUP.match(text, start, end)
+    close = text.find("::", opened.end(), end) if opened else -1
+    return (opened, close) if opened and close >= 0 else None
+
+
+def _pieces(text: str, start: int, end: int, marks: _Marks, weights: bool) -> Iterator[tuple[int, int]]:
+    """The runs between separators that stand in no bracket and no emoticon, without the space around them."""
+    begin, i, blank = start, start, True  # blank: nothing but space since the last separator
+    while i <= end:
+        if i == end or (text[i] in SEPARATORS and i not in marks.literal and i not in marks.emoticon):
+            first, last = begin, i
+            while first < last and text[first].isspace():
+                first += 1
+            while last > first and text[last - 1].isspace() and last - 1 not in marks.literal:
+                last -= 1
+            if first < last:
+                yield first, last
+            begin, i, blank = i + 1, i + 1, True
+            continue
+        at_start, blank = blank, blank and text[i].isspace()
+        if i in marks.emoticon:
+            i = min(marks.emoticon[i], end)
+        elif weights and i < marks.partner.get(i, -1) < end:
+            i = marks.partner[i] + 1
+        elif weights and at_start and (group := _numeric_group(text, i, end)):
+            i = group[1] + 2
+        else:
+            i += 1
+
+
+def _read(text: str, start: int, end: int, marks: _Marks, weights: bool, weight: float) -> Iterator[PlacedTag]:
+    for first, last in _pieces(text, start, end, marks, weights):
+        if not weights or marks.emoticon.get(first) == last:
+            words = text[first:last] if marks.emoticon.get(first) == last else _unescaped(text, first, last, marks)
+            yield _placed(words, weight, first)
+            continue
+        numeric = _numeric_group(text, first, last)
+        if numeric and numeric[1] == last - 2:
+            inner = weight * float(numeric[0].group(1))
+            yield from _read(text, numeric[0].end(), last - 2, marks, weights, inner)
+            continue
+        if marks.partner.get(first) == last - 1:
+            inside = first + 1, last - 1
+            stated = _GROUP_WEIGHT.search(text, *inside)
+            bad = _BAD_GROUP_WEIGHT.search(text, *inside) if text[first] in "(（" else None
+            if stated and stated.start() > inside[0] and stated.start() not in marks.literal:
+                inner = weight * float(stated.group(1))
+                yield from _read(text, inside[0], stated.start(), marks, weights, inner)
+                continue
+            if bad and bad.start() not in marks.literal and inside[0] not in marks.emoticon and bad.start() > inside[0]:
+                raise TagError(f'The weight "{bad.group(1).strip()}" is no number.', bad.start(1))
+            if text[inside[0] : inside[1]].strip():
+                yield from _read(text, *inside, marks, weights, weight * _FACTOR[text[first]])
+                continue
+        bare = _BARE_WEIGHT.search(text, first, last)
+        if bare and bare.start() not in marks.literal and text[first : bare.start()].strip():
+            words = _unescaped(text, first, bare.start(), marks).rstrip()
+            yield _placed(words, weight * float(bare.group(1)), first)
+            continue
+        yield _placed(_unescaped(text, first, last, marks), weight, first)
+
+
+def read_tags(text: str, weights: bool = True, weight: float = 1.0) -> tuple[tuple[PlacedTag, ...], tuple[int, ...]]:
+    """The tags of a list, and the offsets of brackets without a partner (kept as typed). weights=False: words alone.
+
+    Raises TagError for a weight that is no weight, and brackets nested too deep.
+    """
+    marks = _marks(text)
+    found = tuple(_read(text, 0, len(text), marks, weights, weight))
+    return found, marks.unpaired
+
+
+def tags_of(text: str, weights: bool = True) -> tuple[Tag, ...]:
+    """The tags alone."""
+    return tuple(placed.tag for placed in read_tags(text, weights)[0])
+
+
+def spelled(tag: Tag, weights: bool = True) -> str:
+    """One tag such that reading it gives it back: as it is where that works, with its marks escaped elsewhere."""
+
+    def reads_as(text: str, wanted: Tag) -> bool:
+        try:
+            # between others, so that nothing at its ends reaches beyond it
+            return tags_of(f"x, {text}, x", weights) == (Tag("x"), wanted, Tag("x")) and not _marks(text).unpaired
+        except TagError:
+            return False
+
+    escaped = "".join(f"\\{char}" if char in _ESCAPABLE else char for char in tag.text)
+    if not weights or tag.weight == 1.0:
+        return tag.text if reads_as(tag.text, tag) else escaped
+    plain, quoted = (f"({words}:{tag.weight:g})" for words in (tag.text, escaped))
+    return plain if reads_as(plain, tag) else quoted
+
+
+def tag_list(tags: Sequence[Tag], weights: bool = True) -> str:
+    """A list that reads back as these tags."""
+    return ", ".join(spelled(tag, weights) for tag in tags)

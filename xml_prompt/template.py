@@ -1,0 +1,126 @@
+"""The template's JSON, which the released weights were trained on.
+
+{"character_1": {"bbox": [...], "name": "..."}, "image": {"tags": "<the XML>", "caption": "..."}}
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+from .document import Document, json_tags, read_json
+from .elements import read_body
+from .markup import Text
+from .names import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, character_id
+from .reading import Reading, StatedInteraction, add, checked_box, new_draft, tags_in
+from .scene import GRID
+from .source import FORBIDDEN, Source
+
+
+def read_template(reading: Reading, document: Document) -> Reading:
+    """{"character_1": {"bbox": [...], "name": ...}, "image": {"tags": "<the XML>", "caption": ...}}"""
+    source, start = reading.source, document.start
+    value = read_json(source, start, document.end)
+    image = value.get("image", {})
+    if isinstance(image, str):
+        image = {"tags": image}
+    if not isinstance(image, dict):
+        raise source.error('"image" is no object.', start, 'Write "image": {"tags": "...", "caption": "..."}.')
+    for key, words in image.items():
+        text = _json_text(source, words, start, key)
+        if key == "tags":
+            inner = json_tags(source, start, document.end, text)
+            inside = replace(reading, source=inner or Source(text, source, [start] * (len(text) + 1)))
+            read_body(inside, 0, len(inside.source.text))
+            reading = replace(inside, source=source)
+        elif key == "caption":
+            reading.captions += [text.strip()] if text.strip() else []
+        else:
+            _read_json_field(reading, key, text, start)
+    for key, entry in value.items():
+        if (id := character_id(key)) and id != "character_":
+            _read_json_character(reading, id, entry, start)
+        elif key != "image":
+            _read_json_field(reading, key, _json_text(source, entry, start, key), start)
+    return reading
+
+
+def _numbers(value: Any) -> list[float]:
+    """The numbers of a list; none where it is no list of numbers."""
+    numbers = value if isinstance(value, list) else []
+    plain = all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
+    return [float(min(max(number, -GRID), 2 * GRID)) for number in numbers] if plain else []
+
+
+def _read_json_character(reading: Reading, id: str, entry: Any, start: int) -> None:
+    source = reading.source
+    if not isinstance(entry, dict):
+        raise source.error(f'"{id}" is no object.', start, f'Write "{id}": {{"bbox": [...], "name": "..."}}.')
+    draft = reading.drafts.get(id) or new_draft(reading, id, start)
+    for key, value in entry.items():
+        name = CHARACTER_ELEMENTS.get(key.lower())
+        if name == "bbox":
+            box = checked_box(source, _numbers(value), start, reading.notes)
+            if draft.box not in (None, box):
+                reading.warn(start, f"{id} has two different boxes; that in the XML counts.")
+            draft.box = draft.box or box
+        elif name == "name":
+            text = _json_text(source, value, start, key).strip()
+            if draft.name and text and draft.name != text:
+                reading.warn(start, f"{id} has two different names; that in the XML counts.")
+            draft.name = draft.name or text
+        else:
+            text = _json_text(source, value, start, key)
+            if name == "negative":
+                draft.negative += tags_in(reading, (_words(text, start),))
+            else:
+                if name is None:
+                    reading.warn(start, f'The key "{key[:40]}" is not known; it is kept as a field of that name.')
+                add(draft.fields, name or _field_name(source, key, start), tags_in(reading, (_words(text, start),)))
+
+
+def _read_json_field(reading: Reading, key: str, text: str, start: int) -> None:
+    name = GENERAL_ELEMENTS.get(key.lower())
+    if name == "interaction":
+        kinds = tuple(tags_in(reading, (_words(text, start),)))
+        reading.interactions.append(StatedInteraction(kinds, None, reading.source, start))
+    elif name == "caption":
+        reading.captions += [text.strip()] if text.strip() else []
+    elif name == "spacing":
+        reading.spacing = text.strip()
+    elif name == "system":
+        reading.system = "\n".join(filter(None, [reading.system, text.strip()]))
+    elif name == "negative":
+        raise reading.source.error('"negative" stands outside of any character.', start, "Put it into a character.")
+    else:
+        if name is None:
+            reading.warn(start, f'The key "{key[:40]}" is not known; it is kept as a field of that name.')
+        add(reading.general, name or _field_name(reading.source, key, start), tags_in(reading, (_words(text, start),)))
+
+
+def _json_text(source: Source, value: Any, start: int, key: str) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ", ".join(value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        value = json.dumps(value)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise source.error(f'The value of "{key[:40]}" is no text.', start, "Write a text in quotes.")
+    bad = FORBIDDEN.search(value)
+    if bad:
+        problem = f'The value of "{key[:40]}" holds the character U+{ord(bad.group()):04X}.'
+        raise source.error(problem, start, "Delete it; it is invisible.")
+    return value.replace("\r", "\n")
+
+
+def _field_name(source: Source, key: str, start: int) -> str:
+    if not re.fullmatch(r"[^\W\d][\w.\-]{0,63}", key):
+        raise source.error(f'The key "{key[:40]}" is no name of a field.', start, "Use letters and underscores.")
+    return key
+
+
+def _words(text: str, start: int) -> Text:
+    return Text(text, ((start, "", True),))

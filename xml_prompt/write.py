@@ -1,0 +1,77 @@
+"""Scene -> the canonical XML document: what parse reads back as the same scene."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from xml.sax.saxutils import escape
+
+from .document import ends_with_marker
+from .elements import UNSTATED
+from .names import CHARACTER_ELEMENTS, GENERAL_ELEMENTS
+from .reading import stated_gender
+from .scene import Box, Character, Field, Interaction, PromptError, Scene, Tag
+from .source import FORBIDDEN
+from .tags import spelled, tag_list
+
+_NAME = re.compile(r"[^\W\d][\w.\-]{0,63}")
+
+
+def to_xml(scene: Scene) -> str:
+    """One <scene>, escaped, two spaces a level. A system prompt that ends with its marker stands before it as typed.
+
+    Raises PromptError for text that no XML can hold and field names that are no element names.
+    """
+    before = f"{scene.system}\n" if ends_with_marker(scene.system) else ""
+    lines = [] if before or not scene.system else [_element("system", scene.system)]
+    for character in scene.characters:
+        lines += _character(character)
+    general = [_field(field, GENERAL_ELEMENTS) for field in scene.general if field.tags]
+    if general:
+        lines += ["<general_tags>", *_indented(general), "</general_tags>"]
+    lines += [_interaction(interaction, scene.characters) for interaction in scene.interactions]
+    lines += [_element("spacing", scene.spacing)] if scene.spacing else []
+    lines += [_element("caption", scene.caption)] if scene.caption else []
+    text = before + "\n".join(["<scene>", *_indented(lines), "</scene>", ""])
+    bad = FORBIDDEN.search(text)
+    if bad:
+        raise PromptError(f"The character U+{ord(bad.group()):04X} can't stand in a prompt.", hint="Delete it.")
+    return text
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+def _escaped(text: str) -> str:
+    return escape(text, {"\r": "&#13;"})
+
+
+def _element(name: str, text: str, attributes: str = "") -> str:
+    return f"<{name}{attributes}>{_escaped(text)}</{name}>"
+
+
+def _field(field: Field, known: dict[str, str]) -> str:
+    if not _NAME.fullmatch(field.name) or known.get(field.name.lower(), field.name) != field.name:
+        raise PromptError(f'"{field.name[:64]}" is no name of a field.', hint="Use letters and underscores.")
+    return _element(field.name, tag_list(field.tags, weights=field.name != "position"))
+
+
+def _character(character: Character) -> list[str]:
+    gender = "" if character.gender == stated_gender(character.fields) else f' gender="{character.gender or UNSTATED}"'
+    lines = [_element("n", character.name)] if character.name else []
+    lines += [_field(field, CHARACTER_ELEMENTS) for field in character.fields if field.tags]
+    lines += [_element("bbox", _numbers(character.box))] if character.box else []
+    lines += [_element("negative", tag_list(character.negative))] if character.negative else []
+    return [f"<{character.id}{gender}>", *_indented(lines), f"</{character.id}>"]
+
+
+def _numbers(box: Box) -> str:
+    edges = (box.left, box.top, box.right, box.bottom)
+    return f"[{', '.join(str(int(edge)) if edge == int(edge) else repr(float(edge)) for edge in edges)}]"
+
+
+def _interaction(interaction: Interaction, characters: Sequence[Character]) -> str:
+    everyone = tuple(character.id for character in characters)
+    between = "" if interaction.between == everyone else f' between="{" ".join(interaction.between)}"'
+    return _element("interaction", spelled(Tag(interaction.kind)), between)
