@@ -1,0 +1,1 @@
+"""Checkpoint files -> the host's MODEL, CLIP and VAE, with checks and plain-language errors."""

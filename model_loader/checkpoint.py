@@ -1,0 +1,70 @@
+"""What a checkpoint file is, read from its first bytes: safetensors or a sentence about what it is instead.
+
+Format: an 8-byte little-endian header length, the header (JSON: tensors and "__metadata__"), then the tensors' bytes.
+Source: https://github.com/huggingface/safetensors#format
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_HEADER = 100_000_000  # bytes; the format's own limit
+
+LOOKS = (  # (first bytes, what the file is, what to do)
+    (b"version https://git-lfs", "a Git LFS pointer, not the model", "Fetch the file itself, e.g. with git lfs pull."),
+    (b"<", "a web page, not a model", "Download the file itself, not its page."),
+    (b"PK\x03\x04", "a pickle, which can run code when it is opened", "Use the model's .safetensors file."),
+    (b"\x80", "a pickle, which can run code when it is opened", "Use the model's .safetensors file."),
+    (b"GGUF", "a GGUF file", "Use the model's .safetensors file."),
+)
+
+
+class CheckpointError(ValueError):
+    """A file that can't be loaded. str() is one sentence: which file, what is wrong, what to do."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """metadata: the file's own words; shapes: every tensor's shape by name."""
+
+    metadata: dict[str, str]
+    shapes: dict[str, tuple[int, ...]]
+
+
+def read_header(path: Path) -> Header:
+    """Reads the header alone, however large the file. Raises CheckpointError."""
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist: put the file there, or choose another one.")
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(64)
+        length = int.from_bytes(start[:8], "little")
+        for magic, what, advice in LOOKS:
+            if length > min(size, MAX_HEADER) and start.lstrip().startswith(magic):
+                raise CheckpointError(f"{path} is {what}. {advice}")
+        if len(start) < 8 or not 2 <= length <= MAX_HEADER or start[8:9] != b"{":
+            raise CheckpointError(f"{path} is not a safetensors file. Use the model's .safetensors file.")
+        file.seek(8)
+        text = file.read(length)
+    if len(text) < length:
+        raise CheckpointError(f"{path} ends inside its header: the download was cut off. Download it again.")
+    try:
+        entries = json.loads(text)
+        metadata = entries.pop("__metadata__", {})
+        shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
+        end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+        raise CheckpointError(f"{path} has a damaged header. Download it again.") from problem
+    if size < end:
+        raise CheckpointError(f"{path} has {size:,} of its {end:,} bytes: the download was cut off. Download it again.")
+    return Header(metadata, shapes)
+
+
+def check_complete(path: Path, expected: set[str], present: set[str]) -> None:
+    """Raises CheckpointError if the file lacks tensors that the model needs."""
+    missing = sorted(expected - present)
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise CheckpointError(f"{path} lacks the tensor {missing[0]}{more}: it is not the file of this model.")

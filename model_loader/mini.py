@@ -1,0 +1,153 @@
+"""The built-in mini: NewBie's architecture at a size that the host can't detect, built from the host's classes.
+
+Every file carries its configuration as JSON in the metadata key "newbie.config". Devices, offloading and precision are
+the host's: what is made here is what the host's own loaders make, with the configuration given instead of guessed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.supported_models
+import comfy.utils
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.sd import CLIP, VAE
+from comfy.sd1_clip import SDClipModel
+from comfy.supported_models_base import ClipTarget
+from comfy.text_encoders.jina_clip_2 import XLMRobertaModel
+from comfy.text_encoders.llama import BaseGenerate, BaseLlama, Gemma3_4B_Config, Llama2_
+from comfy.text_encoders.newbie import NewBieTEModel, NewBieTokenizer
+
+from .checkpoint import CheckpointError, Header, check_complete, read_header
+
+WEIGHTS = Path(__file__).resolve().parent.parent / "mini" / "weights"
+ISOLATION = "newbie.isolation"  # metadata key of the diffusion model: the isolation it was trained for
+
+Tensors = dict[str, torch.Tensor]
+
+
+def config_of(path: Path, header: Header) -> dict[str, Any]:
+    """The configuration that the file's metadata states. Raises CheckpointError."""
+    try:
+        return json.loads(header.metadata["newbie.config"])
+    except (KeyError, ValueError) as problem:
+        raise CheckpointError(f"{path} does not state its newbie.config: it is not a file of the mini.") from problem
+
+
+def read(name: str) -> tuple[Path, Header, Tensors]:
+    path = WEIGHTS / f"{name}.safetensors"
+    header = read_header(path)
+    return path, header, comfy.utils.load_torch_file(str(path), safe_load=True)
+
+
+@dataclass
+class GemmaConfig(Gemma3_4B_Config):
+    """Gemma3's own configuration with the head's width made a setting; everything unstated is as in the 4B one."""
+
+    head_dim: int = 256
+
+
+class Gemma(BaseLlama, BaseGenerate, torch.nn.Module):
+    def __init__(self, config_dict: dict[str, Any], dtype: torch.dtype, device: torch.device, operations: Any) -> None:
+        super().__init__()
+        config = GemmaConfig(**config_dict)
+        self.num_layers = config.num_hidden_layers
+        self.model = Llama2_(config, device=device, dtype=dtype, ops=operations)
+        self.dtype = dtype
+
+
+class TextEncoders(NewBieTEModel):
+    """The host's NewBie pair; only the two configurations differ."""
+
+    def __init__(
+        self,
+        gemma: dict[str, Any],
+        jina: dict[str, Any],
+        device: torch.device,
+        dtype: torch.dtype,
+        model_options: dict[str, Any],
+    ) -> None:
+        torch.nn.Module.__init__(self)  # the parent's own __init__ would build the 4B encoder
+        common = {
+            "device": device,
+            "dtype": dtype,
+            "model_options": model_options,
+            "enable_attention_masks": True,
+            "return_attention_masks": True,
+        }
+        self.gemma = SDClipModel(
+            layer="hidden",
+            layer_idx=-2,
+            layer_norm_hidden_state=False,
+            textmodel_json_config=dict(gemma),
+            model_class=Gemma,
+            special_tokens={"start": 2, "pad": 0},
+            **common,
+        )
+        self.jina = SDClipModel(
+            textmodel_json_config=dict(jina),
+            model_class=XLMRobertaModel,
+            special_tokens={"start": 0, "end": 2, "pad": 1},
+            **common,
+        )
+        self.dtypes = {dtype}
+
+
+def load_clip() -> CLIP:
+    gemma_path, gemma_header, gemma = read("gemma")
+    jina_path, jina_header, jina = read("jina")
+    target = ClipTarget(NewBieTokenizer, TextEncoders)
+    target.params = {"gemma": config_of(gemma_path, gemma_header), "jina": config_of(jina_path, jina_header)}
+    tokenizers = {"gemma_spiece_model": gemma.pop("spiece_model"), "jina_spiece_model": jina.pop("spiece_model")}
+    clip = CLIP(
+        target,
+        tokenizer_data=tokenizers,
+        parameters=sum(comfy.utils.calculate_parameters(tensors) for tensors in (gemma, jina)),
+        state_dict=[gemma, jina],
+        model_options={"dtype": comfy.utils.weight_dtype(gemma)},
+    )
+    model = clip.cond_stage_model
+    check_complete(gemma_path, set(model.gemma.transformer.state_dict()), set(gemma_header.shapes))
+    check_complete(jina_path, set(model.jina.transformer.state_dict()), set(jina_header.shapes))
+    return clip
+
+
+def load_model(dtype: torch.dtype | None = None) -> ModelPatcher:
+    """The steps of the host's load_diffusion_model_state_dict, with the configuration stated."""
+    path, header, tensors = read("diffusion_model")
+    management = comfy.model_management
+    config = comfy.supported_models.Lumina2(config_of(path, header))
+    load_device, offload_device = management.get_torch_device(), management.unet_offload_device()
+    supported = list(config.supported_inference_dtypes)
+    if dtype is None:
+        parameters, weights = comfy.utils.calculate_parameters(tensors), comfy.utils.weight_dtype(tensors)
+        dtype = management.unet_dtype(model_params=parameters, supported_dtypes=supported, weight_dtype=weights)
+    config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, load_device, supported), device=load_device)
+    model = config.get_model(tensors, "")
+    check_complete(path, set(model.diffusion_model.state_dict()), set(header.shapes))
+    patcher = comfy.model_patcher.CoreModelPatcher(model, load_device=load_device, offload_device=offload_device)
+    if not management.is_device_cpu(offload_device):
+        model.to(offload_device)
+    model.load_model_weights(tensors, "", assign=patcher.is_dynamic())
+    patcher.cached_patcher_init = (load_model, (dtype,))  # how the host makes a copy for another device
+    return patcher
+
+
+def load_vae() -> VAE:
+    path, header, tensors = read("vae")
+    vae = VAE(sd=tensors, metadata=header.metadata)
+    vae.throw_exception_if_invalid()
+    check_complete(path, set(vae.first_stage_model.state_dict()), set(header.shapes))
+    return vae
+
+
+def load(dtype: torch.dtype | None = None) -> tuple[ModelPatcher, CLIP, VAE, str]:
+    """-> MODEL, CLIP, VAE and the isolation that the model was trained for. dtype None: the host's choice."""
+    isolation = read_header(WEIGHTS / "diffusion_model.safetensors").metadata.get(ISOLATION, "gentle")
+    return load_model(dtype), load_clip(), load_vae(), isolation

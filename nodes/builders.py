@@ -1,0 +1,116 @@
+"""Stage 2 without XML: characters one by one, then the scene around them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from comfy_api.latest import io
+
+from ..xml_prompt import Interaction, Scene, parse
+from .common import CATEGORY, SceneSocket, scene_output
+
+UNSTATED = "unstated"
+GENDERS = (UNSTATED, "girl", "boy", "other")
+SEPARATORS = re.compile(r"[,，、;；\n]")
+
+
+def elements(fields: dict[str, str]) -> str:
+    """Filled fields as XML; the reader does the rest, so that tags mean the same here as in a prompt."""
+    return "".join(f"<{name}>{content}</{name}>\n" for name, content in fields.items() if content.strip())
+
+
+def with_character(previous: Scene | None, fields: dict[str, str]) -> Scene:
+    """The previous characters and one more, numbered after them. Raises PromptError."""
+    before = previous or Scene()
+    name = f"character_{len(before.characters) + 1}"
+    read = parse(f"<{name}>\n{elements(fields)}</{name}>")
+    return replace(before, characters=before.characters + read.characters, warnings=before.warnings + read.warnings)
+
+
+def with_surroundings(characters: Scene | None, fields: dict[str, str], interaction: str, system: str) -> Scene:
+    """Characters, and what the whole picture shares. Raises PromptError."""
+    before = characters or Scene()
+    shared = elements(fields)
+    read = parse(f"<general_tags>\n{shared}</general_tags>") if shared else Scene()
+    everyone = tuple(character.id for character in before.characters)
+    kinds = [kind.strip() for kind in SEPARATORS.split(interaction) if kind.strip()]
+    return Scene(
+        characters=before.characters,
+        general=read.general,
+        caption=read.caption,
+        system=system.strip(),
+        interactions=before.interactions + tuple(Interaction(kind, everyone) for kind in kinds),
+        warnings=before.warnings + read.warnings,
+    )
+
+
+def text(name: str, tooltip: str, multiline: bool = False) -> io.String.Input:
+    return io.String.Input(name, default="", multiline=multiline, dynamic_prompts=False, tooltip=tooltip)
+
+
+class NewBieCharacter(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="NewBieCharacter",
+            display_name="NewBie Character",
+            category=CATEGORY,
+            description="One character. Chain several through the scene socket; the first one is character_1.",
+            search_aliases=["character", "person", "girl", "boy", "character builder"],
+            inputs=[
+                SceneSocket.Input("previous", optional=True, tooltip="The characters before this one."),
+                text("name", "A known name such as miku, or any name, or nothing."),
+                io.Combo.Input(
+                    "gender", options=list(GENDERS), default=UNSTATED, tooltip="unstated: left to name and tags."
+                ),
+                text("appearance", "Hair, eyes, ears, accessories: comma-separated tags."),
+                text("clothing", "What is worn: comma-separated tags."),
+                text("expression", "The face: smile, sad, surprised ..."),
+                text("action", "Pose and direction: standing, facing_right, waving ..."),
+                text("position", "Where in the picture: left, right, center, top, bottom, or combinations of these."),
+                text("negative", "What this character must not have: comma-separated tags."),
+            ],
+            outputs=[
+                SceneSocket.Output("scene", display_name="scene", tooltip="All characters so far."),
+                io.String.Output("xml_text", display_name="xml", tooltip="The same as XML."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, gender: str, previous: Scene | None = None, **fields: str) -> io.NodeOutput:
+        order = ("gender", "appearance", "clothing", "expression", "action", "position", "negative")
+        stated = {"n": fields.pop("name"), **fields, "gender": "" if gender == UNSTATED else gender}
+        return scene_output(with_character(previous, {name: stated[name] for name in ("n", *order)}))
+
+
+class NewBieScene(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="NewBieScene",
+            display_name="NewBie Scene",
+            category=CATEGORY,
+            description="What the whole picture shares: background, style, and what the characters do together.",
+            search_aliases=["scene", "background", "general tags", "scene builder"],
+            inputs=[
+                SceneSocket.Input("characters", optional=True, tooltip="The characters, from NewBie Character."),
+                text("caption", "The picture in a sentence.", multiline=True),
+                text("style", "The style: comma-separated tags."),
+                text("background", "The place: night_sky, beach, forest ..."),
+                text("atmosphere", "The mood: comma-separated tags."),
+                text("quality", "Quality tags such as masterpiece."),
+                text("interaction", "What all characters do together, e.g. handshake."),
+                text("system_prompt", "The text before the prompt. Leave it empty if you don't know.", multiline=True),
+            ],
+            outputs=[
+                SceneSocket.Output("scene", display_name="scene", tooltip="The scene for Encode Characters."),
+                io.String.Output("xml_text", display_name="xml", tooltip="The same as XML."),
+            ],
+        )
+
+    @classmethod
+    def execute(
+        cls, interaction: str, system_prompt: str, characters: Scene | None = None, **fields: str
+    ) -> io.NodeOutput:
+        return scene_output(with_surroundings(characters, fields, interaction, system_prompt))

@@ -1,0 +1,81 @@
+"""Stage 1: the model."""
+
+from __future__ import annotations
+
+import folder_paths
+import torch
+from comfy_api.latest import io
+
+from ..isolation import modes
+from ..model_loader import full, mini
+from .common import CATEGORY
+
+MINI = "NewBie mini (built in)"
+PRECISIONS = {
+    "default": None,
+    "bf16": torch.bfloat16,
+    "fp16": torch.float16,
+    "fp32": torch.float32,
+    "fp8_e4m3fn": torch.float8_e4m3fn,
+}
+
+
+def files(folder: str) -> list[str]:
+    return [full.NONE, *folder_paths.get_filename_list(folder)]
+
+
+class NewBieLoader(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="NewBieLoader",
+            display_name="NewBie Loader",
+            category=CATEGORY,
+            description="Loads a NewBie model with its text encoders and VAE. The small built-in model needs no files.",
+            search_aliases=["newbie model", "load newbie", "newbie checkpoint", "mini"],
+            inputs=[
+                io.Combo.Input(
+                    "diffusion_model",
+                    options=[MINI, *folder_paths.get_filename_list("diffusion_models")],
+                    default=MINI,
+                    tooltip="The built-in mini draws small demonstration pictures; "
+                    "the full model's file belongs in models/diffusion_models.",
+                ),
+                io.Combo.Input(
+                    "gemma",
+                    options=files("text_encoders"),
+                    default=full.NONE,
+                    tooltip="Gemma 3 4B text encoder, in models/text_encoders. Not needed for the mini.",
+                ),
+                io.Combo.Input(
+                    "jina",
+                    options=files("text_encoders"),
+                    default=full.NONE,
+                    tooltip="Jina CLIP v2 text encoder, in models/text_encoders. Not needed for the mini.",
+                ),
+                io.Combo.Input(
+                    "vae",
+                    options=files("vae"),
+                    default=full.NONE,
+                    tooltip="FLUX's VAE (ae.safetensors), in models/vae. Not needed for the mini.",
+                ),
+                io.Combo.Input(
+                    "precision",
+                    options=list(PRECISIONS),
+                    default="default",
+                    tooltip="How the diffusion model's weights are kept. default leaves it to ComfyUI.",
+                    advanced=True,
+                ),
+            ],
+            outputs=[io.Model.Output(), io.Clip.Output(), io.Vae.Output()],
+        )
+
+    @classmethod
+    def execute(cls, diffusion_model: str, gemma: str, jina: str, vae: str, precision: str) -> io.NodeOutput:
+        dtype = PRECISIONS[precision]
+        if diffusion_model == MINI:
+            model, clip, decoder, isolation = mini.load(dtype)
+        else:
+            model, clip, decoder, isolation = full.load(diffusion_model, gemma, jina, vae, dtype)
+        modes.declare(clip, isolation)
+        return io.NodeOutput(model, clip, decoder)

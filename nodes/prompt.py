@@ -1,0 +1,55 @@
+"""Stage 2: the prompt, as XML."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..xml_prompt import PromptError, parse
+from .common import CATEGORY, SceneSocket, scene_output
+
+EXAMPLE = (
+    "<scene> "
+    "<character_1> <n>miku</n> <position>left, center_y</position> <pose>standing, facing_right</pose> </character_1> "
+    "<character_2> <n>kaito</n> <position>right, center_y</position> <pose>standing, facing_left</pose> </character_2> "
+    "<interaction>handshake</interaction> </scene>"
+)
+
+
+class NewBieXMLPrompt(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="NewBieXMLPrompt",
+            display_name="NewBie XML Prompt",
+            category=CATEGORY,
+            description="Reads a scene from XML, from the JSON template, or from plain tags.",
+            search_aliases=["xml", "prompt", "newbie prompt", "text", "characters"],
+            inputs=[
+                io.String.Input(
+                    "xml",
+                    multiline=True,
+                    default=EXAMPLE,
+                    dynamic_prompts=False,
+                    tooltip="One <character_N> block for every character, then <general_tags>. Mistakes are shown with "
+                    "their line and column.",
+                ),
+            ],
+            outputs=[
+                SceneSocket.Output("scene", display_name="scene", tooltip="The scene for Encode Characters."),
+                io.String.Output("xml_text", display_name="xml", tooltip="The prompt in its canonical form."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, xml: str | None) -> bool | str:
+        """A prompt that can't be read is told here, before any model is loaded; a linked one only when it arrives."""
+        try:
+            if isinstance(xml, str):
+                parse(xml)
+        except PromptError as problem:
+            return str(problem)
+        return True
+
+    @classmethod
+    def execute(cls, xml: str) -> io.NodeOutput:
+        return scene_output(parse(xml))

@@ -1,0 +1,186 @@
+"""One forward of the host's own NextDiT (random weights) under a plan: what is cut, and what stays bit for bit."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from host_import import NO_HOST
+
+pytest.importorskip("comfy.options", reason=NO_HOST)
+
+import comfy.patcher_extension
+import torch
+from newbie_pack.isolation.attention import isolated_forward
+from newbie_pack.isolation.conditioning import conditioning
+from newbie_pack.isolation.plan import Plan
+
+LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
+OWNER = (0,) * 3 + (1,) * 8 + (2,) * 9 + (0,) * 4
+PLAN = Plan(OWNER, ((LEFT,), (RIGHT,)))
+
+
+@pytest.fixture
+def network(mini):
+    return mini[0].model.diffusion_model
+
+
+def inputs(height=10, width=12, batch=1, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(batch, 16, height, width, generator=generator)
+    context = torch.randn(1, len(OWNER), 48, generator=generator).expand(batch, -1, -1)
+    pooled = torch.randn(1, 32, generator=generator).expand(batch, -1)
+    return x, context, pooled
+
+
+def with_other_second_character(context, seed=1):
+    changed = context.clone()
+    theirs = torch.tensor(OWNER) == 2
+    changed[:, theirs] = torch.randn(changed[:, theirs].shape, generator=torch.Generator().manual_seed(seed))
+    return changed
+
+
+def forward(network, x, context, pooled, plan=None, **options):
+    """-> the model's output, the refined caption, the first joint layer's output."""
+    if plan is not None:
+        comfy.patcher_extension.add_wrapper_with_key(
+            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test", partial(isolated_forward, plan), options
+        )
+    seen = {}
+    handles = [
+        module.register_forward_hook(lambda _module, _args, out, name=name: seen.__setitem__(name, out.clone()))
+        for name, module in (("refined", network.context_refiner[-1]), ("joint", network.layers[0]))
+    ]
+    try:
+        with torch.no_grad():
+            timesteps = torch.full((x.shape[0],), 0.7)
+            out = network(
+                x, timesteps, context, context.shape[1], transformer_options=options, clip_text_pooled=pooled
+            )
+    finally:
+        for handle in handles:
+            handle.remove()
+    return out, seen["refined"], seen["joint"]
+
+
+@pytest.mark.parametrize(("height", "width"), [(10, 12), (9, 13), (16, 8)])
+def test_strict_cuts_the_second_character_off_from_the_first(network, height, width):
+    """Exact: in the refiner, and in the first joint layer outside the second one's box (later layers mix the image)."""
+    x, context, pooled = inputs(height, width)
+    _, refined, joint = forward(network, x, context, pooled, PLAN)
+    _, refined_2, joint_2 = forward(network, x, with_other_second_character(context), pooled, PLAN)
+    owner = torch.tensor(OWNER)
+    assert torch.equal(refined[:, owner != 2], refined_2[:, owner != 2])
+    assert not torch.equal(refined[:, owner == 2], refined_2[:, owner == 2])
+    assert torch.equal(joint[:, : len(OWNER)][:, owner != 2], joint_2[:, : len(OWNER)][:, owner != 2])
+    rows, columns = -(-height // 2), -(-width // 2)
+    image, image_2 = (j[:, len(OWNER) :].unflatten(1, (rows, columns)) for j in (joint, joint_2))
+    touched = columns // 2  # the first column that the right half touches
+    assert torch.equal(image[:, :, :touched], image_2[:, :, :touched])
+    assert (image[:, :, touched:] != image_2[:, :, touched:]).flatten(3).any(-1).all()
+
+
+def test_without_a_plan_the_second_character_reaches_everything(network):
+    """The proof above could fail."""
+    x, context, pooled = inputs()
+    _, refined, joint = forward(network, x, context, pooled)
+    _, refined_2, joint_2 = forward(network, x, with_other_second_character(context), pooled)
+    assert (refined != refined_2).any(-1).all()
+    assert (joint != joint_2).any(-1).all()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan((0,) * len(OWNER), ((LEFT,), (RIGHT,))),  # nobody owns anything
+        Plan(OWNER, ((LEFT,), (RIGHT,)), until=0.0),  # isolation is over
+    ],
+)
+def test_a_neutral_plan_is_the_host_bit_for_bit(network, plan):
+    x, context, pooled = inputs()
+    for ours, hosts in zip(
+        forward(network, x, context, pooled, plan), forward(network, x, context, pooled), strict=True
+    ):
+        assert torch.equal(ours, hosts)
+
+
+def test_a_batch_is_isolated_like_each_of_its_pictures(network):
+    x, context, pooled = inputs(batch=3)
+    out, _, _ = forward(network, x, context, pooled, PLAN)
+    for i in range(3):
+        alone, _, _ = forward(network, x[i : i + 1], context[:1], pooled[:1], PLAN)
+        torch.testing.assert_close(out[i : i + 1], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_as_many_caption_tokens_as_image_tokens(network):
+    """24 of each: the context refiner is isolated, the noise refiner is not."""
+    x, context, pooled = inputs(8, 12)
+    assert len(OWNER) == 24
+    _, refined, joint = forward(network, x, context, pooled, PLAN)
+    _, refined_2, joint_2 = forward(network, x, with_other_second_character(context), pooled, PLAN)
+    owner = torch.tensor(OWNER)
+    assert torch.equal(refined[:, owner != 2], refined_2[:, owner != 2])
+    _, _, free = forward(network, x, context, pooled, Plan(OWNER, ((LEFT,), (RIGHT,)), refiner=False))
+    assert not torch.equal(joint, free)
+    assert torch.equal(joint[:, 24:].unflatten(1, (4, 6))[:, :, :3], joint_2[:, 24:].unflatten(1, (4, 6))[:, :, :3])
+
+
+def test_a_caption_of_another_length_is_refused(network):
+    x, context, pooled = inputs()
+    with pytest.raises(ValueError, match="24 tokens, but the model was given 23"):
+        forward(network, x, context[:, :-1], pooled, PLAN)
+
+
+def test_an_attention_that_cannot_be_reached_is_said(network):
+    """Another node that puts its own override into the innermost options must not make isolation vanish silently."""
+    x, context, pooled = inputs()
+    options: dict = {}
+
+    def thief(executor, *args, **kwargs):
+        own = {"optimized_attention_override": lambda func, *a, **k: func(*a, **k)}
+        return executor(*args, **{**kwargs, "transformer_options": {**kwargs["transformer_options"], **own}})
+
+    for key, wrapper in (("a", partial(isolated_forward, PLAN)), ("b", thief)):
+        comfy.patcher_extension.add_wrapper_with_key(
+            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, key, wrapper, options
+        )
+    with pytest.raises(RuntimeError, match="did not reach"):
+        forward(network, x, context, pooled, **options)
+
+
+def test_the_callers_options_are_left_alone(network):
+    x, context, pooled = inputs()
+    options: dict = {"sigmas": torch.tensor([0.7])}
+    forward(network, x, context, pooled, PLAN, **options)
+    assert "optimized_attention_override" not in options
+
+
+def test_isolation_rides_in_the_conditioning_through_the_hosts_sampler(mini):
+    """An unpatched MODEL, the host's own sampler: the positive entry is isolated, the negative one is not."""
+    import comfy.sample
+
+    model = mini[0]
+    network = model.model.diffusion_model
+    x, context, pooled = inputs()
+    seen: list[torch.Tensor] = []
+    handle = network.layers[0].register_forward_hook(lambda _module, _args, out: seen.append(out.clone()))
+
+    def first_layer(features, negative):
+        seen.clear()
+        entry = conditioning(features, {"pooled_output": pooled}, PLAN)
+        noise = comfy.sample.prepare_noise(x, 3)
+        comfy.sample.sample(model, noise, 1, 4.0, "euler", "simple", entry, negative, torch.zeros_like(x), seed=3)
+        isolated = [out for out in seen if out.shape[1] == len(OWNER) + 30]
+        others = [out for out in seen if out.shape[1] != len(OWNER) + 30]
+        assert len(isolated) == len(others) == 1
+        return isolated[0][:, len(OWNER) :].unflatten(1, (5, 6)), others[0]
+
+    try:
+        negative = [[context[:, :5], {"pooled_output": pooled}]]
+        image, other = first_layer(context, negative)
+        image_2, other_2 = first_layer(with_other_second_character(context), negative)
+    finally:
+        handle.remove()
+    assert torch.equal(image[:, :, :3], image_2[:, :, :3])
+    assert not torch.equal(image[:, :, 3:], image_2[:, :, 3:])
+    assert torch.equal(other, other_2)

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import json
+import struct
+
+import pytest
+from newbie_pack.model_loader.checkpoint import CheckpointError, read_header
+
+
+def safetensors(header: dict, data: bytes = b"") -> bytes:
+    text = json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+GOOD = {"__metadata__": {"a": "b"}, "x": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}}
+
+
+def test_reads_metadata_and_shapes(tmp_path):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(safetensors(GOOD, bytes(8)))
+    header = read_header(path)
+    assert header.metadata == {"a": "b"}
+    assert header.shapes == {"x": (2, 1)}
+
+
+def test_a_header_length_that_reads_like_markup_is_no_web_page(tmp_path):
+    """0x3c is '<': a header of 60 bytes begins like a page."""
+    header = {"__metadata__": {"a": ""}}
+    header["__metadata__"]["a"] = "x" * (60 - len(json.dumps(header)))
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(safetensors(header))
+    assert path.read_bytes()[:1] == b"<"
+    assert read_header(path).shapes == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "Git LFS pointer"),
+        (b"<!DOCTYPE html><html><body>Log in</body></html>", "web page"),
+        (b"\n  <html><body>404</body></html>" * 3, "web page"),
+        (b"PK\x03\x04" + bytes(range(60)), "pickle"),
+        (b"\x80\x02}q\x00(X\x0a\x00\x00\x00state_dict", "pickle"),
+        (b"GGUF\x03\x00\x00\x00" + bytes(range(1, 60)), "GGUF"),
+        (b"", "not a safetensors file"),
+        (b"hello", "not a safetensors file"),
+        (safetensors(GOOD, bytes(8))[:30], "cut off"),
+        (safetensors(GOOD, bytes(3)), "cut off"),
+        (struct.pack("<Q", 9) + b'{"a": [1]' + bytes(9), "damaged header"),
+        (safetensors({"x": {"shape": [1]}}), "damaged header"),
+    ],
+)
+def test_says_what_the_file_is_instead(tmp_path, content, says):
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=says) as caught:
+        read_header(path)
+    assert str(path) in str(caught.value)
+
+
+def test_says_when_there_is_no_file(tmp_path):
+    with pytest.raises(CheckpointError, match="does not exist"):
+        read_header(tmp_path / "nothing.safetensors")

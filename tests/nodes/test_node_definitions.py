@@ -1,0 +1,72 @@
+"""What a user sees of the nodes before running any: names, tooltips, translations."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from host_import import NO_HOST
+
+pytest.importorskip("comfy.options", reason=NO_HOST)
+
+from newbie_pack.nodes import NewBieExtension
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+IDS = [
+    "NewBieLoader",
+    "NewBieXMLPrompt",
+    "NewBieCharacter",
+    "NewBieScene",
+    "NewBieEncodeCharacters",
+    "NewBieSample",
+    "NewBieDecode",
+    "NewBieLayoutPreview",
+]  # stable for ever: workflows name them
+
+
+@pytest.fixture(scope="module")
+def schemas():
+    return {cls.GET_SCHEMA().node_id: cls.GET_SCHEMA() for cls in asyncio.run(NewBieExtension().get_node_list())}
+
+
+def test_every_node_is_offered(schemas):
+    assert list(schemas) == IDS
+
+
+def test_every_node_explains_itself(schemas):
+    for schema in schemas.values():
+        assert schema.category == "NewBie"
+        assert schema.description and schema.search_aliases
+        for item in schema.inputs:
+            assert item.tooltip, (schema.node_id, item.id)
+
+
+def test_the_browser_leaves_prompts_as_they_are_typed(schemas):
+    """With dynamic prompts the page would strip // and resolve {a|b}."""
+    for schema in schemas.values():
+        for item in schema.inputs:
+            if item.get_io_type() == "STRING":
+                assert item.dynamic_prompts is False, (schema.node_id, item.id)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_translations_name_every_input_and_output(schemas, language):
+    words = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+    assert set(words) == set(schemas)
+    for node_id, schema in schemas.items():
+        node = words[node_id]
+        assert node["display_name"] and node["description"]
+        assert set(node["inputs"]) == {item.id for item in schema.inputs}
+        assert all(item["name"] and item["tooltip"] for item in node["inputs"].values())
+        assert set(node["outputs"]) == {str(i) for i in range(len(schema.outputs))}
+
+
+def test_english_translations_say_what_the_nodes_say(schemas):
+    words = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
+    for node_id, schema in schemas.items():
+        assert words[node_id]["display_name"] == schema.display_name
+        assert words[node_id]["description"] == schema.description
+        for item in schema.inputs:
+            assert words[node_id]["inputs"][item.id]["tooltip"] == item.tooltip, (node_id, item.id)

@@ -1,0 +1,138 @@
+"""Sampling through the host: eta, shift, masks and seeds, with the random-weight mini."""
+
+from __future__ import annotations
+
+import pytest
+from host_import import NO_HOST
+
+pytest.importorskip("comfy.options", reason=NO_HOST)
+
+import comfy.sample
+import comfy.samplers
+import torch
+from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
+from newbie_pack.sampling.sample import SAMPLERS, WITH_ETA, WITHOUT_ETA, sample
+
+import nodes
+
+
+@pytest.fixture
+def model(mini):
+    return mini[0]
+
+
+@pytest.fixture
+def prompts(mini):
+    clip = mini[1]
+    return [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in ("<n>miku</n>", "")]
+
+
+def empty(height=6, width=8, batch=1):
+    return {"samples": torch.zeros(batch, 16, height, width), "downscale_ratio_spacial": 8}
+
+
+def run(model, prompts, latent=None, **settings):
+    out = sample(model, *prompts, latent or empty(), **{"seed": 5, "steps": 3, **settings})
+    return out["samples"]
+
+
+def stock(model, prompts, latent, seed, steps, cfg, sampler, shift=6.0, denoise=1.0):
+    (shifted,) = ModelSamplingAuraFlow().patch_aura(model, shift)
+    (out,) = nodes.common_ksampler(shifted, seed, steps, cfg, sampler, "simple", *prompts, latent, denoise=denoise)
+    return out["samples"]
+
+
+@pytest.mark.parametrize("sampler", ["euler", "res_multistep", "dpmpp_2m", "dpm_2"])
+def test_without_eta_it_is_the_hosts_ksampler_bit_for_bit(model, prompts, sampler):
+    ours = run(model, prompts, sampler=sampler, eta=0.0)
+    assert torch.equal(ours, stock(model, prompts, empty(), 5, 3, 7.5, sampler))
+
+
+@pytest.mark.parametrize(("ancestral", "twin"), [("euler_ancestral", "euler"), ("dpm_2_ancestral", "dpm_2")])
+def test_without_noise_an_ancestral_sampler_is_its_twin_bit_for_bit(model, prompts, ancestral, twin):
+    assert torch.equal(
+        run(model, prompts, sampler=ancestral, eta=0.0), stock(model, prompts, empty(), 5, 3, 7.5, twin)
+    )
+
+
+def test_eta_1_is_the_hosts_ancestral_sampler(model, prompts):
+    ours = run(model, prompts, sampler="euler_ancestral", eta=1.0)
+    assert torch.equal(ours, stock(model, prompts, empty(), 5, 3, 7.5, "euler_ancestral"))
+
+
+@pytest.mark.parametrize("sampler", WITH_ETA)
+def test_eta_reaches_the_samplers_that_have_it(model, prompts, sampler):
+    none, some, more = (run(model, prompts, sampler=sampler, eta=eta) for eta in (0.0, 0.3, 0.6))
+    assert not torch.equal(none, some)
+    assert not torch.equal(some, more)
+
+
+@pytest.mark.parametrize("sampler", WITHOUT_ETA)
+def test_eta_is_refused_where_it_would_be_ignored(model, prompts, sampler):
+    with pytest.raises(ValueError, match=rf"{sampler} adds no noise and can't use eta 0\.3: set eta to 0"):
+        run(model, prompts, sampler=sampler, eta=0.3)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_every_sampler_on_offer_runs(model, prompts, sampler):
+    assert run(model, prompts, sampler=sampler, eta=0.0).isfinite().all()
+
+
+def test_shift_and_guidance_matter_and_the_model_stays_as_it_was(model, prompts):
+    before = model.get_model_object("model_sampling").shift
+    plain = run(model, prompts)
+    assert not torch.equal(plain, run(model, prompts, shift=3.0))
+    assert not torch.equal(plain, run(model, prompts, guidance=4.0))
+    assert model.get_model_object("model_sampling").shift == before
+
+
+def test_the_same_seed_gives_the_same_latent(model, prompts):
+    assert torch.equal(run(model, prompts), run(model, prompts))
+    assert not torch.equal(run(model, prompts), run(model, prompts, seed=6))
+
+
+def test_a_noise_mask_keeps_what_it_covers(model, prompts):
+    given = torch.randn(1, 16, 6, 8, generator=torch.Generator().manual_seed(0))
+    mask = torch.zeros(1, 1, 48, 64)
+    mask[..., 32:] = 1.0
+    out = run(model, prompts, {"samples": given, "noise_mask": mask})
+    torch.testing.assert_close(out[..., :4], given[..., :4], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(out[..., 4:], given[..., 4:], atol=0.1)
+
+
+def test_batch_index_chooses_the_noise(model, prompts):
+    second = run(model, prompts, empty(batch=2), eta=0.0)[1:]
+    alone = run(model, prompts, {**empty(), "batch_index": [1]}, eta=0.0)
+    torch.testing.assert_close(alone, second, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("denoise", [0.5, 0.0])
+def test_denoise_is_the_hosts(model, prompts, denoise):
+    given = {"samples": torch.randn(1, 16, 6, 8, generator=torch.Generator().manual_seed(0))}
+    ours = run(model, prompts, given, eta=0.0, denoise=denoise)
+    assert torch.equal(ours, stock(model, prompts, given, 5, 3, 7.5, "euler", denoise=denoise))
+
+
+def test_an_empty_latent_of_another_model_is_given_the_right_channels(model, prompts):
+    out = sample(model, *prompts, {"samples": torch.zeros(1, 4, 6, 8)}, seed=0, steps=1)
+    assert out["samples"].shape == (1, 16, 6, 8)
+    assert "downscale_ratio_spacial" not in sample(model, *prompts, empty(), seed=0, steps=1)
+
+
+def test_interrupting_stops_within_a_step_and_the_next_run_works(model, prompts, monkeypatch):
+    import comfy.model_management as management
+
+    comfy_steps = []
+    original = comfy.samplers.CFGGuider.predict_noise
+
+    def counted(self, *args, **kwargs):
+        comfy_steps.append(1)
+        if len(comfy_steps) == 2:
+            management.interrupt_current_processing()
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(comfy.samplers.CFGGuider, "predict_noise", counted)
+    with pytest.raises(management.InterruptProcessingException):
+        run(model, prompts, steps=20)
+    assert len(comfy_steps) < 5
+    assert run(model, prompts).isfinite().all()
