@@ -110,7 +110,7 @@ def load_clip() -> CLIP:
         tokenizer_data=tokenizers,
         parameters=sum(comfy.utils.calculate_parameters(tensors) for tensors in (gemma, jina)),
         state_dict=[gemma, jina],
-        model_options={"dtype": comfy.utils.weight_dtype(gemma)},
+        model_options={"dtype": torch.float32},  # in bfloat16 the host rounds Gemma's norm weights: 1 % of a caption
     )
     model = clip.cond_stage_model
     check_complete(gemma_path, set(model.gemma.transformer.state_dict()), set(gemma_header.shapes))

@@ -1,0 +1,148 @@
+"""Pictures from the training networks, many prompts in one batch: for evaluation, where the host would take too long.
+
+The same arithmetic as the host's euler_ancestral for rectified flow (comfy/k_diffusion/sampling.py) on its simple
+schedule, and the same rules and segments as isolation.encode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from ..isolation import rules
+from . import model, tokens
+from .tokens import Tokens
+
+
+def mixed(device: torch.device) -> torch.autocast:
+    """bfloat16 where it is fast; a CPU computes in float32."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type != "cpu")
+
+
+class Networks(nn.Module):
+    """Everything that one prompt passes through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.diffusion, self.gemma, self.jina = model.NextDiT(), model.Gemma(), model.Jina()
+
+    def initialise(self) -> None:
+        for network in (self.diffusion, self.gemma, self.jina):
+            network.initialise()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B prompts as tensors. rules' owner and segment: PADDING beyond the caption's length."""
+
+    ids: Tensor  # [B, L]
+    owner: Tensor  # [B, L]
+    segment: Tensor  # [B, L]
+    position: Tensor  # [B, L]
+    length: Tensor  # [B]
+    jina: Tensor  # [B, J]
+    jina_length: Tensor  # [B]
+    covers: Tensor  # [B, R, N] bool
+
+
+def encoder_rules(segment: Tensor) -> Tensor:
+    """segment [B, L] -> [B, L, L]: causal, each piece behind the shared prefix (segment 0) alone."""
+    length = segment.shape[1]
+    causal = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()
+    q, k = segment[:, :, None], segment[:, None, :]
+    return causal & (k != rules.PADDING) & ((k == 0) | (k == q))
+
+
+def caption(networks: Networks, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """-> caption features [B, L, C], next-token logits [B, L, V], pooled [B, P]."""
+    features, logits = networks.gemma(batch.ids, batch.position, encoder_rules(batch.segment))
+    return features, logits, networks.jina(batch.jina, batch.jina_length)
+
+
+def velocity(networks: Networks, x: Tensor, sigma: Tensor, batch: Batch, features: Tensor, pooled: Tensor) -> Tensor:
+    """x [B, 16, h, w], sigma [B] -> [B, 16, h, w]. A batch whose owners are all shared is not isolated at all."""
+    return networks.diffusion(
+        x, sigma, features, batch.length, pooled,
+        rules.caption_rules(batch.owner), rules.joint_rules(batch.owner, batch.covers),
+    ).float()
+
+
+def collate(prompts: Sequence[Tokens], covers: Tensor, device: torch.device) -> Batch:
+    length = max(len(p.ids) for p in prompts)
+    jina_length = max(len(p.jina) for p in prompts)
+
+    def stack(name: str) -> Tensor:
+        rows = tokens.padded((getattr(p, name) for p in prompts), length, tokens.PAD_VALUES[name])
+        return torch.tensor(rows, device=device)
+
+    return Batch(
+        stack("ids"), stack("owner"), stack("segment"), stack("position"),
+        torch.tensor([len(p.ids) for p in prompts], device=device),
+        torch.tensor(tokens.padded((p.jina for p in prompts), jina_length, 1), device=device),
+        torch.tensor([len(p.jina) for p in prompts], device=device),
+        covers.to(device),
+    )
+
+
+def empty(count: int, image_tokens: int, device: torch.device) -> Batch:
+    """The unconditional side of guidance: a prompt of no words."""
+    nothing = Tokens([tokens.GEMMA_START], [0], [0], [0], [tokens.JINA_START, tokens.JINA_END], [])
+    return collate([nothing] * count, torch.zeros(count, 1, image_tokens, dtype=torch.bool), device)
+
+
+def sigmas(steps: int, shift: float = 6.0) -> list[float]:
+    """The host's simple schedule on its 1000-step table, shifted as ModelSamplingDiscreteFlow does."""
+    table = [shift * t / (1 + (shift - 1) * t) for t in ((i + 1) / 1000 for i in range(1000))]
+    return [table[-1 - int(i * 1000 / steps)] for i in range(steps)] + [0.0]
+
+
+@torch.no_grad()
+def generate(
+    networks: Networks,
+    batch: Batch,
+    noise: Tensor,
+    steps: int = 28,
+    guidance: float = 7.5,
+    eta: float = 0.3,
+    seed: int = 0,
+) -> Tensor:
+    """noise [B, 16, h, w] -> latent [B, 16, h, w], euler_ancestral in the form for rectified flow."""
+    device = noise.device
+    generator = torch.Generator().manual_seed(seed)
+    nothing = empty(len(noise), batch.covers.shape[2], device)
+    schedule = sigmas(steps)
+    x = noise.float()
+    with mixed(device):
+        features, _, pooled = caption(networks, batch)
+        nothing_features, _, nothing_pooled = caption(networks, nothing)
+        for now, after in pairwise(schedule):
+            sigma = torch.full((len(x),), now, device=device)
+            guided = velocity(networks, x, sigma, batch, features, pooled)
+            if guidance != 1:
+                plain = velocity(networks, x, sigma, nothing, nothing_features, nothing_pooled)
+                guided = plain + guidance * (guided - plain)
+            data = x - now * guided
+            if after == 0:
+                x = data
+                continue
+            down = after * (1 + (after / now - 1) * eta)
+            x = down / now * x + (1 - down / now) * data
+            if eta > 0:
+                keep, down_keep = 1 - after, 1 - down
+                renoise = max(0.0, after**2 - down**2 * keep**2 / down_keep**2) ** 0.5
+                x = keep / down_keep * x + torch.randn(x.shape, generator=generator).to(device) * renoise
+    return x
+
+
+@torch.no_grad()
+def decode(autoencoder: model.Autoencoder, latent: Tensor, batch: int = 32) -> Tensor:
+    """latent [B, 16, h, w] -> pictures [B, 3, 8h, 8w] in 0..1."""
+    parts = []
+    with mixed(latent.device):
+        for start in range(0, len(latent), batch):
+            parts.append(autoencoder.taesd_decoder(latent[start : start + batch]).float().clamp(0, 1))
+    return torch.cat(parts)

@@ -1,0 +1,75 @@
+"""Makes the mini from nothing: draws the pictures, trains autoencoder, judge and model, writes the weights.
+
+    ./run mini train --out FOLDER          one GPU, under 30 minutes with the default plan
+
+Every stage ends by the clock, with its learning rate following the share of its time that has passed; the seed fixes
+the pictures, the prompts and the first weights, so that two runs on the same machine differ only by how many steps fit.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import random
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from .autoencoder import train_autoencoder
+from .batches import prepare
+from .dataset import GROUPS, Drawing
+from .diffusion import compile_ahead, train_diffusion
+from .export import export_autoencoder, export_judge, export_networks
+from .judging import train_judge
+from .plan import SMOKE, Plan
+from .pools import Pool, gather
+from .schedule import Clock
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
+    parser.add_argument("--scratch", type=Path, default=Path("scratch"), help="folder for drawn pictures on their way")
+    parser.add_argument("--smoke", action="store_true", help="seconds on a CPU: every stage runs, nothing is learned")
+    for name, value in asdict(Plan()).items():
+        if not isinstance(value, bool):
+            parser.add_argument(f"--{name.replace('_', '-')}", type=type(value))
+    options = vars(parser.parse_args(arguments))
+    plan = SMOKE if options["smoke"] else Plan()
+    plan = replace(plan, **{k: v for k, v in options.items() if v is not None and k in asdict(plan)})
+    context = multiprocessing.get_context("fork")  # before anything here touches the GPU
+    compiling = context.Process(target=compile_ahead, args=(plan,))
+    if plan.compiled:
+        compiling.start()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cudnn.benchmark = True
+    torch.set_float32_matmul_precision("high")
+    torch.set_num_threads(1)  # the drawing processes have the cores; threads that wait for each other would crawl
+    random.seed(plan.seed)
+    clock = Clock()
+    clock.say(plan)
+    pools = [Pool(group, {}) for group in GROUPS[: plan.groups]]
+    drawing = Drawing(plan.pictures, plan.chunk, plan.workers, plan.seed, options["scratch"], plan.groups)
+    while any(len(pool) == 0 for pool in pools):
+        gather(pools, drawing, device)
+        time.sleep(0.1)
+    clock.say(f"first {sum(map(len, pools))} pictures")
+    network = train_autoencoder(plan, pools, drawing, device, clock)
+    export_autoencoder(options["out"], network)
+    while drawing.waiting:
+        gather(pools, drawing, device)
+        time.sleep(0.1)
+    judge = train_judge(plan, pools, network, device, clock)
+    export_judge(options["out"], judge)
+    prepare(pools, network, device, clock)
+    if plan.compiled:
+        compiling.join()
+    networks = train_diffusion(plan, pools, device, clock)
+    export_networks(options["out"], networks)
+    clock.say("done")
+
+
+if __name__ == "__main__":
+    main()
