@@ -1,0 +1,117 @@
+"""`./run create`: prompt after prompt, the host kept running.
+
+A prompt is one line, or XML over several: what starts with `<` goes on until its tags balance or an empty line comes.
+Lines that are already waiting, because they were pasted together, belong to the same prompt. An empty line or Ctrl-D
+at the question ends; Ctrl-C while a picture is drawn drops that picture and asks again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import re
+import select
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from . import api, host, workflow
+from .options import add_drawing_options, settings_of
+from .picture import draw_to
+from .problem import Problem
+from .setup import prepare
+
+QUESTION = "Enter prompt (XML or plain text): "
+GO_ON = "... "
+TAG = re.compile(r"<(/?)([^\W\d][\w.:-]*)[^<>]*?(/?)>")  # not the emoticons <3 and <_<
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_drawing_options(parser)
+    parser.add_argument(
+        "--out", type=Path, metavar="FOLDER", default=Path(), help="where the pictures go (default: this folder)"
+    )
+
+
+def main(root: Path, options: argparse.Namespace) -> int:
+    if not options.out.is_dir():
+        raise Problem(f"The folder {options.out} does not exist: make it, or choose another with --out.")
+    settings = settings_of(options)
+    base = workflow.load(root / workflow.DEMO)
+    seed = settings.seed if settings.seed is not None else int(workflow.value_of(base, "seed"))
+    environment = prepare(root)
+    with host.announced(environment) as running:
+        server = api.server(running.url, running.alive)
+
+        def draw(text: str, number: int) -> str:
+            chosen = replace(settings, xml=text, seed=(seed + number) % (1 << 64))
+            path = free_name(options.out)
+            seconds = draw_to(server, workflow.apply(base, chosen), path)
+            return f"{path.absolute()}  {seconds:.1f} s, seed {chosen.seed}"
+
+        rounds(ask, draw, running.alive)
+    return 0
+
+
+def rounds(ask: Callable[[], str], draw: Callable[[str, int], str], alive: Callable[[], bool]) -> int:
+    """Asks and draws until there is no more; a round that fails says its sentence. Returns how many were drawn."""
+    number = 0
+    while text := ask():
+        try:
+            sys.stdout.write(f"{draw(text, number)}\n")
+            number += 1
+        except KeyboardInterrupt:
+            sys.stdout.write("Dropped.\n")
+        except Problem as problem:
+            if not alive():
+                raise
+            sys.stdout.write(f"{problem}\n")
+        sys.stdout.flush()
+    return number
+
+
+def ask() -> str:
+    """One prompt from the terminal; empty at the end of the input, an empty line, or Ctrl-C."""
+    try:
+        return read_prompt(input, pasted)
+    except (EOFError, KeyboardInterrupt):
+        sys.stdout.write("\n")
+        return ""
+
+
+def read_prompt(read_line: Callable[[str], str], more: Callable[[], bool]) -> str:
+    """The question, its answer, and the lines that belong to it. Raises EOFError when there is no answer at all."""
+    lines = [read_line(QUESTION)]
+    while more() or (lines[-1].strip() and unfinished("\n".join(lines))):
+        try:
+            lines.append(read_line(GO_ON))
+        except EOFError:
+            break
+    return "\n".join(lines).strip()
+
+
+def unfinished(text: str) -> bool:
+    """Whether XML was begun and only its end is missing. A tag closed in the wrong place is wrong already: not so."""
+    if not text.lstrip().startswith("<"):
+        return False
+    open_tags: list[str] = []
+    for closing, name, empty in TAG.findall(text):
+        if closing:
+            if not open_tags or open_tags.pop() != name:
+                return False
+        elif not empty:
+            open_tags.append(name)
+    return bool(open_tags)
+
+
+def pasted() -> bool:
+    """Whether the terminal holds another line already. From a file or pipe a prompt ends where its tags balance."""
+    if not sys.stdin.isatty() or sys.platform == "win32":
+        return False
+    return bool(select.select([sys.stdin], [], [], 0.05)[0])
+
+
+def free_name(folder: Path) -> Path:
+    """newbie-001.png, or the first number that is not taken."""
+    return next(path for n in itertools.count(1) if not (path := folder / f"newbie-{n:03}.png").exists())

@@ -1,0 +1,84 @@
+"""Where things are: this pack's own environment below the repository, or the ComfyUI that a user has.
+
+Looks, and makes nothing; set-up is what installs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .problem import Problem
+
+PACKAGES = {"cv2": "opencv-python-headless"}  # modules that are called otherwise than their package
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the commands need to know about where they are."""
+
+    root: Path  # this repository
+    home: Path  # everything the host writes lies below this folder
+    python: Path
+    comfyui: Path  # the folder with the host's main.py
+    ours: bool  # installed by us, or the user's own
+
+    @property
+    def log(self) -> Path:
+        return self.home / "setup.log"
+
+
+def locate(root: Path, variables: Mapping[str, str] = os.environ) -> Environment:
+    """The environment that the variables ask for; looks, and makes nothing. Raises Problem."""
+    home = Path(variables.get("NEWBIE_HOME") or root / ".comfyui").expanduser().absolute()
+    theirs = variables.get("COMFYUI_PATH")
+    if not theirs:
+        if variables.get("COMFYUI_PYTHON"):
+            raise Problem("COMFYUI_PYTHON is set and COMFYUI_PATH is not: set both, or neither.")
+        # NEWBIE_HOME moves the virtual environment too, to keep several gigabytes together.
+        venv = home / "venv" if variables.get("NEWBIE_HOME") else root / ".venv"
+        return Environment(root, home, venv_python(venv), home / "ComfyUI", ours=True)
+    comfyui = Path(theirs).expanduser().absolute()
+    if not (comfyui / "main.py").is_file():
+        raise Problem(f"COMFYUI_PATH is {comfyui}, and there is no main.py in it: set it to ComfyUI's own folder.")
+    python = variables.get("COMFYUI_PYTHON")
+    return Environment(root, home, Path(python).expanduser() if python else their_python(comfyui), comfyui, ours=False)
+
+
+def venv_python(venv: Path) -> Path:
+    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def their_python(comfyui: Path) -> Path:
+    """The Python beside an existing ComfyUI: its virtual environment, the portable build's, or else this one."""
+    places = [venv_python(comfyui / name) for name in (".venv", "venv")]
+    places.append(comfyui.parent / "python_embeded" / "python.exe")
+    return next((place for place in places if place.is_file()), Path(sys.executable))
+
+
+def check_theirs(environment: Environment, wanted: tuple[str, ...]) -> None:
+    """Whether an existing ComfyUI's Python has what is needed. Installs nothing into it."""
+    names = ("torch", "aiohttp", *wanted)
+    code = "import importlib.util as u, sys; print(*(n for n in sys.argv[1:] if u.find_spec(n) is None))"
+    try:
+        answer = subprocess.run(
+            [str(environment.python), "-c", code, *names], capture_output=True, text=True, timeout=60, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        python = environment.python
+        raise Problem(f"{python} does not run ({error}): set COMFYUI_PYTHON to your ComfyUI's Python.") from error
+    missing = [PACKAGES.get(name, name) for name in answer.stdout.split()]
+    if "torch" in missing or "aiohttp" in missing:
+        raise Problem(
+            f"{environment.python} cannot run ComfyUI, it has no {missing[0]}: "
+            "set COMFYUI_PYTHON to the Python your ComfyUI runs with."
+        )
+    if missing:
+        raise Problem(
+            f"{environment.python} lacks {', '.join(missing)}: "
+            f'run "{environment.python}" -m pip install {" ".join(missing)}'
+        )

@@ -1,0 +1,233 @@
+"""Starting ComfyUI with this pack on loopback, waiting until it answers, and stopping it whatever happens.
+
+The pack is found through a paths file of ours that names the folder above it, with every custom node disabled but
+this one. So nothing is copied or linked, and nothing is ever written below the ComfyUI that is used: output, input,
+user, temporary files and the database all have places of ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from .environment import Environment
+from .problem import Problem
+from .progress import Line
+
+BOOT_SECONDS = 300.0  # a cold disk and a first start may be slow; a host that died is noticed at once
+FIRST_NODE = "NewBieLoader"
+
+
+@dataclass(frozen=True)
+class Host:
+    """A running ComfyUI."""
+
+    url: str  # http://127.0.0.1:PORT
+    process: subprocess.Popen[bytes]
+    log: Path
+    seconds: float  # from start to the first answer
+
+    def alive(self) -> bool:
+        return self.process.poll() is None
+
+
+@contextlib.contextmanager
+def running(environment: Environment, port: int = 0, device: str | None = None) -> Iterator[Host]:
+    """A host with this pack, stopped at the end. `port` 0 takes a free one; `device` is cpu, gpu or auto.
+
+    Raises Problem when it does not start, with the end of its log.
+    """
+    home = environment.home
+    for name in ("output", "input", "user"):
+        (home / name).mkdir(parents=True, exist_ok=True)
+    port = port or free_port()
+    with tempfile.TemporaryDirectory(prefix="newbie-host-") as temporary:
+        run = Path(temporary)
+        log = run / "host.log"
+        command = arguments(environment, run, port, on_cpu(environment, device))
+        process = None
+        try:
+            start = time.monotonic()
+            with log.open("wb") as out:
+                process = subprocess.Popen(
+                    command,
+                    cwd=environment.comfyui,
+                    env=variables(environment, os.environ),
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=subprocess.STDOUT,
+                    # A group of its own: Ctrl-C reaches us alone, and we stop the whole group.
+                    start_new_session=os.name != "nt",
+                )
+            url = f"http://127.0.0.1:{port}"
+            wait_until_ready(url, process, log, start)
+            yield Host(url, process, log, time.monotonic() - start)
+        finally:
+            if process is not None:
+                stop(process)
+            if log.exists():
+                shutil.copyfile(log, home / "host.log")
+
+
+@contextlib.contextmanager
+def announced(environment: Environment, port: int = 0) -> Iterator[Host]:
+    """The same, telling the terminal, and making sure that the pack's nodes are there."""
+    line = Line("Starting ComfyUI")
+    try:
+        with running(environment, port) as host:
+            check_pack(host)
+            line.end(f"{host.seconds:.1f} s")
+            yield host
+    except Problem:
+        line.end("failed")
+        raise
+
+
+# --- the command line ------------------------------------------------------------------------------------------------
+
+
+def arguments(environment: Environment, run: Path, port: int, cpu: bool) -> list[str]:
+    """The host's command line. Writes the paths file into `run`."""
+    root, home = environment.root, environment.home
+    flags = ["--listen", "127.0.0.1", "--port", str(port), "--disable-auto-launch", "--disable-api-nodes"]
+    flags += ["--use-pytorch-cross-attention"]  # the CPU's default treats masks differently
+    flags += ["--cpu"] if cpu else []
+    flags += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", root.name]
+    if root.parent != environment.comfyui / "custom_nodes":
+        paths = run / "paths.yaml"
+        # JSON is YAML, and quotes any folder name right.
+        paths.write_text(json.dumps({"newbie": {"custom_nodes": str(root.parent)}}), "utf-8")
+        flags += ["--extra-model-paths-config", str(paths)]
+    flags += ["--output-directory", str(home / "output"), "--input-directory", str(home / "input")]
+    flags += ["--temp-directory", str(run), "--user-directory", str(home / "user")]
+    flags += ["--database-url", "sqlite:///:memory:"]  # it holds the host's list of assets, which we don't use
+    if environment.ours:
+        flags += ["--models-directory", str(models_folder(home))]
+    return [str(environment.python), "-u", str(environment.comfyui / "main.py"), *flags]
+
+
+def models_folder(home: Path) -> Path:
+    """Our host's models, outside its own folder, so that a newer host keeps them."""
+    for name in ("diffusion_models", "text_encoders", "vae"):
+        (home / "models" / name).mkdir(parents=True, exist_ok=True)
+    return home / "models"
+
+
+def variables(environment: Environment, inherited: Mapping[str, str]) -> dict[str, str]:
+    changed = {name: value for name, value in inherited.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    changed["PYTHONUTF8"] = "1"
+    if not environment.ours:
+        changed["PYTHONDONTWRITEBYTECODE"] = "1"
+    return changed
+
+
+def on_cpu(environment: Environment, device: str | None = None) -> bool:
+    """Whether the host must be told to use the CPU. NEWBIE_DEVICE decides, or else what the host's torch finds."""
+    device = device or os.environ.get("NEWBIE_DEVICE", "auto")
+    if device not in ("cpu", "gpu", "auto"):
+        raise Problem(f"NEWBIE_DEVICE is {device!r}: set it to cpu, gpu or auto.")
+    if device != "auto":
+        return device == "cpu"
+    # Asking torch takes seconds. On Linux, a machine without any of these has nothing for it to find.
+    files = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/accel", "/dev/dri")
+    if sys.platform.startswith("linux") and not any(Path(file).exists() for file in files):
+        return True
+    code = "import sys, torch; sys.exit(0 if torch.accelerator.is_available() else 3)"
+    command = [str(environment.python), "-c", code]
+    return subprocess.run(command, capture_output=True, env=variables(environment, os.environ)).returncode != 0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        if os.name != "nt":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+# --- the process -----------------------------------------------------------------------------------------------------
+
+
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, start: float) -> None:
+    while True:
+        if process.poll() is not None:
+            code = process.returncode
+            raise Problem(f"ComfyUI stopped while starting (exit code {code}). Its last words:\n{last(log)}")
+        try:
+            with direct().open(f"{url}/system_stats", timeout=5) as answer:
+                answer.read()
+                return
+        except (urllib.error.URLError, OSError):
+            pass
+        if time.monotonic() - start > BOOT_SECONDS:
+            raise Problem(f"ComfyUI did not answer within {BOOT_SECONDS:.0f} s. Its last words:\n{last(log)}")
+        time.sleep(0.1)
+
+
+def check_pack(host: Host) -> None:
+    """Raises Problem when the host runs and this pack's nodes are not in it."""
+    with direct().open(f"{host.url}/object_info/{FIRST_NODE}", timeout=30) as answer:
+        if json.load(answer):
+            return
+    told = [line.strip() for line in words(host.log) if "comfy_entrypoint" in line or "Cannot import" in line]
+    why = told[-1] if told else "its log does not say why"
+    raise Problem(f"ComfyUI runs, but this pack's nodes did not load: {why}")
+
+
+def direct() -> urllib.request.OpenerDirector:
+    """Opens addresses without any proxy: the host is on loopback."""
+    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def last(log: Path, lines: int = 12) -> str:
+    return "\n".join(words(log)[-lines:])
+
+
+def words(log: Path) -> list[str]:
+    """The log's lines that say something, without their colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text("utf-8", "replace"))
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def stop(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:
+    """Asks the host and all its children to end, and makes them if they don't, or if Ctrl-C comes again."""
+    if os.name == "nt":
+        # Windows has no groups to signal; taskkill takes the children too.
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True)
+        process.wait()
+        return
+    try:
+        signal_group(process, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+    finally:
+        signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)

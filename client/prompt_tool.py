@@ -1,0 +1,107 @@
+"""What `./run prompt` does, in the Python that has lxml: a prompt's file in, what it is understood to say out.
+
+Exit codes: 0 fine, 1 with warnings (check alone), 2 for a prompt or a file that can't be read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..xml_prompt import PromptError, Scene, layout, parse, render_json, render_tags, render_xml, report, text_of
+from .options import size
+from .problem import Problem
+from .text_file import read_text
+
+SQUARE = (1, 1)
+
+
+def main(arguments: Sequence[str]) -> int:
+    options = parser().parse_args(arguments)
+    return options.work(options)
+
+
+def parser() -> argparse.ArgumentParser:
+    whole = argparse.ArgumentParser(prog="./run prompt", description="What a prompt is understood to say.")
+    tasks = whole.add_subparsers(required=True, metavar="show|check|render")
+    show = tasks.add_parser("show", help="everything, boxes included, as one JSON object")
+    check = tasks.add_parser("check", help="what is wrong and where; exit code 0 fine, 1 warnings, 2 error")
+    render = tasks.add_parser("render", help="the text that the text encoders read")
+    for task, work in ((show, show_one), (check, check_all), (render, render_one)):
+        task.set_defaults(work=work)
+        many = {"nargs": "+"} if task is check else {}
+        task.add_argument("file", metavar="FILE", help="a UTF-8 file, or - for standard input", **many)
+    for task in (show, render):
+        task.add_argument("--size", type=size, metavar="WxH", default=SQUARE, help="the picture's size, for the boxes")
+    render.add_argument("--form", choices=("xml", "json", "tags"), default="xml", help="default: %(default)s")
+    return whole
+
+
+def show_one(options: argparse.Namespace) -> int:
+    scene = read(options.file)
+    if scene is None:
+        return 2
+    boxes = layout(scene, options.size[0] / options.size[1])
+    sys.stdout.write(json.dumps(report(scene, boxes), ensure_ascii=False, indent=2) + "\n")
+    return 0
+
+
+def check_all(options: argparse.Namespace) -> int:
+    """The worst of all files decides."""
+    worst = 0
+    for file in options.file:
+        scene = read(file)
+        if scene is None:
+            worst = 2
+            continue
+        for warning in scene.warnings:
+            sys.stdout.write(f"{file}:{warning.line}:{warning.column}: {warning.message}\n")
+        people, warnings = len(scene.characters), len(scene.warnings)
+        sys.stdout.write(f"{file}: {counted(people, 'character')}, {counted(warnings, 'warning')}\n")
+        worst = max(worst, 1 if warnings else 0)
+    return worst
+
+
+def render_one(options: argparse.Namespace) -> int:
+    scene = read(options.file)
+    if scene is None:
+        return 2
+    if options.form == "xml":
+        segments = render_xml(scene)
+    elif options.form == "json":
+        segments = render_json(scene, layout(scene, options.size[0] / options.size[1]))
+    else:
+        segments = render_tags(scene)
+    sys.stdout.write(text_of(segments).rstrip("\n") + "\n")
+    return 0
+
+
+def read(file: str) -> Scene | None:
+    """The scene in a file; None after its error has been told. Boxes that contradict each other are an error too."""
+    try:
+        scene = parse(read_text(file if file == "-" else Path(file)))
+        layout(scene)
+    except Problem as problem:
+        sys.stderr.write(f"{problem}\n")
+    except PromptError as error:
+        place = f"{file}:{error.line}:{error.column}" if error.line else file
+        sys.stderr.write(f"{place}: {error.problem} {error.hint}".rstrip() + "\n")
+        if error.source and error.line:
+            sys.stderr.write(pointed(error.source, error.column))
+    else:
+        return scene
+    return None
+
+
+def pointed(source: str, column: int) -> str:
+    """The line with a caret below the column; of a long line only what is near."""
+    start = max(0, column - 60)
+    lead = "".join(c if c == "\t" else "\u3000" if ord(c) > 0x2E7F else " " for c in source[start : column - 1])
+    return f"    {source[start : start + 100]}\n    {lead}^\n"
+
+
+def counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -1,0 +1,70 @@
+"""What goes wrong is told in a sentence, on the node where it is wrong, and the host takes the next prompt."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from graphs import afresh, changed
+
+WRONG = "<character_1> <n>miku</n> <pose>standing </character_1>"
+
+
+def test_a_wrong_prompt_is_told_on_the_prompts_node(server, workflow):
+    from newbie_pack.client import api
+
+    prompt = changed(workflow("demo"), "NewBieXMLPrompt", xml=WRONG)
+    with pytest.raises(api.Refused) as caught:
+        api.ask(server, "/prompt", {"prompt": prompt, "client_id": server.client})
+    told = json.loads(caught.value.body)["node_errors"]
+    assert list(told) == [id for id, node in prompt.items() if node["class_type"] == "NewBieXMLPrompt"]
+
+
+def test_a_wrong_prompt_gets_a_sentence_and_the_next_one_a_picture(server, demo, draw, workflow):
+    from newbie_pack.client import api
+
+    with pytest.raises(api.HostError) as caught:
+        draw(changed(workflow("demo"), "NewBieXMLPrompt", xml=WRONG))
+    assert str(caught.value) == (
+        "NewBie XML Prompt: line 1, column 27: <pose> is never closed. Write </pose> before </character_1>."
+    )
+    assert np.array_equal(draw(afresh(workflow("demo"))).picture, demo.picture)
+
+
+def test_half_a_graph_is_not_run(server, draw, workflow):
+    """The layout preview's branch is in order, so the host would run that one alone and call it a success."""
+    from newbie_pack.client import api
+
+    before = api.ask(server, "/history")
+    sentence = r"^NewBie Sample: The sampler euler adds no noise and can't use eta 0\.3: set eta to 0"
+    with pytest.raises(api.HostError, match=sentence):
+        draw(changed(afresh(workflow("demo")), "NewBieSample", sampler="euler", eta=0.3))
+    queue = api.ask(server, "/queue")
+    while queue["queue_running"]:
+        queue = api.ask(server, "/queue")
+    assert queue["queue_pending"] == []
+    saved = [
+        picture
+        for id, record in api.ask(server, "/history").items()
+        if id not in before
+        for picture in api.pictures(record)
+    ]
+    assert not [picture for picture in saved if picture.kind == "output"]
+
+
+def test_an_interrupted_prompt_stops_and_the_next_one_is_drawn(server, demo, draw, workflow):
+    from newbie_pack.client import api
+
+    steps = []
+
+    def stop(progress: api.Progress) -> None:
+        if progress.title == "NewBie Sample" and progress.whole:
+            steps.append(progress.value)
+            if len(steps) == 1:
+                api.interrupt(server)
+
+    with pytest.raises(api.Interrupted):
+        api.draw(server, changed(workflow("demo"), "NewBieSample", seed=3, steps=200), stop)
+    assert 1 <= len(steps) < 100
+    assert np.array_equal(draw(afresh(workflow("demo"))).picture, demo.picture)

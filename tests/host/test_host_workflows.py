@@ -1,0 +1,70 @@
+"""Every bundled workflow opens, and its API twin is the same graph and the same picture."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+from graphs import ROOT, afresh, inputs_of, is_widget, to_api
+from PIL import Image
+
+FOLDER = ROOT / "workflows"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def graph(name: str) -> dict:
+    return json.loads((FOLDER / f"{name}.json").read_text("utf-8"))
+
+
+def test_every_workflow_has_a_twin_and_a_thumbnail():
+    assert {"demo", "builders"} <= set(NAMES)
+    assert sorted(path.stem for path in (FOLDER / "api").glob("*.json")) == NAMES
+    assert sorted(path.stem for path in FOLDER.glob("*.jpg")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_among_the_templates(server, name):
+    from newbie_pack.client import api
+
+    assert name in api.ask(server, "/workflow_templates")[ROOT.name]
+    assert api.ask(server, f"/api/workflow_templates/{ROOT.name}/{name}.json") == graph(name)
+    picture = Image.open(io.BytesIO(api.read(server, f"/api/workflow_templates/{ROOT.name}/{name}.jpg")))
+    assert picture.format == "JPEG" and min(picture.size) >= 256
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_opens_without_a_missing_node(object_info, name):
+    opened = graph(name)
+    assert {node["type"] for node in opened["nodes"]} <= set(object_info)
+    nodes = {node["id"]: node for node in opened["nodes"]}
+    assert len(nodes) == len(opened["nodes"]) and max(nodes) <= opened["last_node_id"]
+    seen = set()
+    for link, source, slot, target, target_slot, kind in opened["links"]:
+        assert link in nodes[source]["outputs"][slot]["links"]
+        assert nodes[target]["inputs"][target_slot]["link"] == link
+        name_there = nodes[target]["inputs"][target_slot]["name"]
+        assert object_info[nodes[source]["type"]]["output"][slot] == kind
+        assert inputs_of(object_info[nodes[target]["type"]])[name_there][0] == kind
+        seen.add(link)
+    stated = {link for node in nodes.values() for socket in node["outputs"] for link in socket["links"] or ()}
+    assert stated == seen and len(seen) == len(opened["links"])
+    for node in nodes.values():
+        required = object_info[node["type"]]["input"].get("required", {})
+        sockets = {socket["name"] for socket in node["inputs"] if socket["link"] is not None}
+        assert {key for key, spec in required.items() if not is_widget(spec)} <= sockets
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_twin_is_the_same_graph(object_info, workflow, name):
+    assert to_api(graph(name), object_info) == workflow(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_twin_draws_the_same_picture(object_info, draw, workflow, name):
+    twin = draw(workflow(name))
+    opened = draw(afresh(to_api(graph(name), object_info)))
+    assert "NewBie Sample" in opened.ran  # drawn, not remembered
+    assert np.array_equal(opened.picture, twin.picture)
+    assert twin.picture.std() > 10  # a picture, not a plane
