@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,9 @@ def sample(group: Group, rng: random.Random) -> Picture:
     return sample_picture(rng, group.size, rng.choices(group.people, [weights[n] for n in group.people])[0])
 
 
+Sampler = Callable[[Group, random.Random], Picture]
+
+
 def labels(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
     """True boxes [PEOPLE, 4] in pixels (left, top, right, bottom) and attribute indices [PEOPLE, 10]; -1: nobody."""
     boxes = np.zeros((PEOPLE, 4), np.float32)
@@ -85,7 +88,9 @@ def prompt_tokens(
     return description, made
 
 
-def make_chunk(group: Group, pictures: int, seed: int, tokenizers: tokens.Tokenizers) -> dict[str, np.ndarray]:
+def make_chunk(
+    group: Group, pictures: int, seed: int, tokenizers: tokens.Tokenizers, sampler: Sampler = sample
+) -> dict[str, np.ndarray]:
     rng = random.Random(seed)
     width, height = group.size
     count, rows = len(VARIANTS), group.grid[0] * group.grid[1]
@@ -104,7 +109,7 @@ def make_chunk(group: Group, pictures: int, seed: int, tokenizers: tokens.Tokeni
     for name, fill in tokens.PAD_VALUES.items():
         chunk[name] = np.full((pictures, count, group.length), fill, np.int16)
     for i in range(pictures):
-        picture = sample(group, rng)
+        picture = sampler(group, rng)
         chunk["image"][i] = render(picture)
         chunk["box"][i], chunk["value"][i] = labels(picture)
         chunk["background"][i] = BACKGROUND.index(picture.background)

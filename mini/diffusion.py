@@ -7,6 +7,7 @@ import math
 import os
 import random
 import time
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +20,8 @@ from .generate import Networks, caption, mixed, velocity
 from .plan import Plan
 from .pools import Pool
 from .schedule import Clock, average_into, cosine
+
+KEEP_SECONDS = 200.0
 
 
 def noise_levels(count: int, device: torch.device) -> Tensor:
@@ -64,10 +67,16 @@ def compile_ahead(plan: Plan) -> None:
         diffusion_loss(networks, blank_pool(group, device), plan.diffusion_batch, device)[0].backward()
 
 
-def train_diffusion(plan: Plan, pools: list[Pool], device: torch.device, clock: Clock) -> Networks:
-    torch.manual_seed(plan.seed + 1)
-    networks = Networks().to(device)
-    networks.initialise()
+def train_diffusion(
+    plan: Plan,
+    pools: list[Pool],
+    device: torch.device,
+    clock: Clock,
+    networks: Networks,
+    keep: Callable[[Networks], None],
+) -> Networks:
+    """Trains from the weights given. `keep` gets the averages now and then, so that a run cut off leaves some."""
+    networks = networks.to(device)
     kept = copy.deepcopy(networks).requires_grad_(False)
     if plan.compiled:
         compile_blocks(networks)
@@ -83,8 +92,10 @@ def train_diffusion(plan: Plan, pools: list[Pool], device: torch.device, clock: 
     networks.zero_grad(set_to_none=True)
     clock.say("diffusion: compiled")
     begin, step = time.monotonic(), 0
+    saved = begin
     shares = [len(p.arrays["latent"][0]) for p in pools]
-    while (share := (time.monotonic() - begin) / plan.diffusion_seconds) < 1:
+    while (passed := (time.monotonic() - begin) / plan.diffusion_seconds) < 1:
+        share = plan.diffusion_from + (1 - plan.diffusion_from) * passed
         for group in optimizer.param_groups:
             group["lr"] = plan.diffusion_rate * min(1.0, (step + 1) / 250) * cosine(share, 0.35)
         pool = random.choices(pools, shares)[0]
@@ -101,5 +112,9 @@ def train_diffusion(plan: Plan, pools: list[Pool], device: torch.device, clock: 
                       f"isolated {error[isolated].mean():.4f} {speed:.1f} steps/s")
             if not math.isfinite(loss.item()):
                 raise RuntimeError(f"The loss is {loss.item()} at step {step}: lower diffusion_rate.")
+        if time.monotonic() - saved > KEEP_SECONDS:
+            keep(kept)
+            saved = time.monotonic()
     clock.say(f"diffusion: {step} steps")
+    keep(kept)
     return kept.eval()

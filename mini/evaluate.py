@@ -15,13 +15,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from . import prompts, tokens
 from .attributes import BACKGROUND, VALUES
 from .dataset import GROUPS, coverage, labels
 from .draw import render
+from .export import read_autoencoder, read_networks, read_weights
 from .generate import Networks, collate, decode, generate
 from .judge import Judge, judge_figures, judge_pictures, overlap
 from .model import Autoencoder
@@ -42,15 +42,8 @@ class Mini:
 
 
 def load(folder: Path, device: torch.device) -> Mini:
-    networks, autoencoder, judge = Networks(), Autoencoder(), Judge()
-    for name in ("diffusion_model", "gemma", "jina"):
-        weights = load_file(folder / f"{name}.safetensors")
-        weights.pop("spiece_model", None)
-        network = networks.diffusion if name == "diffusion_model" else getattr(networks, name)
-        network.load_state_dict({k: v.float() for k, v in weights.items()})
-    vae = {k: v.float() for k, v in load_file(folder / "vae.safetensors").items() if k.startswith("taesd")}
-    autoencoder.load_state_dict(vae)
-    judge.load_state_dict({k: v.float() for k, v in load_file(folder / "judge.safetensors").items()}, strict=False)
+    networks, autoencoder, judge = read_networks(folder), read_autoencoder(folder), Judge()
+    judge.load_state_dict(read_weights(folder / "judge.safetensors"), strict=False)
     for module in (networks, autoencoder, judge):
         module.to(device).requires_grad_(False).eval()
     return Mini(networks, autoencoder, judge, device)

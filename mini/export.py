@@ -1,4 +1,4 @@
-"""Writes the weights as the host's classes read them, in bfloat16, with what the loader needs in the metadata."""
+"""The weight files: bfloat16, as the host's classes read them, with what the loader needs in the metadata."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from . import config, tokens
@@ -37,9 +38,34 @@ def export_judge(folder: Path, judge: Judge) -> None:
 def export_networks(folder: Path, networks: Networks) -> None:
     trained = "whole prompts jointly, and isolated with boxes stated"
     training = {"newbie.isolation": "strict", "newbie.training": trained}
-    save(folder / "diffusion_model.safetensors", networks.diffusion.state_dict(),
-         {"newbie.config": json.dumps(config.DIFFUSION), **training})
-    for name, network, settings in (("gemma", networks.gemma, config.GEMMA), ("jina", networks.jina, config.JINA)):
-        vocabulary = torch.tensor(list((tokens.FOLDER / f"{name}.model").read_bytes()), dtype=torch.uint8)
-        save(folder / f"{name}.safetensors", network.state_dict() | {"spiece_model": vocabulary},
-             {"newbie.config": json.dumps(settings), **training})
+    for name, network in (("diffusion_model", networks.diffusion), ("gemma", networks.gemma), ("jina", networks.jina)):
+        weights = network.state_dict()
+        if name != "diffusion_model":
+            vocabulary = (tokens.FOLDER / f"{name}.model").read_bytes()
+            weights["spiece_model"] = torch.tensor(list(vocabulary), dtype=torch.uint8)
+        save(folder / f"{name}.safetensors", weights, {"newbie.config": json.dumps(network.config), **training})
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The weights of one file in float32, without the vocabulary."""
+    return {name: weight.float() for name, weight in load_file(path).items() if name != "spiece_model"}
+
+
+def read_networks(folder: Path) -> Networks:
+    """Diffusion model and text encoders, with the sizes that the files state."""
+    names = ("diffusion_model", "gemma", "jina")
+    sizes = []
+    for name in names:
+        with safe_open(folder / f"{name}.safetensors", "pt") as file:
+            sizes.append(json.loads(file.metadata()["newbie.config"]))
+    networks = Networks(*sizes)
+    for name, network in zip(names, (networks.diffusion, networks.gemma, networks.jina), strict=True):
+        network.load_state_dict(read_weights(folder / f"{name}.safetensors"))
+    return networks
+
+
+def read_autoencoder(folder: Path) -> Autoencoder:
+    autoencoder = Autoencoder()
+    weights = read_weights(folder / "vae.safetensors")
+    autoencoder.load_state_dict({name: weight for name, weight in weights.items() if name.startswith("taesd")})
+    return autoencoder

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ..isolation import rules
-from . import model, tokens
+from . import config, model, tokens
 from .tokens import Tokens
 
 
@@ -26,9 +27,14 @@ def mixed(device: torch.device) -> torch.autocast:
 class Networks(nn.Module):
     """Everything that one prompt passes through."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        diffusion: dict[str, Any] = config.DIFFUSION,
+        gemma: dict[str, Any] = config.GEMMA,
+        jina: dict[str, Any] = config.JINA,
+    ) -> None:
         super().__init__()
-        self.diffusion, self.gemma, self.jina = model.NextDiT(), model.Gemma(), model.Jina()
+        self.diffusion, self.gemma, self.jina = model.NextDiT(diffusion), model.Gemma(gemma), model.Jina(jina)
 
     def initialise(self) -> None:
         for network in (self.diffusion, self.gemma, self.jina):

@@ -19,6 +19,7 @@ class Plan:
     judge_seconds: float = 70.0
     judge_batch: int = 256
     diffusion_seconds: float = 1040.0
+    diffusion_from: float = 0.0  # where the learning rate is on its course at the start: above 0 to go on with a run
     diffusion_batch: int = 256
     diffusion_rate: float = 1.3e-3
     compiled: bool = True

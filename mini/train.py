@@ -2,6 +2,9 @@
 
     ./run mini train --out FOLDER          one GPU, under 30 minutes with the default plan
 
+A run may be made in parts: what lies finished in --start FOLDER (the autoencoder, the judge) is not trained again, and
+the diffusion model goes on from the weights there, at --diffusion-from on the course of its learning rate.
+
 Every stage ends by the clock, with its learning rate following the share of its time that has passed; the seed fixes
 the pictures, the prompts and the first weights, so that two runs on the same machine differ only by how many steps fit.
 """
@@ -13,6 +16,7 @@ import multiprocessing
 import random
 import time
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,17 +25,23 @@ from .autoencoder import train_autoencoder
 from .batches import prepare
 from .dataset import GROUPS, Drawing
 from .diffusion import compile_ahead, train_diffusion
-from .export import export_autoencoder, export_judge, export_networks
+from .export import export_autoencoder, export_judge, export_networks, read_autoencoder, read_networks
+from .generate import Networks
 from .judging import train_judge
 from .plan import SMOKE, Plan
 from .pools import Pool, gather
 from .schedule import Clock
 
 
+def finished(folder: Path | None, name: str) -> bool:
+    return folder is not None and (folder / f"{name}.safetensors").is_file()
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--scratch", type=Path, default=Path("scratch"), help="folder for drawn pictures on their way")
+    parser.add_argument("--start", type=Path, help="folder with weights to go on from")
     parser.add_argument("--smoke", action="store_true", help="seconds on a CPU: every stage runs, nothing is learned")
     for name, value in asdict(Plan()).items():
         if not isinstance(value, bool):
@@ -56,18 +66,27 @@ def main(arguments: list[str] | None = None) -> None:
         gather(pools, drawing, device)
         time.sleep(0.1)
     clock.say(f"first {sum(map(len, pools))} pictures")
-    network = train_autoencoder(plan, pools, drawing, device, clock)
+    start = options["start"]
+    if finished(start, "vae"):
+        network = read_autoencoder(start).to(device, memory_format=torch.channels_last).requires_grad_(False).eval()
+    else:
+        network = train_autoencoder(plan, pools, drawing, device, clock)
     export_autoencoder(options["out"], network)
     while drawing.waiting:
         gather(pools, drawing, device)
         time.sleep(0.1)
-    judge = train_judge(plan, pools, network, device, clock)
-    export_judge(options["out"], judge)
+    if not finished(start, "judge"):
+        export_judge(options["out"], train_judge(plan, pools, network, device, clock))
     prepare(pools, network, device, clock)
     if plan.compiled:
         compiling.join()
-    networks = train_diffusion(plan, pools, device, clock)
-    export_networks(options["out"], networks)
+    torch.manual_seed(plan.seed + 1)
+    if finished(start, "diffusion_model"):
+        networks = read_networks(start)
+    else:
+        networks = Networks()
+        networks.initialise()
+    train_diffusion(plan, pools, device, clock, networks, partial(export_networks, options["out"]))
     clock.say("done")
 
 
