@@ -11,6 +11,7 @@ from .load import NewBieLoader
 from .preview import NewBieLayoutPreview
 from .prompt import NewBieXMLPrompt
 from .sample import NewBieSample
+from .text import NewBieTextToXML
 
 
 class NewBieExtension(ComfyExtension):
@@ -18,6 +19,7 @@ class NewBieExtension(ComfyExtension):
         return [
             NewBieLoader,
             NewBieXMLPrompt,
+            NewBieTextToXML,
             NewBieCharacter,
             NewBieScene,
             NewBieEncodeCharacters,

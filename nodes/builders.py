@@ -5,34 +5,55 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+import torch
 from comfy_api.latest import io
 
-from ..xml_prompt import Interaction, Scene, parse
+from ..xml_prompt import Box, Interaction, PromptError, Scene, Warning, parse
 from .common import CATEGORY, SceneSocket, scene_output
+from .mask_box import box_of_mask
 
 UNSTATED = "unstated"
 GENDERS = (UNSTATED, "girl", "boy", "other")
 SEPARATORS = re.compile(r"[,，、;；\n]")
+LINE_END = re.compile(r"\r\n|\r|\n")
+LABELS = {"n": "name"}  # element -> the input it is typed into, where these differ
 
 
-def elements(fields: dict[str, str]) -> str:
-    """Filled fields as XML; the reader does the rest, so that tags mean the same here as in a prompt."""
-    return "".join(f"<{name}>{content}</{name}>\n" for name, content in fields.items() if content.strip())
+def read_fields(block: str, fields: dict[str, str]) -> Scene:
+    """The filled fields as one block of a prompt, so that tags mean the same here as there.
+
+    Places in warnings are those in the field that the user typed. Raises PromptError, with such a place.
+    """
+    lines, starts = [f"<{block}>"], [(0, "")]
+    for name, content in fields.items():
+        if content.strip():
+            starts.append((len(lines) + 2, name))
+            lines += [f"<{name}>", *LINE_END.split(content), f"</{name}>"]
+
+    def place(line: int, column: int) -> str:
+        start, name = max(item for item in starts if item[0] - 1 <= line)
+        where = f", line {line - start + 1}, column {column}" if line >= start else ""  # else: all of the field
+        return f"{LABELS.get(name, name)}{where}: " if name else ""
+
+    try:
+        read = parse("\n".join([*lines, f"</{block}>"]))
+    except PromptError as problem:
+        raise PromptError(place(problem.line, problem.column) + problem.problem, hint=problem.hint) from None
+    return replace(read, warnings=tuple(Warning(0, 0, place(w.line, w.column) + w.message) for w in read.warnings))
 
 
-def with_character(previous: Scene | None, fields: dict[str, str]) -> Scene:
-    """The previous characters and one more, numbered after them. Raises PromptError."""
+def with_character(previous: Scene | None, fields: dict[str, str], box: Box | None = None) -> Scene:
+    """The previous characters and one more, numbered after them; box: where it is. Raises PromptError."""
     before = previous or Scene()
-    name = f"character_{len(before.characters) + 1}"
-    read = parse(f"<{name}>\n{elements(fields)}</{name}>")
-    return replace(before, characters=before.characters + read.characters, warnings=before.warnings + read.warnings)
+    read = read_fields(f"character_{len(before.characters) + 1}", fields)
+    added = tuple(replace(character, box=box or character.box) for character in read.characters)
+    return replace(before, characters=before.characters + added, warnings=before.warnings + read.warnings)
 
 
 def with_surroundings(characters: Scene | None, fields: dict[str, str], interaction: str, system: str) -> Scene:
     """Characters, and what the whole picture shares. Raises PromptError."""
     before = characters or Scene()
-    shared = elements(fields)
-    read = parse(f"<general_tags>\n{shared}</general_tags>") if shared else Scene()
+    read = read_fields("general_tags", fields) if any(map(str.strip, fields.values())) else Scene()
     everyone = tuple(character.id for character in before.characters)
     kinds = [kind.strip() for kind in SEPARATORS.split(interaction) if kind.strip()]
     return Scene(
@@ -58,6 +79,7 @@ class NewBieCharacter(io.ComfyNode):
             category=CATEGORY,
             description="One character. Chain several through the scene socket; the first one is character_1.",
             search_aliases=["character", "person", "girl", "boy", "character builder"],
+            has_intermediate_output=True,  # warnings stay on the node when it is not run again
             inputs=[
                 SceneSocket.Input("previous", optional=True, tooltip="The characters before this one."),
                 text("name", "A known name such as miku, or any name, or nothing."),
@@ -70,6 +92,12 @@ class NewBieCharacter(io.ComfyNode):
                 text("action", "Pose and direction: standing, facing_right, waving ..."),
                 text("position", "Where in the picture: left, right, center, top, bottom, or combinations of these."),
                 text("negative", "What this character must not have: comma-separated tags."),
+                io.Mask.Input(
+                    "mask",
+                    optional=True,
+                    tooltip="Where this character is, instead of position: the box around the mask's bright part. The "
+                    "mask's shape inside of that box is not used yet.",
+                ),
             ],
             outputs=[
                 SceneSocket.Output("scene", display_name="scene", tooltip="All characters so far."),
@@ -78,10 +106,13 @@ class NewBieCharacter(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, gender: str, previous: Scene | None = None, **fields: str) -> io.NodeOutput:
+    def execute(
+        cls, gender: str, previous: Scene | None = None, mask: torch.Tensor | None = None, **fields: str
+    ) -> io.NodeOutput:
         order = ("gender", "appearance", "clothing", "expression", "action", "position", "negative")
         stated = {"n": fields.pop("name"), **fields, "gender": "" if gender == UNSTATED else gender}
-        return scene_output(with_character(previous, {name: stated[name] for name in ("n", *order)}))
+        box = None if mask is None else box_of_mask(mask)
+        return scene_output(with_character(previous, {name: stated[name] for name in ("n", *order)}, box), previous)
 
 
 class NewBieScene(io.ComfyNode):
@@ -93,6 +124,7 @@ class NewBieScene(io.ComfyNode):
             category=CATEGORY,
             description="What the whole picture shares: background, style, and what the characters do together.",
             search_aliases=["scene", "background", "general tags", "scene builder"],
+            has_intermediate_output=True,  # warnings stay on the node when it is not run again
             inputs=[
                 SceneSocket.Input("characters", optional=True, tooltip="The characters, from NewBie Character."),
                 text("caption", "The picture in a sentence.", multiline=True),
@@ -113,4 +145,4 @@ class NewBieScene(io.ComfyNode):
     def execute(
         cls, interaction: str, system_prompt: str, characters: Scene | None = None, **fields: str
     ) -> io.NodeOutput:
-        return scene_output(with_surroundings(characters, fields, interaction, system_prompt))
+        return scene_output(with_surroundings(characters, fields, interaction, system_prompt), characters)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..xml_prompt import PromptError, parse
-from .common import CATEGORY, SceneSocket, scene_output
+from ..xml_prompt import parse
+from .common import CATEGORY, SceneSocket, check_layout, problem_of, scene_output
 
 EXAMPLE = (
     "<scene> "
@@ -24,6 +24,7 @@ class NewBieXMLPrompt(io.ComfyNode):
             category=CATEGORY,
             description="Reads a scene from XML, from the JSON template, or from plain tags.",
             search_aliases=["xml", "prompt", "newbie prompt", "text", "characters"],
+            has_intermediate_output=True,  # warnings stay on the node when it is not run again
             inputs=[
                 io.String.Input(
                     "xml",
@@ -41,14 +42,9 @@ class NewBieXMLPrompt(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, xml: str | None) -> bool | str:
-        """A prompt that can't be read is told here, before any model is loaded; a linked one only when it arrives."""
-        try:
-            if isinstance(xml, str):
-                parse(xml)
-        except PromptError as problem:
-            return str(problem)
-        return True
+    def validate_inputs(cls, xml: str | None = None) -> bool | str:
+        """A prompt that can't be read or laid out is told here, before any model is loaded; a linked one later."""
+        return xml is None or problem_of(lambda: check_layout(parse(xml)))
 
     @classmethod
     def execute(cls, xml: str) -> io.NodeOutput:

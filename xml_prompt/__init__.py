@@ -1,6 +1,7 @@
 """The prompt language: text -> Scene -> layout -> the segments that the encoders read. Pure Python and lxml.
 
     parse(text)            Scene, with warnings; PromptError for text that can't be read
+    convert(text)          the same for plain words, with the characters that they describe
     layout(scene, aspect)  every character's Box on a 0..1000 grid
     render_xml / _json / _tags(scene, boxes)
                            segments, each owned by one character or shared, in the order the models were trained on
@@ -9,13 +10,15 @@
     report(scene, boxes)   all of it as plain lists and dicts
 
 On the way into a Scene: source (places, bounds), document (system prompt, fence, braces, JSON), markup (tags, and lxml
-behind them), names and tags and positions (the words), parse (all of these together).
+behind them), names and tags and positions (the words), parse (all of these together);
+plain and plain_words (plain words to characters).
 """
 
 from __future__ import annotations
 
 from .layout import layout
 from .parse import parse
+from .plain import convert
 from .regions import regions
 from .render import SHARED, Segment, render_json, render_tags, render_xml, text_of
 from .report import report
@@ -34,6 +37,7 @@ __all__ = [
     "Segment",
     "Tag",
     "Warning",
+    "convert",
     "layout",
     "parse",
     "regions",

@@ -16,7 +16,8 @@ _FENCE = re.compile(r"```[ \t]*+[A-Za-z]*+[ \t]*+(?:\n|(?=[<{])|$)")
 _BRACES = re.compile(r"\{\s*[<{]")
 _OBJECT = re.compile(r'\{\s*"')
 _JSON_TAGS = re.compile(r'"tags"\s*:\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_JSON_CHARACTER = re.compile(r"\\u([0-9A-Fa-f]{4})|\\(.)|.", re.DOTALL)
+_JSON_CHARACTER = re.compile(r"\\u([0-9A-Fa-f]{4})|\\(.)|[^\\]+", re.DOTALL)
+_JSON_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*+")(\s*+:)?|[{}\[\]]', re.DOTALL)
 _JSON_ESCAPES = {"n": "\n", "t": "\t", "r": "\n", "b": "\b", "f": "\f"}
 
 
@@ -32,7 +33,8 @@ class Document:
 
 def find_document(source: Source, notes: Notes) -> Document:
     """Where the prompt itself begins and ends."""
-    marker = _MARKER.search(source.text)
+    # The template's JSON may quote the marker: it is none there.
+    marker = None if _OBJECT.match(source.text.lstrip()[:64]) else _MARKER.search(source.text)
     system = source.text[: marker.end()].strip() if marker else ""
     start, end = _stripped(source.text, marker.end() if marker else 0, len(source.text))
     start, end = _unfenced(source, start, end, notes)
@@ -59,7 +61,8 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
 def _unfenced(source: Source, start: int, end: int, notes: Notes) -> tuple[int, int]:
     """What a ``` fence holds. Words around it are somebody's remarks: left out, with a warning."""
     text = source.text
-    fence = _FENCE.search(text, start, end)
+    # Behind the first tag or brace ``` are words like any other.
+    fence = None if text[start : start + 1] in ("<", "{") else _FENCE.search(text, start, end)
     if fence is None:
         return start, end
     close = text.find("```", fence.end(), end)
@@ -93,8 +96,7 @@ def read_json(source: Source, start: int, end: int) -> dict[str, Any]:
     try:
         value, stop = decoder.raw_decode(text, start)
     except json.JSONDecodeError as error:
-        hint = 'Inside a JSON string a quote is written \\" and a line end \\n.'
-        raise source.error(f"The JSON can't be read: {error.msg}.", min(error.pos, end), hint) from None
+        raise _bad_json(source, error, start, end) from None
     except PromptError:
         raise
     except (RecursionError, ValueError) as error:
@@ -104,6 +106,41 @@ def read_json(source: Source, start: int, end: int) -> dict[str, Any]:
         what = "A second JSON object" if text[rest] == "{" else "Something"
         raise source.error(f"{what} follows the JSON object.", rest, "Keep one object.")
     return value
+
+
+def _bad_json(source: Source, error: json.JSONDecodeError, start: int, end: int) -> PromptError:
+    """The mistake behind the decoder's words, where it is one of the common ones."""
+    text, at = source.text, min(error.pos, end)
+    _, before = _stripped(text, start, at)
+    mark = text[at : at + 1]
+    if mark == "," and text[at + 1 : end].lstrip()[:1] in ("}", "]"):
+        before, mark = at + 1, "}"
+    if mark in ("}", "]") and text[before - 1] == ",":
+        return source.error("A comma stands before the end of the JSON's object or list.", before - 1, "Delete it.")
+    if mark and mark in "'“”‘’＂「":
+        return source.error(f"JSON can't be read: {mark} is not its quote.", at, 'Write "..." with straight quotes.')
+    if mark and mark in "，：；":
+        return source.error(f"JSON can't be read: {mark} is full-width.", at, "Write , and : half-width.")
+    hint = 'Inside a JSON string a quote is written \\" and a line end \\n.'
+    return source.error(f"The JSON can't be read: {error.msg}.", at, hint)
+
+
+def json_places(text: str, start: int, end: int) -> dict[tuple[str, ...], int]:
+    """The offset of every key of a JSON object that was read, by its path: ("image", "tags")."""
+    places: dict[tuple[str, ...], int] = {}
+    path: list[str] = []
+    key = ""
+    for token in _JSON_TOKEN.finditer(text, start, end):
+        if token.group(2):
+            key = json.loads(token.group(1), strict=False)
+            places[(*path[1:], key)] = token.start()
+        elif token.group() in ("{", "["):
+            path.append(key)
+        elif token.group() in ("}", "]"):
+            path.pop()
+            if not path:
+                break
+    return places
 
 
 def json_tags(source: Source, start: int, end: int, value: str) -> Source | None:
@@ -126,5 +163,5 @@ def _decoded(raw: str, start: int) -> tuple[str, list[int]]:
             units[-1] = (units[-1] + char).encode("utf-16", "surrogatepass").decode("utf-16")
         else:
             units.append(char)
-            offsets.append(start + match.start())
+            offsets += range(start + match.start(), start + match.start() + len(char))
     return "".join(units), offsets

@@ -31,6 +31,7 @@ UNSTATED = "unstated"
 _CHINESE_END = re.compile(r"[。！？]")
 _ENGLISH_END = re.compile(r"\w[\"')]*[.!?](?=\s|$)")
 _CHINESE = re.compile("[\u3400-\u9fff]")
+_RUN = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 
 
 def read_body(reading: Reading, start: int, end: int) -> None:
@@ -49,7 +50,7 @@ def is_language(text: str) -> bool:
         words = SHORT_SENTENCE_WORDS if _ENGLISH_END.search(run) else SENTENCE_WORDS
         return len(run.split()) >= words or len(_CHINESE.findall(run)) >= SENTENCE_SIGNS
 
-    return bool(_CHINESE_END.search(text)) or any(map(sentence, re.split(f"[{re.escape(SEPARATORS)}]", text)))
+    return bool(_CHINESE_END.search(text)) or any(map(sentence, _RUN.findall(text)))
 
 
 def read_general(reading: Reading, node: Node, beside: bool) -> None:
@@ -176,7 +177,7 @@ def _read_character_element(reading: Reading, draft: Draft, node: Node) -> None:
     elif name == "negative":
         attributes = known_attributes(reading, node, ("weight",))
         draft.negative += tags_in(reading, _texts(reading, node), weight_of(reading, attributes, node.offset))
-    elif name == "caption" or (not name and node.name.lower() in GENERAL_BLOCK):
+    elif not name and node.name.lower() in GENERAL_BLOCK:
         raise reading.source.error(f"<{node.name}> stands inside of {draft.id}.", node.offset, "Close it first.")
     elif not name and node.children:
         reading.warn(node.offset, f"The element <{node.name}> is not known; what is in it is read.")

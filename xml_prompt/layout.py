@@ -1,72 +1,93 @@
 """Everyone's box on the 0..1000 grid: stated boxes exactly, all others as standing people, side by side.
 
-People who state no box stand in rows (one, unless some are said to be at the top and others at the bottom). In a row
-everyone has the place that the position words, or the even spread, ask for; what is laid out is the arrangement nearest
-to these places in which nobody overlaps. People shrink until the words are obeyed to within PLAY. The result depends on
-the scene and the aspect alone.
+People who state no box stand in rows (one, unless some are said to be above others). In a row everyone has the place
+that the position words, or the even spread, ask for; what is laid out is the arrangement nearest to these places in
+which nobody overlaps. People shrink until the words are obeyed to within PLAY. What people say of each other ("left of
+miku") decides their order. A stated spacing is kept exactly, between all neighbours but those who both state a number.
+The result depends on the scene and the aspect alone.
+
+Camera words (close-up, cowboy shot, wide shot) make people larger or smaller. Larger people get the width that there is
+room for, so that nobody overlaps; only their height goes beyond. Their boxes reach from as high as the margin down to
+the picture's bottom edge, which cuts them.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from .positions import Place, read_position
-from .scene import GRID, Box, Character, Scene
+from .camera import zooms
+from .positions import ACROSS, DEPTH, DOWN, Place, read_position
+from .relations import Link, check_links, check_met, levels, limits, links_of
+from .scene import GRID, Box, Character, PromptError, Scene
+from .side_by_side import (
+    HEIGHT,
+    MARGIN,
+    MIN_GAP,
+    PERSON,
+    Ground,
+    Interval,
+    Person,
+    Slot,
+    free_width,
+    pulled,
+    side_by_side,
+)
+from .spacing import Spacing, read_spacing
 
-PERSON = 2 / 3  # width : height of someone standing, in pixels
-HEIGHT = 780.0  # of one person with room enough
 FEET = 930.0  # where people stand who aren't said to be high or low
-MARGIN = 40.0  # left free at both sides
-GAP_RATIO = 0.22  # between neighbours, in widths
-MIN_GAP = 30.0
-PULLED_GAP = 0.5  # the widest gap between people who do something together, in widths
-PLAY = 60.0  # how far a word's anchor may be missed
-SHRINK = 0.95
-MIN_HEIGHT = 200.0  # below this words are missed rather than people shrunk
-SCALES = {"foreground": 1.15, "background": 0.6}
-FIRM = 1e6  # weight of a place stated as a number, against 1 for words and 0.01 for none
-LOOSE = 0.01
-
-Interval = tuple[float, float]
+FURTHEST = 500.0  # where the feet of those furthest away stand
+MIN_BAND = 50.0  # a row less high shows nobody
+DEPTHS = {"background": -1.0, "foreground": 1.0}
+DEPTH_STEP = 0.5  # between somebody and the one behind
+ROWS = {"top": 0.0, "center": 1.0, "bottom": 2.0}
+ACROSS_STEP = 200.0  # between people in different rows, one of whom is said to be left of the other
 
 
 @dataclass(frozen=True)
-class _Person:
-    """Someone to be placed: index in the scene, what the prompt says, how large against the others."""
+class _Band:
+    """The height a row has; whole: all of the picture's, and feet stand where the prompt says."""
 
-    index: int
-    place: Place
-    scale: float
+    top: float
+    bottom: float
+    whole: bool
 
 
-@dataclass(frozen=True)
-class _Slot:
-    """Where someone has been placed in a row."""
-
-    person: _Person
-    middle: float
-    width: float
+_Row = tuple[_Band, list[Person]]
 
 
 def layout(scene: Scene, aspect: float = 1.0) -> tuple[Box, ...]:
-    """One box for each character, in the scene's order. aspect: the picture's width / height in pixels."""
+    """One box for each character, in the scene's order. aspect: the picture's width / height in pixels.
+
+    Raises PromptError where characters contradict each other about their places.
+    """
     if not (math.isfinite(aspect) and aspect > 0):
         raise ValueError(f"The aspect is width / height, a number above 0, not {aspect}.")
     places = [place_of(character) for character in scene.characters]
+    links = links_of(scene, places)
+    check_links(scene, places, links)
     boxes = {i: place.box for i, place in enumerate(places) if place.box is not None}
-    free = _free(list(boxes.values()))
-    people = [_Person(i, p, SCALES.get(p.depth or "", 1.0)) for i, p in enumerate(places) if i not in boxes]
-    together = _together(scene)
-    for (top, bottom, banded), row in _rows(people):
-        limit = min(HEIGHT, bottom - top) if banded else HEIGHT
-        slots = _pulled(_side_by_side(row, free, limit, aspect), together)
+    across = tuple(link for link in links if link.axis == ACROSS)
+    whole = (0.0, float(GRID))
+    beside = limits({i: (box.left, box.right) for i, box in boxes.items()}, across, whole)
+    beside = {i: interval for i, interval in beside.items() if interval != whole}
+    spacing = read_spacing(scene.spacing) if scene.spacing else None
+    for band, row in _towards_each_other(_rows(scene, _people(scene, places, links), boxes, links), across):
+        others = [box for box in boxes.values() if box.top < band.bottom and band.top < box.bottom]
+        ground = Ground(aspect, free_width(others), beside, across, spacing)
+        slots = side_by_side(row, ground, _tallest(band, row))
+        if spacing is None:
+            slots = pulled(slots, _together(scene))
+        else:
+            _check_numbers(scene, slots, spacing)
         for slot in slots:
-            boxes[slot.person.index] = _standing(slot, top, bottom, banded, aspect)
-    return tuple(boxes[i] for i in range(len(places)))
+            boxes[slot.person.index] = _standing(slot, band, aspect)
+    found = tuple(boxes[i] for i in range(len(places)))
+    check_met(scene, links, found)
+    return found
 
 
 def place_of(character: Character) -> Place:
@@ -75,182 +96,16 @@ def place_of(character: Character) -> Place:
     return replace(place, box=character.box) if character.box is not None else place
 
 
-# Rows
-
-
-def _rows(people: Sequence[_Person]) -> list[tuple[tuple[float, float, bool], list[_Person]]]:
-    """Who stands together in a row, and the row's top and bottom; banded: the picture is cut into several rows."""
-    stated = [row for row in ("top", "center", "bottom") if any(p.place.row == row for p in people)]
-    if len(stated) < 2:
-        return [((0.0, float(GRID), False), list(people))] if people else []
-    plain = "center" if "center" in stated else "bottom"
-    height = (GRID - 2 * MARGIN - MIN_GAP * (len(stated) - 1)) / len(stated)
-    rows = []
-    for i, name in enumerate(stated):
-        top = MARGIN + i * (height + MIN_GAP)
-        rows.append(((top, top + height, True), [p for p in people if (p.place.row or plain) == name]))
-    return rows
-
-
-def _standing(slot: _Slot, top: float, bottom: float, banded: bool, aspect: float) -> Box:
-    """The box of someone whose place in the row is known: feet on the ground unless the prompt says otherwise."""
-    place = slot.person.place
-    height = slot.width * aspect / PERSON
-    if banded:
-        feet = bottom - (0.1 * (bottom - top) if place.depth == "background" else 0.0)
-        feet = max(feet, top + height)
-    elif place.row == "center":
-        feet = (top + bottom + height) / 2
-    elif place.row == "top":
-        feet = MARGIN + height
-    elif place.row == "bottom":
-        feet = bottom - MARGIN / 2
-    else:
-        feet = {"foreground": bottom - MARGIN / 2, "background": 780.0}.get(place.depth or "", FEET)
-    if place.y is not None:
-        feet = place.y + height / 2
-    feet = min(max(feet, height), float(GRID))
-    left, right = _whole(slot.middle - slot.width / 2, slot.middle + slot.width / 2)
-    head, ground = _whole(feet - height, feet)
-    return Box(left, head, right, ground)
-
-
-def _whole(low: float, high: float) -> Interval:
-    """Both edges on the grid's lines, inside of it, and at least one line apart."""
-    first = min(max(round(low), 0), GRID - 1)
-    return float(first), float(min(max(round(high), first + 1), GRID))
-
-
-# Side by side
-
-
-def _free(stated: Sequence[Box]) -> list[Interval]:
-    """The parts of the width that no stated box covers; all of it where they leave no room."""
-    edges, at = [], MARGIN
-    for box in sorted(stated, key=lambda box: box.left):
-        edges.append((at, box.left - MIN_GAP))
-        at = max(at, box.right + MIN_GAP)
-    edges.append((at, GRID - MARGIN))
-    return [(left, right) for left, right in edges if right - left >= 100.0] or [(MARGIN, GRID - MARGIN)]
-
-
-def _side_by_side(row: list[_Person], free: list[Interval], limit: float, aspect: float) -> list[_Slot]:
-    """Places for a row: everyone as tall as fits, the same for all but for their scales."""
-    groups = _shared_out(row, free)
-    height = limit
-    if limit < HEIGHT:  # in a band nobody is taller than the band
-        height = limit / max([1.0, *(person.scale for person in row)])
-    for group, interval in groups:
-        height = min(height, _fitting(group, interval, height, aspect))
-    return [slot for group, interval in groups for slot in _arranged(group, interval, height, aspect)]
-
-
-def _shared_out(row: list[_Person], free: list[Interval]) -> list[tuple[list[_Person], Interval]]:
-    """Who goes into which free interval: to the one that holds or is nearest to the anchor, else where most room is."""
-    members: dict[int, list[_Person]] = defaultdict(list)
-    for person in (p for p in row if p.place.x is not None):
-        x = person.place.x or 0.0
-        members[min(range(len(free)), key=lambda i: (max(free[i][0] - x, x - free[i][1], 0.0), i))].append(person)
-    loose = [p for p in row if p.place.x is None]
-    counts = [len(members[i]) for i in range(len(free))]
-    for _ in loose:
-        counts[max(range(len(free)), key=lambda i: ((free[i][1] - free[i][0]) / (counts[i] + 1), -i))] += 1
-    rest = iter(loose)  # left to right in the scene's order
-    for i, count in enumerate(counts):
-        members[i] += [next(rest) for _ in range(count - len(members[i]))]
-    return [(sorted(members[i], key=lambda p: p.index), free[i]) for i in range(len(free)) if members[i]]
-
-
-def _targets(group: list[_Person], interval: Interval) -> list[tuple[_Person, float]]:
-    """The group from left to right, each with the place it would like: its anchor, or its share of an even spread."""
-    low, high = interval
-    even = [low + (k + 0.5) / len(group) * (high - low) for k in range(len(group))]
-    anchored = sorted((p for p in group if p.place.x is not None), key=lambda p: (p.place.x, p.index))
-    taken: list[tuple[_Person, float]] = []
-    open_slots = list(range(len(group)))
-    for k, person in enumerate(anchored):  # the nearest slot that leaves enough for those further right
-        last = len(open_slots) - (len(anchored) - k)
-        first = next((n for n, s in enumerate(open_slots) if not taken or s > taken[-1][1]), 0)
-        choice = min(open_slots[first : last + 1], key=lambda s: (abs(even[s] - (person.place.x or 0.0)), s))
-        open_slots.remove(choice)
-        taken.append((person, choice))
-    loose = iter(p for p in group if p.place.x is None)
-    order = sorted([*taken, *((next(loose), slot) for slot in open_slots)], key=lambda pair: pair[1])
-    return [(p, p.place.x if p.place.x is not None else even[int(slot)]) for p, slot in order]
-
-
-def _gap(width: float, people: int) -> float:
-    return min(max(MIN_GAP, GAP_RATIO * width), 300.0 / people)
-
-
-def _fitting(group: list[_Person], interval: Interval, height: float, aspect: float) -> float:
-    """The greatest height at which the group fits the interval and its words are obeyed."""
-    room = interval[1] - interval[0]
-    total = sum(person.scale for person in group)
-    n = len(group)
-
-    def needed(tall: float) -> float:
-        width = tall * PERSON / aspect
-        return total * width + (n - 1) * _gap(width, n)
-
-    if needed(height) > room:  # piecewise linear in the height: one of the gap's three pieces holds
-        unit = PERSON / aspect
-        pieces = [
-            room / (unit * (total + (n - 1) * GAP_RATIO)),
-            (room - (n - 1) * MIN_GAP) / (unit * total),
-            (room - (n - 1) * 300.0 / n) / (unit * total),
-        ]
-        height = max([tall for tall in pieces if 0 < tall <= height and needed(tall) <= room + 1e-6], default=1.0)
-    while height > MIN_HEIGHT and not _obeyed(_arranged(group, interval, height, aspect)):
-        height *= SHRINK
-    return height
-
-
-def _arranged(group: list[_Person], interval: Interval, height: float, aspect: float) -> list[_Slot]:
-    """The places nearest to the targets at which nobody overlaps: isotonic regression of the shifted targets."""
-    order = _targets(group, interval)
-    widths = [height * person.scale * PERSON / aspect for person, _ in order]
-    gap = _gap(height * PERSON / aspect, len(order))
-    shifts, at = [], 0.0
-    for i, width in enumerate(widths):
-        at += (widths[i - 1] + width) / 2 + gap if i else 0.0
-        shifts.append(at)
-    weights = [LOOSE if p.place.x is None else 1.0 if p.place.side else FIRM for p, _ in order]
-    blocks: list[tuple[float, float, int]] = []  # mean, weight, members: pool adjacent violators
-    for (_, target), shift, weight in zip(order, shifts, weights, strict=True):
-        blocks.append((target - shift, weight, 1))
-        while len(blocks) > 1 and blocks[-2][0] >= blocks[-1][0]:
-            (mean, heavy, count), (other, light, more) = blocks[-2:]
-            blocks[-2:] = [((mean * heavy + other * light) / (heavy + light), heavy + light, count + more)]
-    low, high = _bounds(order, interval, widths, shifts)
-    middles = [min(max(mean, low), high) for mean, _, count in blocks for _ in range(count)]
-    return [
-        _Slot(person, middle + shift, width)
-        for (person, _), middle, shift, width in zip(order, middles, shifts, widths, strict=True)
-    ]
-
-
-def _bounds(
-    order: list[tuple[_Person, float]], interval: Interval, widths: list[float], shifts: list[float]
-) -> Interval:
-    """Between what the shifted middles must stay; places stated as numbers may use the picture to its edges."""
-    firm = any(p.place.x is not None and not p.place.side for p, _ in order)
-    left, right = (0.0, float(GRID)) if firm else interval
-    low = left + widths[0] / 2
-    return low, max(low, right - widths[-1] / 2 - shifts[-1])
-
-
-def _obeyed(slots: list[_Slot]) -> bool:
-    """Whether every word's people stand, on average, within PLAY of its anchor, and every number is met."""
-    sides: dict[tuple[str, float], list[float]] = defaultdict(list)
-    for slot in slots:
-        if slot.person.place.x is not None:
-            sides[slot.person.place.side, slot.person.place.x].append(slot.middle)
-    means = {word: sum(middles) / len(middles) for word, middles in sides.items()}
-    return all(abs(mean - anchor) <= (PLAY if side else 1.0) for (side, anchor), mean in means.items())
-
-
-# Interactions
+def _people(scene: Scene, places: Sequence[Place], links: Sequence[Link]) -> list[Person]:
+    """Those who state no box."""
+    stated = {i: DEPTHS[place.depth] for i, place in enumerate(places) if place.depth}
+    depths = levels([0.0] * len(places), stated, (link for link in links if link.axis == DEPTH), DEPTH_STEP)
+    people = []
+    for i, (place, depth, zoom) in enumerate(zip(places, depths, zooms(scene), strict=True)):
+        if place.box is None:
+            size = 1 + 0.15 * depth if depth > 0 else 0.6**-depth
+            people.append(Person(i, place, depth, zoom, zoom * size))
+    return people
 
 
 def _together(scene: Scene) -> list[frozenset[int]]:
@@ -258,32 +113,131 @@ def _together(scene: Scene) -> list[frozenset[int]]:
     return [frozenset(index[c] for c in i.between if c in index) for i in scene.interactions]
 
 
-def _pulled(slots: list[_Slot], together: list[frozenset[int]]) -> list[_Slot]:
-    """Neighbours who do something together, moved towards their common middle until no gap is wider than PULLED_GAP.
+def _check_numbers(scene: Scene, slots: Sequence[Slot], spacing: Spacing) -> None:
+    """Raises PromptError where a spacing, kept between all of some people, moved two of them off their numbers."""
+    firm = [slot for slot in slots if slot.person.firm]
+    for a, b in pairwise(firm):
+        wanted = (b.person.place.x or 0.0) - (a.person.place.x or 0.0)
+        if abs((b.middle - a.middle) - wanted) > 1.0:
+            first, second = (scene.characters[slot.person.index].id for slot in (a, b))
+            problem = f'A spacing of "{spacing.text[:40]}" contradicts the numbers that {first} and {second} state.'
+            raise PromptError(problem, hint="Leave one of the three out.")
 
-    Only inwards, into their own gaps, so nobody comes to overlap. Those whose place is a number stay.
+
+# Rows
+
+
+def _rows(scene: Scene, people: Sequence[Person], boxes: Mapping[int, Box], links: Sequence[Link]) -> list[_Row]:
+    """Who stands together in a row. First those who are said to be above or below stated boxes."""
+    down = [link for link in links if link.axis == DOWN]
+    extents = {i: (box.top - MIN_GAP, box.bottom + MIN_GAP) for i, box in boxes.items()}
+    allowed = limits(extents, down, (MARGIN, GRID - MARGIN))
+    words = {person.place.row for person in people}
+    plain = "center" if "center" in words or (down and "bottom" not in words) else "bottom"
+    stated = {p.index: level for p in people if (level := _stated_level(p.place, bool(down))) is not None}
+    count = 1 + max([-1, *(p.index for p in people), *boxes])
+    level = levels([ROWS[plain]] * count, stated, down, 1.0)
+    groups: dict[Interval, list[Person]] = defaultdict(list)
+    for person in people:
+        groups[allowed.get(person.index, (MARGIN, GRID - MARGIN))].append(person)
+    rows = []
+    for (top, bottom), group in sorted(groups.items(), key=lambda pair: (pair[0][1] - pair[0][0], pair[0])):
+        within = {person.index for person in group}
+        linked = any(link.low in within and link.high in within for link in down)
+        if (top, bottom) == (MARGIN, GRID - MARGIN) and not linked and len({p.place.row for p in group} - {None}) < 2:
+            rows.append((_Band(0.0, float(GRID), whole=True), group))
+            continue
+        if bottom - top < MIN_BAND:
+            problem = f"There is no room for {scene.characters[group[0].index].id} above or below the stated boxes."
+            raise PromptError(problem, hint="Make a box smaller, or leave one of the places out.")
+        steps = sorted({level[person.index] for person in group})
+        between = min(MIN_GAP, (bottom - top) / (4 * len(steps)))
+        height = (bottom - top - between * (len(steps) - 1)) / len(steps)
+        for i, step in enumerate(steps):
+            at = top + i * (height + between)
+            rows.append((_Band(at, at + height, whole=False), [p for p in group if level[p.index] == step]))
+    return rows
+
+
+def _stated_level(place: Place, by_number: bool) -> float | None:
+    """The row that a word says; where people say of each other who is above whom, also the third a number falls in."""
+    if place.row:
+        return ROWS[place.row]
+    return float(min(int(3 * place.y / GRID), 2)) if by_number and place.y is not None else None
+
+
+def _towards_each_other(rows: list[_Row], across: Sequence[Link]) -> list[_Row]:
+    """Links between different rows as places: their people aren't beside each other, and no row's order says them."""
+    row_of = {person.index: i for i, (_, row) in enumerate(rows) for person in row}
+    links = [n for n in across if n.low in row_of and n.high in row_of and row_of[n.low] != row_of[n.high]]
+    if not links:
+        return rows
+    stated = {p.index: p.place.x for _, row in rows for p in row if p.place.x is not None}
+    middle = GRID / 2
+    x = levels([middle] * (1 + max(row_of)), stated, links, ACROSS_STEP)
+
+    def moved(person: Person) -> Person:
+        if person.index in stated or x[person.index] == middle:
+            return person
+        near = min(max(x[person.index], 100.0), GRID - 100.0)
+        return replace(person, place=replace(person.place, x=near, side="beside"))
+
+    return [(band, [moved(person) for person in row]) for band, row in rows]
+
+
+# Heights
+
+
+def _tallest(band: _Band, row: Sequence[Person]) -> float:
+    """How tall somebody of scale 1 may be. In a band nobody is taller than the band."""
+    return HEIGHT if band.whole else min(HEIGHT, (band.bottom - band.top) / max([1.0, *(p.scale for p in row)]))
+
+
+def _standing(slot: Slot, band: _Band, aspect: float) -> Box:
+    """The box of someone whose place in the row is known: feet on the ground unless the prompt says otherwise."""
+    person = slot.person
+    height = slot.width * aspect / PERSON
+    if band.whole and person.zoom > 1:
+        head, feet = _cut_off(person, height)
+    else:
+        feet = min(max(_feet(person, height, band), height), float(GRID))
+        head = feet - height
+    left, right = _whole(slot.middle - slot.width / 2, slot.middle + slot.width / 2)
+    top, bottom = _whole(head, feet)
+    return Box(left, top, right, bottom)
+
+
+def _feet(person: Person, height: float, band: _Band) -> float:
+    place, depth = person.place, person.depth
+    if place.y is not None:
+        return place.y + height / 2
+    if not band.whole:
+        lifted = 0.1 * min(max(-depth, 0.0), 1.0) * (band.bottom - band.top)
+        return max(band.bottom - lifted, band.top + height)
+    if place.row == "center":
+        return (GRID + height) / 2
+    if place.row == "top":
+        return MARGIN + height
+    if place.row == "bottom":
+        return GRID - MARGIN / 2
+    return max(FEET + 150 * depth, FURTHEST) if depth < 0 else min(FEET + 50 * depth, float(GRID))
+
+
+def _cut_off(person: Person, height: float) -> Interval:
+    """Head and lower edge of someone whom the camera is near to: down to the bottom edge unless a number says more.
+
+    The whole figure is zoom times as tall as the room leaves it, or taller where its width had room to grow.
     """
-    slots = sorted(slots, key=lambda slot: (slot.middle, slot.person.index))
-    for members in together:
-        run: list[int] = []
-        for i, slot in enumerate([*slots, None]):
-            place = slot.person.place if slot else None
-            if slot and place and slot.person.index in members and (place.x is None or place.side):
-                run.append(i)
-                continue
-            for k, closer in zip(run, _closed_up([slots[k] for k in run]), strict=True):
-                slots[k] = closer
-            run = []
-    return slots
+    figure = max(height, person.zoom * min(height, HEIGHT))
+    shown = min(figure, GRID - MARGIN)
+    if person.place.y is not None:
+        feet = min(max(person.place.y + shown / 2, shown), float(GRID))
+        return feet - shown, feet
+    return (MARGIN, min(MARGIN + figure, GRID)) if person.place.row == "top" else (GRID - shown, float(GRID))
 
 
-def _closed_up(run: list[_Slot]) -> list[_Slot]:
-    if len(run) < 2:
-        return run
-    lefts = [run[0].middle - run[0].width / 2]
-    for a, b in pairwise(run):
-        gap = (b.middle - b.width / 2) - (a.middle + a.width / 2)
-        lefts.append(lefts[-1] + a.width + min(gap, PULLED_GAP * min(a.width, b.width)))
-    outer = run[-1].middle + run[-1].width / 2
-    shift = (outer - (lefts[-1] + run[-1].width)) / 2  # half of what was saved: the common middle stays
-    return [replace(s, middle=left + shift + s.width / 2) for s, left in zip(run, lefts, strict=True)]
+def _whole(low: float, high: float) -> Interval:
+    """Both edges on the grid's lines, inside of it, and at least one line apart."""
+    low, high = round(low, 6), round(high, 6)  # edges that touch are rounded alike
+    first = min(max(round(low), 0), GRID - 1)
+    return float(first), float(min(max(round(high), first + 1), GRID))

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from lxml import etree
 
@@ -22,6 +23,7 @@ MAX_DEPTH = 16
 MAX_ELEMENTS = 2048
 MAX_NAME = 64
 MAX_ATTRIBUTES = 16
+MAX_PLAIN = 4096  # `&` and `<` that are no markup
 
 # https://www.w3.org/TR/xml/#NT-NameStartChar without the colon (prompts have no namespaces), and without the marks
 # that Chinese writes beside words: 、。「」 and the full-width forms.
@@ -89,8 +91,7 @@ class Node:
         return "".join(part.words for part in self.content)
 
 
-@dataclass(frozen=True)
-class _Tag:
+class _Tag(NamedTuple):
     """One tag as scanned."""
 
     name: str
@@ -111,6 +112,13 @@ class _Pass:
     starts: list[int] = field(default_factory=list)  # offsets of the elements, in order
     open: list[_Tag] = field(default_factory=list)
     runs: list[list[Piece]] = field(default_factory=lambda: [[]])  # the text before, between and after the tags
+    plain: int = 0  # marks read as plain characters
+
+    def warn_plain(self, offset: int, message: str) -> None:
+        self.plain += 1
+        if self.plain > MAX_PLAIN:
+            raise self.source.error(f'The prompt has more than {MAX_PLAIN} "<" and "&" that are no XML.', offset)
+        self.notes.warn(self.source, offset, message)
 
 
 def read_markup(source: Source, start: int, end: int, notes: Notes) -> Node:
@@ -173,7 +181,7 @@ def _add_text(found: _Pass, start: int, end: int, verbatim: bool = False, lone: 
     if not raw:
         return
     if lone:
-        found.notes.warn(found.source, start, f'"{raw}" is read as plain text, not as a tag; &lt; says so in XML.')
+        found.warn_plain(start, f'"{raw}" is read as plain text, not as a tag; &lt; says so in XML.')
     found.runs[-1].append((start, raw, verbatim))
     found.written.append(_escaped(found, raw, start, verbatim))
 
@@ -186,8 +194,7 @@ def _escaped(found: _Pass, raw: str, start: int, verbatim: bool = False) -> str:
         if mark[0] == "&" and not verbatim:
             if _reference(raw, match.start()):
                 return mark
-            offset = start + match.start()
-            found.notes.warn(found.source, offset, '"&" is read as a plain character; XML spells it &amp;.')
+            found.warn_plain(start + match.start(), '"&" is read as a plain character; XML spells it &amp;.')
         return _ESCAPES[mark[0]] + mark[1:]
 
     return _MARK.sub(escape, raw)
@@ -210,6 +217,8 @@ def _scanned(source: Source, match: re.Match[str], end: int) -> _Tag:
         raise source.error(f"The element name <{name[:20]}...> is longer than {MAX_NAME} characters.", match.start())
     while not (finish := _TAG_END.match(text, at, end)):
         attribute = _ATTRIBUTE.match(text, at, end)
+        if match.group(1) and attribute:
+            raise source.error(f"The end tag </{name}> has an attribute.", attribute.start(1), f"Write </{name}>.")
         if attribute is None or not text[at].isspace() or match.group(1):
             raise _bad_attribute(source, name, match.start(), at, end)
         if len(attributes) >= MAX_ATTRIBUTES:
@@ -239,6 +248,9 @@ def _bad_attribute(source: Source, name: str, offset: int, at: int, end: int) ->
     if key.group(3) in tuple("“”＂‘’「"):
         return source.error(f"The attribute {key.group(1)} has typographic quotes.", at, f'Write {key.group(1)}="...".')
     if key.group(3) in tuple("\"'"):
+        value, closed, _ = text[at + key.end() : end].partition(key.group(3))
+        if closed and "<" in value and "</" not in value and "=" not in value:
+            return source.error(f'The attribute {key.group(1)} holds a "<".', at, "Write &lt; for it.")
         return source.error(f"The quote of the attribute {key.group(1)} is never closed.", at)
     return source.error(f"The attribute {key.group(1)} has no quotes.", at, f'Write {key.group(1)}="...".')
 

@@ -23,10 +23,10 @@ def parse(text: str) -> Scene:
         reading = read_template(reading, document)
     else:
         read_body(reading, document.start, document.end)
-    return _scene(reading)
+    return scene_of(reading)
 
 
-def _scene(reading: Reading) -> Scene:
+def scene_of(reading: Reading) -> Scene:
     characters = tuple(draft.finished() for draft in reading.drafts.values())
     general = tuple(Field(name, tuple(tags)) for name, tags in reading.general.items() if tags)
     interactions = interactions_of(reading, characters)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from .names import joined, nearest
 from .scene import GRID, Box
@@ -25,6 +26,7 @@ _DEPTHS = {
 }  # fmt: skip
 _FILLER_WORDS = "on in at the of to side part area half third corner edge frame image picture screen hand"
 _FILLERS = frozenset(_FILLER_WORDS.split())
+_KNOWN = frozenset({*_SIDES, *_MIDDLES, *_HEIGHTS, *_DEPTHS, "far", "x", "y", "full-frame"})
 _FULL = frozenset({"full_frame", "fullframe", "whole_picture", "whole_image", "full_screen", "full_image"})
 WORDS = sorted(
     {*ANCHORS, *_MIDDLES, *_HEIGHTS, *_DEPTHS, "left_side", "right_side", "center_x", "center_y", "full_frame"}
@@ -37,13 +39,53 @@ _CHINESE = (
     ("前方", "foreground"), ("背景", "background"), ("后景", "background"), ("远景", "background"),
     ("后面", "background"), ("后方", "background"), ("远处", "background"), ("最左", "far left"), ("最右", "far right"),
     ("极左", "far left"), ("极右", "far right"), ("偏左", "center left"), ("偏右", "center right"),
-    ("中左", "center left"), ("中右", "center right"), ("正中", "center"), ("中央", "center"), ("中间", "center"),
+    ("中左", "center left"), ("中右", "center right"), ("正中间", "center"), ("正中", "center"),
+    ("中央", "center"), ("中间", "center"),
     ("居中", "center"), ("中部", "center"), ("中心", "center"), ("左", "left"), ("右", "right"), ("上", "top"),
     ("顶", "top"), ("下", "bottom"), ("底", "bottom"), ("中", "center"), ("边", ""), ("侧", ""), ("方", ""),
     ("面", ""), ("部", ""), ("角", ""), ("半", ""), ("端", ""), ("在", ""), ("的", ""), ("靠", ""), ("位于", ""),
 )  # fmt: skip
 _PERCENT = re.compile(r"(?:([xy])\s*[=:]?\s*)?([0-9]{1,3}(?:\.[0-9]{1,4})?)\s*[%％]", re.IGNORECASE)
 _NUMBER = re.compile(r"[\[(（]?\s*(-?[0-9]{1,4}(?:\.[0-9]{1,4})?)\s*[\])）]?")
+
+# Axes, and the words for "low comes before high" and the reverse: further left, higher up, further away.
+ACROSS, DOWN, DEPTH = "across", "down", "depth"
+RELATION_WORDS = {
+    (ACROSS, True): "left of", (ACROSS, False): "right of", (DOWN, True): "above", (DOWN, False): "below",
+    (DEPTH, True): "behind", (DEPTH, False): "in front of",
+}  # fmt: skip
+_LONGEST = 120  # no position is longer, and none is looked for in what is
+
+
+def _relation_pattern(english: str, chinese: str) -> re.Pattern[str]:
+    """Both as joined() spells them; "other" is whom it is about."""
+    english = english.replace("OTHER", "(?P<english>.+)")
+    return re.compile(rf"(?:[a-z]+ing_|is_)?(?:{english})|(?:站?在|位于)?(?P<chinese>.+?)_?的?_?(?:{chinese})")
+
+
+def _side_pattern(side: str, chinese: str) -> re.Pattern[str]:
+    side = f"{side}(?:_hand)?(?:_side)?"
+    english = rf"(?:(?:on|to|at)_)?(?:the_)?{side}_(?:of|from)_OTHER|(?:on|to|at)_(?P<owner>.+)['’]s?_{side}"
+    return _relation_pattern(english, f"{chinese}手?[边侧面方]?")
+
+
+_RELATIONS = (
+    (ACROSS, True, _side_pattern("left", "左")),
+    (ACROSS, False, _side_pattern("right", "右")),
+    (DEPTH, True, _relation_pattern("behind_OTHER", "[身背]后|后[面方边]")),
+    (DEPTH, False, _relation_pattern("in_front_of_OTHER", "[身面]前|前[面方边]")),
+    (DOWN, True, _relation_pattern("(?:above|over|on_top_of)_OTHER", "上[面方边]|之上|头顶")),
+    (DOWN, False, _relation_pattern("(?:below|under|underneath|beneath)_OTHER", "下[面方边]|之下")),
+)
+
+
+@dataclass(frozen=True)
+class Relation:
+    """Someone's place against another's: before it on this axis, or behind it. `other` is the id or name as typed."""
+
+    axis: str
+    before: bool
+    other: str
 
 
 @dataclass(frozen=True)
@@ -56,6 +98,7 @@ class Place:
     row: str | None = None  # "top", "center", "bottom"
     depth: str | None = None  # "foreground", "background"
     box: Box | None = None  # four numbers, or the full frame
+    relations: tuple[Relation, ...] = ()
 
 
 def read_position(texts: Iterable[str]) -> tuple[Place, tuple[str, ...]]:
@@ -72,9 +115,13 @@ def read_position(texts: Iterable[str]) -> tuple[Place, tuple[str, ...]]:
             axis = (percent.group(1) or ("x" if place.x is None else "y")).lower()
             place = replace(place, x=value, side="") if axis == "x" else replace(place, y=value)
             continue
-        words = _words(text)
+        words = _words(text) if len(text) <= _LONGEST else None
         if words is None:
-            unknown.append(text)
+            relation = _relation(text) if len(text) <= _LONGEST else None
+            if relation is None:
+                unknown.append(text)
+            else:
+                place = replace(place, relations=(*place.relations, relation))
             continue
         place, center = _with_words(place, words)
         loose_center = loose_center or center
@@ -90,7 +137,20 @@ def nearest_position(text: str) -> str:
     return nearest(joined(text), WORDS, 0.75)
 
 
-def _words(text: str) -> list[str] | None:
+@lru_cache(maxsize=1024)
+def _relation(text: str) -> Relation | None:
+    """`left of miku`, `behind character_2`, `在初音的右边`: whether there is such a person is for the scene to say."""
+    key = joined(text)
+    for axis, before, pattern in _RELATIONS:
+        match = pattern.fullmatch(key)
+        if match:
+            other = next(filter(None, match.groups()))
+            return Relation(axis, before, other.strip("_").removeprefix("the_"))
+    return None
+
+
+@lru_cache(maxsize=1024)
+def _words(text: str) -> tuple[str, ...] | None:
     """The known words of one tag, fillers left out; None if it has any other."""
     key = text.strip()
     for chinese, english in _CHINESE:
@@ -99,11 +159,10 @@ def _words(text: str) -> list[str] | None:
     for full in _FULL:
         key = key.replace(full, "full-frame")
     words = [word for word in key.split("_") if word and word not in _FILLERS]
-    known = {*_SIDES, *_MIDDLES, *_HEIGHTS, *_DEPTHS, "far", "x", "y", "full-frame"}
-    return words if words and set(words) <= known and words != ["far"] else None
+    return tuple(words) if words and _KNOWN.issuperset(words) and words != ["far"] else None
 
 
-def _with_words(place: Place, words: list[str]) -> tuple[Place, bool]:
+def _with_words(place: Place, words: tuple[str, ...]) -> tuple[Place, bool]:
     """The place with what one tag adds, and whether it says "center" without saying of what."""
     if "full-frame" in words:
         return replace(place, box=Box(0, 0, GRID, GRID)), False
@@ -121,9 +180,8 @@ def _with_words(place: Place, words: list[str]) -> tuple[Place, bool]:
         side, center = "center", False
     elif side and "far" in words:
         side = f"far_{side}"
-    if side:
-        place = replace(place, x=ANCHORS[side], side=side)
-    return replace(place, row=row or place.row, depth=depth or place.depth), center
+    x, side = (ANCHORS[side], side) if side else (place.x, place.side)
+    return replace(place, x=x, side=side, row=row or place.row, depth=depth or place.depth), center
 
 
 def _box(texts: list[str]) -> Box | None:

@@ -91,18 +91,17 @@ def tags_in(reading: Reading, texts: Sequence[Text], weight: float = 1.0, weight
     found: list[PlacedTag] = []
     for text in texts:
         try:
-            placed, unpaired = read_tags(text.words, weights, weight)
+            placed, unpaired = read_tags(text.words, weights, weight, MAX_TAGS - reading.tags + 1)
         except TagError as error:
-            problem, index = error.args
-            hint = "A weight is written (tag:1.2); a plain bracket is written \\( or \\)."
+            problem, index, hint = error.args
             raise reading.source.error(problem, text.offset(index), hint) from None
         for index in unpaired if weights else ():
             reading.warn(text.offset(index), f'The bracket "{text.words[index]}" has no partner and is kept as typed.')
+        reading.tags += len(placed)
+        if reading.tags > MAX_TAGS:
+            offset = text.offset(placed[-1].offset)
+            raise reading.source.error(f"The prompt has more than {MAX_TAGS} tags.", offset, "Shorten it.")
         found += placed
-    reading.tags += len(found)
-    if reading.tags > MAX_TAGS:
-        offset = texts[0].offset(0)
-        raise reading.source.error(f"The prompt has more than {MAX_TAGS} tags.", offset, "Shorten it.")
     return [placed.tag for placed in found]
 
 

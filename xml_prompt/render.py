@@ -1,7 +1,10 @@
 """Scene + layout -> the text the encoders read, as segments that each have one owner.
 
 The order and the element names are those the released weights were trained on: system prompt, characters, general tags.
-Text is not escaped: the encoders read it, no parser does (write.to_xml is for parsers).
+Text is not escaped: the encoders read it, no parser does (write.to_xml is for parsers). Weights are not in the text of
+the xml and json forms, and parentheses stand there as they are: the encoders of these forms are told to take no weights
+from the text, and would read `(red eyes:1.2)` as words. The weights stay in the scene. In the tags form the host takes
+them from the text, so they are written there, and every parenthesis that belongs to a tag is escaped.
 """
 
 from __future__ import annotations
@@ -84,6 +87,9 @@ def render_json(scene: Scene, boxes: Sequence[Box | None]) -> tuple[Segment, ...
     """The template the released weights were trained on, each box on the 0..1000 grid.
 
     {"character_1": {"bbox": [...], "name": "..."}, "image": {"tags": "<the XML>", "caption": "..."}}
+
+    It leaves out, because the template has no place for it: weights, negatives, the stated spacing. The system prompt
+    stands before the object. A character without a box states none.
     """
     segments = [Segment(SHARED, f"{scene.system}\n{{" if scene.system else "{")]
     for owner, (character, box) in enumerate(zip(scene.characters, boxes, strict=True), start=1):
@@ -97,11 +103,27 @@ def render_json(scene: Scene, boxes: Sequence[Box | None]) -> tuple[Segment, ...
 
 
 def render_tags(scene: Scene) -> tuple[Segment, ...]:
-    """Plain tags for text encoders that never saw XML: general tags first, then every character's own."""
-    general = ", ".join(filter(None, [tag_text(field.tags) for field in scene.general] + [scene.caption]))
+    """Plain tags for text encoders that never saw XML: what is shared first, then every character's own.
+
+    The host reads weights from this text: a weight is written (tag:1.2), and parentheses of a tag are escaped. What
+    people do together is shared. Positions, negatives and the system prompt are left out.
+    """
+    kinds = dict.fromkeys(interaction.kind for interaction in scene.interactions)
+    shared = [tag for field in scene.general for tag in field.tags] + [Tag(kind) for kind in kinds]
+    general = ", ".join([*map(weighted, shared), *([escaped(scene.caption)] if scene.caption else [])])
     segments = [Segment(SHARED, general)] if general else []
     for owner, character in enumerate(scene.characters, start=1):
-        fields = [tag_text(field.tags) for field in character.fields if field.name != "position"]
-        own = ", ".join(filter(None, [character.name, *fields]))
-        segments.append(Segment(owner, f"{', ' if segments else ''}{own}"))
+        tags = [tag for field in character.fields if field.name != "position" for tag in field.tags]
+        own = ", ".join([*([escaped(character.name)] if character.name else []), *map(weighted, tags)])
+        segments.append(Segment(owner, f"{', ' if own and any(s.text for s in segments) else ''}{own}"))
     return tuple(segments)
+
+
+def escaped(text: str) -> str:
+    r"""The text such that the host's weight syntax leaves it as it is. It knows `\(` and `\)`, no escaped backslash."""
+    return text.replace("(", r"\(").replace(")", r"\)")
+
+
+def weighted(tag: Tag) -> str:
+    """The tag in the host's weight syntax; a neutral weight is not written."""
+    return escaped(tag.text) if tag.weight == 1.0 else f"({escaped(tag.text)}:{tag.weight:g})"

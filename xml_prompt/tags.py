@@ -13,13 +13,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 from .scene import Tag
 
 SEPARATORS = ",，、;；\n"
 PAREN, SQUARE, BRACE = 1.1, round(1 / 1.1, 4), 1.05  # A1111's ( ) and [ ], NovelAI's { }
 MAX_NESTING = 16
+MAX_MARKS = 16384  # brackets, escapes and separators in one text: far more than any list of tags has
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 10.0
+WEIGHT_EXAMPLE = "A weight is written (tag:1.2)."
+PLAIN_BRACKET = "A plain bracket is written \\( or \\)."
 
 _OPEN = {"(": ")", "（": ")", "[": "]", "{": "}"}
 _CLOSE = {")": ")", "）": ")", "]": "]", "}": "}"}
@@ -33,7 +38,9 @@ _EMOTICONS = r"""
 """
 EMOTICONS = frozenset(_EMOTICONS.split())
 _LONGEST = max(map(len, EMOTICONS))
+_FIRSTS = frozenset("".join(emoticon[0] + emoticon[0].upper() for emoticon in EMOTICONS))
 _AFTER_EMOTICON = re.compile(r"[ \t\u3000]*(?:[,，、;；\n)）\]}]|[:：][0-9]*\.?[0-9]|::|$)")
+_AFTER_OPEN_FACE = re.compile(r"[ \t\u3000]*(?:[,，、;；\n]|$)")
 
 _NUMBER = r"[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8}"
 _GROUP_WEIGHT = re.compile(rf"[:：]\s*({_NUMBER})\s*$")
@@ -42,9 +49,16 @@ _BAD_GROUP_WEIGHT = re.compile(r"[:：]\s*([-+]?[0-9.][-+0-9.,]*)\s*$")
 _BARE_WEIGHT = re.compile(r"(?<=[^\s:：\\])[:：]([0-9]{0,2}\.[0-9]{1,4})$")
 _NUMERIC_GROUP = re.compile(rf"({_NUMBER})::(?!:)")
 
+_BETWEEN = re.compile(r"[,，、；\s]*")  # not `;`, which `;)` begins with
+_OPENS, _CLOSES, _ESCAPED = (re.escape("".join(sorted(marks))) for marks in (_OPEN, _CLOSE, _ESCAPABLE))
+_MARK = re.compile(rf"[{_OPENS}{_CLOSES}{SEPARATORS}]|::+|\\[{_ESCAPED}]")
+_EDGE = re.compile(rf"[{_OPENS}{SEPARATORS}]")
+# Without any of these there is no bracket, weight, escape or emoticon: most tags, and most lists.
+_SPECIAL = re.compile(rf"[{_OPENS}{_CLOSES}\\:：;]")
+_PLAIN = re.compile(rf"[^{SEPARATORS}\s](?:[^{SEPARATORS}]*[^{SEPARATORS}\s])?")
 
-@dataclass(frozen=True)
-class PlacedTag:
+
+class PlacedTag(NamedTuple):
     """A tag and where in the text it begins."""
 
     tag: Tag
@@ -52,7 +66,7 @@ class PlacedTag:
 
 
 class TagError(ValueError):
-    """A tag list that can't be read; args are the problem and the offset."""
+    """A tag list that can't be read; args are the problem, the offset, and a hint."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +83,10 @@ class _Marks:
 def emoticon_at(text: str, start: int) -> int:
     """Where the emoticon that begins here ends; start itself where there is none."""
     for size in range(min(_LONGEST, len(text) - start), 1, -1):
-        if text[start : start + size].lower() in EMOTICONS and _AFTER_EMOTICON.match(text, start + size):
+        face = text[start : start + size].lower()
+        # `(:3` alone is a face; in `(:3)` and `(:3:1.2)` the bracket weighs one.
+        after = _AFTER_OPEN_FACE if face.startswith("(") and ")" not in face else _AFTER_EMOTICON
+        if face in EMOTICONS and after.match(text, start + size):
             return start + size
     return start
 
@@ -81,34 +98,38 @@ def _marks(text: str) -> _Marks:
     escapes: set[int] = set()
     unpaired: list[int] = []
     stack: list[int] = []
-    at_start, i = True, 0
-    while i < len(text):
-        char = text[i]
-        if at_start and not char.isspace():
-            end = emoticon_at(text, i)
-            if end > i:
-                emoticon[i], i, at_start = end, end, False
-                continue
-        if char == "\\" and text[i + 1 : i + 2] in _ESCAPABLE and i + 1 < len(text):
+
+    def begin(at: int) -> int:
+        """Where to go on when a tag may begin here: behind the emoticon, if it is one."""
+        at = _BETWEEN.match(text, at).end()  # type: ignore[union-attr]  # it always matches
+        if text[at : at + 1] in _FIRSTS and (end := emoticon_at(text, at)) > at and not _NUMERIC_GROUP.match(text, at):
+            emoticon[at] = end
+            literal.update(range(at, end))
+            return end
+        return at
+
+    at, marks = begin(0), 0
+    while found := _MARK.search(text, at):
+        mark, i, at = found.group(), found.start(), found.end()
+        marks += 1
+        if marks > MAX_MARKS:
+            raise TagError(f"A list has more than {MAX_MARKS} brackets and separators.", i, "Shorten it.")
+        if mark[0] == "\\":
             literal.update((i, i + 1))
             escapes.add(i)
-            i, at_start = i + 2, False
-            continue
-        if char in _OPEN:
-            stack.append(i)
-            if len(stack) > MAX_NESTING:
-                raise TagError(f"Brackets are nested more than {MAX_NESTING} deep.", i)
-        elif char in _CLOSE:
-            if stack and _OPEN[text[stack[-1]]] == _CLOSE[char]:
+        elif mark in _CLOSE:
+            if stack and _OPEN[text[stack[-1]]] == _CLOSE[mark]:
                 opened = stack.pop()
                 partner[opened], partner[i] = i, opened
             else:
                 unpaired.append(i)
-        if char in SEPARATORS or char in _OPEN or text.startswith("::", i):
-            at_start = True
-        elif not char.isspace() and not (char == ":" and text[i - 1 : i] == ":"):
-            at_start = False
-        i += 1
+        else:
+            if mark in _OPEN:
+                stack.append(i)
+                if len(stack) > MAX_NESTING:
+                    raise TagError(f"Brackets are nested more than {MAX_NESTING} deep.", i, PLAIN_BRACKET)
+            # The last of several colons may be the eyes of `:3`.
+            at = behind if mark[0] == ":" and (behind := begin(at - 1)) > at else begin(at)
     unpaired += stack
     literal.update(unpaired)
     return _Marks(partner, emoticon, frozenset(literal), frozenset(escapes), tuple(sorted(unpaired)))
@@ -116,13 +137,15 @@ def _marks(text: str) -> _Marks:
 
 def _unescaped(text: str, start: int, end: int, marks: _Marks) -> str:
     """The words, each escaped mark without its backslash."""
+    if text.find("\\", start, end) < 0:
+        return text[start:end]
     return "".join(text[i] for i in range(start, end) if i not in marks.escapes)
 
 
 def _placed(words: str, weight: float, offset: int) -> PlacedTag:
     if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
         problem = f'The weight {weight:g} of "{words[:40]}" is not between {MIN_WEIGHT} and {MAX_WEIGHT:g}.'
-        raise TagError(problem, offset)
+        raise TagError(problem, offset, WEIGHT_EXAMPLE)
     return PlacedTag(Tag(words, round(weight, 4)), offset)
 
 
@@ -135,31 +158,30 @@ def _numeric_group(text: str, start: int, end: int) -> tuple[re.Match[str], int]
 
 def _pieces(text: str, start: int, end: int, marks: _Marks, weights: bool) -> Iterator[tuple[int, int]]:
     """The runs between separators that stand in no bracket and no emoticon, without the space around them."""
-    begin, i, blank = start, start, True  # blank: nothing but space since the last separator
-    while i <= end:
-        if i == end or (text[i] in SEPARATORS and i not in marks.literal and i not in marks.emoticon):
-            first, last = begin, i
-            while first < last and text[first].isspace():
-                first += 1
+    first = at = _BETWEEN.match(text, start, end).end()  # type: ignore[union-attr]  # it always matches
+    while first < end:
+        if at == first and weights and (group := _numeric_group(text, at, end)):
+            at = group[1] + 2
+        edge = _EDGE.search(text, at, end)
+        i = edge.start() if edge else end
+        if edge and i in marks.literal:
+            at = i + 1
+        elif edge and text[i] in _OPEN:
+            at = marks.partner[i] + 1 if weights and i < marks.partner.get(i, -1) < end else i + 1
+        else:
+            last = i
             while last > first and text[last - 1].isspace() and last - 1 not in marks.literal:
                 last -= 1
             if first < last:
                 yield first, last
-            begin, i, blank = i + 1, i + 1, True
-            continue
-        at_start, blank = blank, blank and text[i].isspace()
-        if i in marks.emoticon:
-            i = min(marks.emoticon[i], end)
-        elif weights and i < marks.partner.get(i, -1) < end:
-            i = marks.partner[i] + 1
-        elif weights and at_start and (group := _numeric_group(text, i, end)):
-            i = group[1] + 2
-        else:
-            i += 1
+            first = at = _BETWEEN.match(text, i + 1, end).end() if edge else end  # type: ignore[union-attr]
 
 
 def _read(text: str, start: int, end: int, marks: _Marks, weights: bool, weight: float) -> Iterator[PlacedTag]:
     for first, last in _pieces(text, start, end, marks, weights):
+        if not _SPECIAL.search(text, first, last):
+            yield _placed(text[first:last], weight, first)
+            continue
         if not weights or marks.emoticon.get(first) == last:
             words = text[first:last] if marks.emoticon.get(first) == last else _unescaped(text, first, last, marks)
             yield _placed(words, weight, first)
@@ -178,7 +200,7 @@ def _read(text: str, start: int, end: int, marks: _Marks, weights: bool, weight:
                 yield from _read(text, inside[0], stated.start(), marks, weights, inner)
                 continue
             if bad and bad.start() not in marks.literal and inside[0] not in marks.emoticon and bad.start() > inside[0]:
-                raise TagError(f'The weight "{bad.group(1).strip()}" is no number.', bad.start(1))
+                raise TagError(f'The weight "{bad.group(1).strip()}" is no number.', bad.start(1), WEIGHT_EXAMPLE)
             if text[inside[0] : inside[1]].strip():
                 yield from _read(text, *inside, marks, weights, weight * _FACTOR[text[first]])
                 continue
@@ -190,14 +212,32 @@ def _read(text: str, start: int, end: int, marks: _Marks, weights: bool, weight:
         yield _placed(_unescaped(text, first, last, marks), weight, first)
 
 
-def read_tags(text: str, weights: bool = True, weight: float = 1.0) -> tuple[tuple[PlacedTag, ...], tuple[int, ...]]:
+def read_tags(
+    text: str, weights: bool = True, weight: float = 1.0, most: int | None = None
+) -> tuple[tuple[PlacedTag, ...], tuple[int, ...]]:
     """The tags of a list, and the offsets of brackets without a partner (kept as typed). weights=False: words alone.
 
-    Raises TagError for a weight that is no weight, and brackets nested too deep.
+    Reads no more than `most` tags. Raises TagError for a weight that is no weight, and brackets nested too deep.
     """
+    if not text or text.isspace():
+        return (), ()
+    if len(text) <= MAX_MARKS and not _SPECIAL.search(text):
+        plain = (_placed(match.group(), weight, match.start()) for match in _PLAIN.finditer(text))
+        return tuple(islice(plain, most)), ()
     marks = _marks(text)
-    found = tuple(_read(text, 0, len(text), marks, weights, weight))
+    found = tuple(islice(_read(text, 0, len(text), marks, weights, weight), most))
     return found, marks.unpaired
+
+
+def bracketed(text: str) -> bytearray:
+    """1 for every offset that stands in brackets, in an emoticon, or behind a backslash. Raises TagError."""
+    marks, inside = _marks(text), bytearray(len(text))
+    for opened, closed in marks.partner.items():
+        if opened < closed:
+            inside[opened : closed + 1] = b"\1" * (closed + 1 - opened)
+    for offset in marks.literal:
+        inside[offset] = 1
+    return inside
 
 
 def tags_of(text: str, weights: bool = True) -> tuple[Tag, ...]:
@@ -210,8 +250,9 @@ def spelled(tag: Tag, weights: bool = True) -> str:
 
     def reads_as(text: str, wanted: Tag) -> bool:
         try:
-            # between others, so that nothing at its ends reaches beyond it
-            return tags_of(f"x, {text}, x", weights) == (Tag("x"), wanted, Tag("x")) and not _marks(text).unpaired
+            # Between others, so that nothing at its ends reaches beyond it: `1.2::` would, to the next `::`.
+            others = tags_of(f"x, {text}, ::, x", weights)
+            return others == (Tag("x"), wanted, Tag("::"), Tag("x")) and not _marks(text).unpaired
         except TagError:
             return False
 

@@ -10,12 +10,12 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from .document import Document, json_tags, read_json
+from .document import Document, json_places, json_tags, read_json
 from .elements import read_body
 from .markup import Text
 from .names import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, character_id
-from .reading import Reading, StatedInteraction, add, checked_box, new_draft, tags_in
-from .scene import GRID
+from .reading import Reading, StatedInteraction, add, check_position, checked_box, new_draft, tags_in
+from .scene import GRID, Tag
 from .source import FORBIDDEN, Source
 
 
@@ -23,28 +23,38 @@ def read_template(reading: Reading, document: Document) -> Reading:
     """{"character_1": {"bbox": [...], "name": ...}, "image": {"tags": "<the XML>", "caption": ...}}"""
     source, start = reading.source, document.start
     value = read_json(source, start, document.end)
+    places = json_places(source.text, start, document.end)
+
+    def at(*keys: str) -> int:
+        return places.get(keys, start)
+
     image = value.get("image", {})
     if isinstance(image, str):
         image = {"tags": image}
     if not isinstance(image, dict):
-        raise source.error('"image" is no object.', start, 'Write "image": {"tags": "...", "caption": "..."}.')
+        raise source.error('"image" is no object.', at("image"), 'Write "image": {"tags": "...", "caption": "..."}.')
     for key, words in image.items():
-        text = _json_text(source, words, start, key)
+        place = at("image", key) if ("image", key) in places else at("image")
+        text = _json_text(source, words, place, key)
         if key == "tags":
             inner = json_tags(source, start, document.end, text)
-            inside = replace(reading, source=inner or Source(text, source, [start] * (len(text) + 1)))
+            inside = replace(reading, source=inner or Source(text, source, [place] * (len(text) + 1)))
             read_body(inside, 0, len(inside.source.text))
             reading = replace(inside, source=source)
         elif key == "caption":
             reading.captions += [text.strip()] if text.strip() else []
         else:
-            _read_json_field(reading, key, text, start)
+            _read_json_field(reading, key, text, place)
     for key, entry in value.items():
         if (id := character_id(key)) and id != "character_":
-            _read_json_character(reading, id, entry, start)
+            _read_json_character(reading, id, entry, at(key), {name: at(key, name) for name in _keys(entry)})
         elif key != "image":
-            _read_json_field(reading, key, _json_text(source, entry, start, key), start)
+            _read_json_field(reading, key, _json_text(source, entry, at(key), key), at(key))
     return reading
+
+
+def _keys(entry: Any) -> tuple[str, ...]:
+    return tuple(entry) if isinstance(entry, dict) else ()
 
 
 def _numbers(value: Any) -> list[float]:
@@ -54,12 +64,13 @@ def _numbers(value: Any) -> list[float]:
     return [float(min(max(number, -GRID), 2 * GRID)) for number in numbers] if plain else []
 
 
-def _read_json_character(reading: Reading, id: str, entry: Any, start: int) -> None:
+def _read_json_character(reading: Reading, id: str, entry: Any, at: int, places: dict[str, int]) -> None:
     source = reading.source
     if not isinstance(entry, dict):
-        raise source.error(f'"{id}" is no object.', start, f'Write "{id}": {{"bbox": [...], "name": "..."}}.')
-    draft = reading.drafts.get(id) or new_draft(reading, id, start)
+        raise source.error(f'"{id}" is no object.', at, f'Write "{id}": {{"bbox": [...], "name": "..."}}.')
+    draft = reading.drafts.get(id) or new_draft(reading, id, at)
     for key, value in entry.items():
+        start = places[key]
         name = CHARACTER_ELEMENTS.get(key.lower())
         if name == "bbox":
             box = checked_box(source, _numbers(value), start, reading.notes)
@@ -78,7 +89,7 @@ def _read_json_character(reading: Reading, id: str, entry: Any, start: int) -> N
             else:
                 if name is None:
                     reading.warn(start, f'The key "{key[:40]}" is not known; it is kept as a field of that name.')
-                add(draft.fields, name or _field_name(source, key, start), tags_in(reading, (_words(text, start),)))
+                _add_field(reading, draft.fields, name or _field_name(source, key, start), text, start)
 
 
 def _read_json_field(reading: Reading, key: str, text: str, start: int) -> None:
@@ -97,7 +108,14 @@ def _read_json_field(reading: Reading, key: str, text: str, start: int) -> None:
     else:
         if name is None:
             reading.warn(start, f'The key "{key[:40]}" is not known; it is kept as a field of that name.')
-        add(reading.general, name or _field_name(reading.source, key, start), tags_in(reading, (_words(text, start),)))
+        _add_field(reading, reading.general, name or _field_name(reading.source, key, start), text, start)
+
+
+def _add_field(reading: Reading, fields: dict[str, list[Tag]], name: str, text: str, start: int) -> None:
+    position = name == "position"
+    add(fields, name, tags_in(reading, (_words(text, start),), weights=not position))
+    if position:
+        check_position(reading, fields.get(name, []), start)
 
 
 def _json_text(source: Source, value: Any, start: int, key: str) -> str:

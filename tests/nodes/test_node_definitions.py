@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 IDS = [
     "NewBieLoader",
     "NewBieXMLPrompt",
+    "NewBieTextToXML",
     "NewBieCharacter",
     "NewBieScene",
     "NewBieEncodeCharacters",
@@ -70,3 +72,19 @@ def test_english_translations_say_what_the_nodes_say(schemas):
         assert words[node_id]["description"] == schema.description
         for item in schema.inputs:
             assert words[node_id]["inputs"][item.id]["tooltip"] == item.tooltip, (node_id, item.id)
+
+
+def test_the_page_knows_every_node_that_holds_a_prompt(schemas):
+    """Their messages are shown by web/warnings.js, also when the host has them in its cache."""
+    script = (ROOT / "web" / "warnings.js").read_text(encoding="utf-8")
+    named = set(re.findall(r'"(NewBie\w+)"', re.search(r"PROMPT_NODES = new Set\(\[(.*?)\]\)", script, re.DOTALL)[1]))
+    assert named == {"NewBieXMLPrompt", "NewBieTextToXML", "NewBieCharacter", "NewBieScene"}
+    assert named == {node_id for node_id, schema in schemas.items() if schema.has_intermediate_output}
+
+
+@pytest.mark.parametrize("path", ["{}.md", "{}/zh.md"])
+def test_every_node_has_a_help_page(path):
+    for node_id in IDS:
+        assert (ROOT / "web" / "docs" / path.format(node_id)).read_text(encoding="utf-8").startswith("# NewBie"), (
+            node_id
+        )

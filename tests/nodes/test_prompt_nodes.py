@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 from host_import import NO_HOST
 
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
-from newbie_pack.nodes.builders import with_character, with_surroundings
+from newbie_pack.nodes import common
+from newbie_pack.nodes.builders import NewBieCharacter, with_character, with_surroundings
 from newbie_pack.nodes.layout_drawing import COLOURS, PAPER, draw_layout
+from newbie_pack.nodes.mask_box import box_of_mask
 from newbie_pack.nodes.prompt import EXAMPLE, NewBieXMLPrompt
 from newbie_pack.nodes.sample import NewBieSample
-from newbie_pack.xml_prompt import Box, Interaction, PromptError, parse, to_xml
+from newbie_pack.nodes.text import EXAMPLE as TEXT_EXAMPLE
+from newbie_pack.nodes.text import NewBieTextToXML
+from newbie_pack.xml_prompt import Box, Interaction, PromptError, layout, parse, to_xml
 
 
 def test_the_example_is_read_without_a_warning():
@@ -95,6 +101,111 @@ def test_the_layout_drawing_puts_boxes_where_they_are(size):
     inside = [picture.getpixel((round(x * width), round(0.73 * height))) for x in (0.24, 0.77)]
     assert middle == PAPER
     for pixel, colour in zip(inside, COLOURS, strict=False):
-        assert torch.cosine_similarity(
-            torch.tensor(pixel).float() - torch.tensor(PAPER), torch.tensor(colour).float() - torch.tensor(PAPER), dim=0
-        ) > 0.95
+        assert (
+            torch.cosine_similarity(
+                torch.tensor(pixel).float() - torch.tensor(PAPER),
+                torch.tensor(colour).float() - torch.tensor(PAPER),
+                dim=0,
+            )
+            > 0.95
+        )
+
+
+def test_places_in_a_builder_are_those_of_the_field():
+    """The user never sees the XML that the node makes of its inputs."""
+    fields = {"n": "rin", "appearance": "blue hair,\n(smile", "clothing": "", "position": "lefft"}
+    unpaired, position = (warning.message for warning in with_character(None, fields).warnings)
+    assert unpaired.startswith("appearance, line 2, column 1: ")
+    assert position.startswith("position: ") and "left" in position
+    with pytest.raises(PromptError, match=r"^clothing, line 1, column \d+: .*99"):
+        with_character(None, {"n": "rin", "appearance": "blue hair", "clothing": "(hat:99)"})
+    with pytest.raises(PromptError, match=r"^name, line 1, column 1: "):
+        with_character(None, {"n": "<b>", "appearance": "blue hair"})
+
+
+def test_a_node_shows_its_own_warnings_and_the_scene_keeps_all():
+    inputs = dict.fromkeys(("name", "appearance", "clothing", "expression", "action", "position", "negative"), "")
+    first = NewBieCharacter.execute("unstated", **{**inputs, "clothing": "scarf]"})
+    second = NewBieCharacter.execute("unstated", first.args[0], **inputs)
+    assert "clothing" in first.ui.as_dict()["text"][0]
+    assert second.ui is None
+    assert second.args[0].warnings == first.args[0].warnings != ()
+
+
+MASK = torch.zeros(2, 100, 200)
+MASK[0, 10:60, 50:100] = 1.0
+MASK[1, 40:80, 20:60] = 0.7
+MASK[1, :, 190:] = 0.5  # not above one half
+
+
+@pytest.mark.parametrize(
+    ("mask", "box"),
+    [
+        (MASK, Box(100, 100, 500, 800)),  # of all pictures together
+        (MASK[0], Box(250, 100, 500, 600)),
+        (torch.ones(1, 7, 3), Box(0, 0, 1000, 1000)),
+        (torch.eye(3), Box(0, 0, 1000, 1000)),
+        (
+            torch.nn.functional.pad(torch.ones(1, 1), (1, 1, 2, 0)),
+            Box(333, 666, 667, 1000),
+        ),  # whole grid lines, outwards
+    ],
+)
+def test_a_mask_is_the_box_around_its_bright_part(mask, box):
+    inputs = dict.fromkeys(("name", "appearance", "clothing", "expression", "action", "position", "negative"), "")
+    scene, xml = NewBieCharacter.execute("unstated", mask=mask, **{**inputs, "position": "right"}).args
+    assert scene.characters[0].box == box == parse(xml).characters[0].box
+    assert layout(scene) == (box,)
+
+
+def test_an_empty_mask_is_one_sentence():
+    with pytest.raises(ValueError, match=r"^The mask is empty: [^.]+\.$"):
+        box_of_mask(torch.full((1, 8, 8), 0.5))
+
+
+def test_plain_text_becomes_characters():
+    scene, xml = NewBieTextToXML.execute(TEXT_EXAMPLE).args
+    assert [character.gender for character in scene.characters] == ["girl", "boy"]
+    assert [tag.text for tag in scene.characters[0].tags("appearance")] == ["blue hair"]
+    assert parse(xml).characters == scene.characters
+    left, right = layout(scene)
+    assert left.right <= right.left
+
+
+def test_text_to_xml_reads_xml_as_it_is():
+    assert NewBieTextToXML.execute(EXAMPLE).args[0] == parse(EXAMPLE)
+
+
+def test_guesses_are_shown_on_the_node():
+    assert NewBieTextToXML.execute("2girls, blue hair").ui.as_dict()["text"][0]
+
+
+CONTRADICTION = """<character_1><n>miku</n><position>left of kaito</position></character_1>
+<character_2><n>kaito</n><position>left of miku</position></character_2>"""
+
+
+@pytest.mark.parametrize("node", [NewBieXMLPrompt, NewBieTextToXML])
+def test_a_contradiction_is_told_before_anything_runs(node):
+    sentence = node.validate_inputs(CONTRADICTION)
+    assert "miku" in sentence and "kaito" in sentence
+    assert node.validate_inputs(EXAMPLE) is True
+    assert node.validate_inputs(None) is True
+
+
+@pytest.mark.parametrize("node", [NewBieXMLPrompt, NewBieTextToXML])
+def test_validation_judges_one_input(node):
+    """The host repeats the sentence for every input that validate_inputs takes."""
+    assert len(inspect.signature(node.validate_inputs).parameters) == 1
+
+
+def test_a_layout_is_refused_only_where_no_usual_shape_has_room(monkeypatch):
+    """The prompt's node does not know the picture's shape, and must not refuse what another one has room for."""
+
+    def for_wide_pictures(scene, aspect):
+        if aspect < 1.2:
+            raise PromptError(f"No room at {aspect}.")
+
+    monkeypatch.setattr(common, "layout", for_wide_pictures)
+    assert NewBieXMLPrompt.validate_inputs(EXAMPLE) is True
+    monkeypatch.setattr(common, "ASPECTS", (1.0, 0.5))
+    assert NewBieXMLPrompt.validate_inputs(EXAMPLE) == "No room at 1.0."

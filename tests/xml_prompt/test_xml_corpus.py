@@ -1,20 +1,21 @@
-"""The corpus: prompts as people write them and what they say, mistakes as people make them and where they are.
+"""The corpus in tests/data: prompts as people write them and what they say, mistakes as people make them and where.
 
 Beside each prompt lies NAME.expected.json. In valid/ a key left out means nothing was said; a tag is its text, or
 [text, weight]; an interaction is [kind, ids]; a warning is ["line:column", part of the message];
-there are no others.
+there are no others. plain/ is the same for convert: plain words that become characters.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from time import process_time
 
 import pytest
-from newbie_pack.xml_prompt import PromptError, layout, parse, report, to_xml
+from newbie_pack.xml_prompt import PromptError, convert, layout, parse, report, to_xml
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1] / "data"
 
 
 def prompts(folder):
@@ -61,11 +62,14 @@ def said(scene):
 NOTHING = {"characters": [], "general": {}, "caption": "", "system": "", "interactions": [], "spacing": ""}
 
 
-@pytest.mark.parametrize("path", prompts("valid"), ids=lambda path: path.name)
-def test_what_a_prompt_says(path):
+READ = [(parse, path) for path in prompts("valid")] + [(convert, path) for path in prompts("plain")]
+
+
+@pytest.mark.parametrize(("reader", "path"), READ, ids=lambda value: getattr(value, "name", value.__class__.__name__))
+def test_what_a_prompt_says(reader, path):
     text, expected = read(path)
     warnings = expected.pop("warnings", [])
-    scene = parse(text)
+    scene = reader(text)
     assert said(scene) == NOTHING | expected
     assert [f"{w.line}:{w.column}" for w in scene.warnings] == [place for place, _ in warnings], scene.warnings
     for warning, (_, part) in zip(scene.warnings, warnings, strict=True):
@@ -87,7 +91,7 @@ def test_where_a_mistake_is(path):
 
 
 def test_every_expectation_has_its_prompt():
-    for folder in ("valid", "invalid"):
+    for folder in ("valid", "plain", "invalid"):
         stems = [path.stem for path in prompts(folder)]
         assert len(stems) == len(set(stems))
         assert {path.name for path in (HERE / folder).glob("*.expected.json")} == {f"{s}.expected.json" for s in stems}
@@ -96,6 +100,8 @@ def test_every_expectation_has_its_prompt():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (")" * 131_072, "more than 16384 brackets"),
+        ("<n>" + "&" * 131_072, "more than 4096 .* that are no XML"),
         ("a" * (256 * 1024 + 1), "longer than 256 KB"),
         ("中" * (90 * 1024), "longer than 256 KB"),
         ("a," * 4097, "more than 4096 tags"),
@@ -116,6 +122,12 @@ def test_bounds(text, message):
     "text",
     [
         ")" * 131_072,
+        "a:" * 131_000,
+        "a: " * 80_000,
+        "1girl;" * 40_000,
+        "(a" * 8 + ":" * 131_000,
+        '{"image": {"tags": "' + "\\u4e2d" * 40_000 + '"}}',
+        '{"a": "' + "\\" * 131_000,
         "a" * 131_072,
         "," * 131_072,
         "&" * 131_072,
@@ -129,7 +141,14 @@ def test_bounds(text, message):
     ids=lambda text: text[:6].strip(),
 )
 def test_no_text_takes_long(text):
-    """Quadratic time would take minutes here; the limit leaves room for a slow machine."""
-    start = process_time()
-    parse(text)
-    assert process_time() - start < 20
+    """Milliseconds each; quadratic time would take minutes. The limit leaves room for a slow machine."""
+    for reader in (parse, convert):
+        start = process_time()
+        with suppress(PromptError):
+            reader(text)
+        assert process_time() - start < 5
+
+
+def test_a_negative_prompt_is_no_character():
+    with pytest.raises(PromptError, match="line 2, column 1: A negative prompt is no part"):
+        convert("1girl, smile\nNegative prompt: hat")
