@@ -1,4 +1,4 @@
-"""`./run prompt show|check|render`: what a prompt is understood to say. Starts no host."""
+"""`./run prompt show|check|render|convert`: what a prompt is understood to say. Starts no host."""
 
 from __future__ import annotations
 

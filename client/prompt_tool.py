@@ -8,10 +8,22 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..xml_prompt import PromptError, Scene, layout, parse, render_json, render_tags, render_xml, report, text_of
+from ..xml_prompt import (
+    PromptError,
+    Scene,
+    convert,
+    layout,
+    parse,
+    render_json,
+    render_tags,
+    render_xml,
+    report,
+    text_of,
+    to_xml,
+)
 from .options import size
 from .problem import Problem
 from .text_file import read_text
@@ -26,11 +38,12 @@ def main(arguments: Sequence[str]) -> int:
 
 def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(prog="./run prompt", description="What a prompt is understood to say.")
-    tasks = whole.add_subparsers(required=True, metavar="show|check|render")
+    tasks = whole.add_subparsers(required=True, metavar="show|check|render|convert")
     show = tasks.add_parser("show", help="everything, boxes included, as one JSON object")
     check = tasks.add_parser("check", help="what is wrong and where; exit code 0 fine, 1 warnings, 2 error")
     render = tasks.add_parser("render", help="the text that the text encoders read")
-    for task, work in ((show, show_one), (check, check_all), (render, render_one)):
+    plain = tasks.add_parser("convert", help="plain tags, or A: ... B: ..., as XML; what was guessed goes to stderr")
+    for task, work in ((show, show_one), (check, check_all), (render, render_one), (plain, convert_one)):
         task.set_defaults(work=work)
         many = {"nargs": "+"} if task is check else {}
         task.add_argument("file", metavar="FILE", help="a UTF-8 file, or - for standard input", **many)
@@ -79,10 +92,20 @@ def render_one(options: argparse.Namespace) -> int:
     return 0
 
 
-def read(file: str) -> Scene | None:
+def convert_one(options: argparse.Namespace) -> int:
+    scene = read(options.file, convert)
+    if scene is None:
+        return 2
+    for warning in scene.warnings:
+        sys.stderr.write(f"{options.file}:{warning.line}:{warning.column}: {warning.message}\n")
+    sys.stdout.write(to_xml(scene).rstrip("\n") + "\n")
+    return 0
+
+
+def read(file: str, reader: Callable[[str], Scene] = parse) -> Scene | None:
     """The scene in a file; None after its error has been told. Boxes that contradict each other are an error too."""
     try:
-        scene = parse(read_text(file if file == "-" else Path(file)))
+        scene = reader(read_text(file if file == "-" else Path(file)))
         layout(scene)
     except Problem as problem:
         sys.stderr.write(f"{problem}\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from newbie_pack.client import inside, prompt_tool
+from newbie_pack.xml_prompt import parse
 
 FINE = "<character_1> <n>初音</n> <position>left</position> </character_1>"
 WARNED = "<character_1> <n>miku</n> <hairs>blue</hairs> </character_1>"
@@ -109,3 +110,11 @@ def test_nothing_heavy_is_imported(file):
         "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'comfy', 'aiohttp')))"
     )
     assert subprocess.run([sys.executable, "-c", code, str(root)]).returncode == 0
+
+
+def test_plain_tags_become_xml(file, capsys):
+    path = file("1girl, blue hair; 1boy, red hair")
+    assert prompt_tool.main(["convert", path]) == 0
+    scene = parse(capsys.readouterr().out)
+    assert [character.gender for character in scene.characters] == ["girl", "boy"]
+    assert [character.tags("appearance")[0].text for character in scene.characters] == ["blue hair", "red hair"]
