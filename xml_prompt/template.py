@@ -13,7 +13,7 @@ from typing import Any
 from .document import Document, json_places, json_tags, read_json
 from .elements import read_body
 from .markup import Text
-from .names import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, character_id
+from .names import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, character_id, nearest
 from .reading import Reading, StatedInteraction, add, check_position, checked_box, new_draft, tags_in
 from .scene import GRID, Tag
 from .source import FORBIDDEN, Source
@@ -49,6 +49,7 @@ def read_template(reading: Reading, document: Document) -> Reading:
         if (id := character_id(key)) and id != "character_":
             _read_json_character(reading, id, entry, at(key), {name: at(key, name) for name in _keys(entry)})
         elif key != "image":
+            _refuse_misspelt(source, key, at(key))
             _read_json_field(reading, key, _json_text(source, entry, at(key), key), at(key))
     return reading
 
@@ -107,8 +108,16 @@ def _read_json_field(reading: Reading, key: str, text: str, start: int) -> None:
         raise reading.source.error('"negative" stands outside of any character.', start, "Put it into a character.")
     else:
         if name is None:
+            _refuse_misspelt(reading.source, key, start)
             reading.warn(start, f'The key "{key[:40]}" is not known; it is kept as a field of that name.')
         _add_field(reading, reading.general, name or _field_name(reading.source, key, start), text, start)
+
+
+def _refuse_misspelt(source: Source, key: str, start: int) -> None:
+    """A character whose key is misspelt would be lost among the fields."""
+    if key.lower() not in GENERAL_ELEMENTS and nearest(key, ["character_1"], 0.8):
+        hint = 'Write "character_1", with a number of its own for each character.'
+        raise source.error(f'"{key[:40]}" looks like a misspelt "character_1".', start, hint)
 
 
 def _add_field(reading: Reading, fields: dict[str, list[Tag]], name: str, text: str, start: int) -> None:

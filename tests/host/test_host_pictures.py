@@ -19,14 +19,16 @@ def boxes(workflow):
 
 
 def hair_of(picture: np.ndarray, box: list[float]) -> str:
-    """The hair colour nearest to most pixels of the upper third of a box; what is nearly white or black is not hair."""
+    """The hair colour nearest to most coloured pixels of a box's top middle: hair, and hardly anything around it."""
     from newbie_pack.mini.attributes import HAIR
 
     left, top, right, bottom = box
-    head = picture[round(top) : round(top + (bottom - top) / 3), round(left) : round(right)].reshape(-1, 3).astype(int)
-    coloured = head[(head.max(1) - head.min(1) > 70) & (head.max(1) > 90)]
-    names = list(HAIR)
-    nearest = np.abs(coloured[:, None] - np.array(list(HAIR.values()))).sum(2).argmin(1)
+    width, height = right - left, bottom - top
+    rows = slice(round(top + 0.06 * height), round(top + 0.26 * height))
+    head = picture[rows, round(left + 0.25 * width) : round(right - 0.25 * width)].reshape(-1, 3).astype(int)
+    coloured = head[head.max(1) - head.min(1) > 60]
+    names = [name for name, rgb in HAIR.items() if max(rgb) - min(rgb) > 60]
+    nearest = np.abs(coloured[:, None] - np.array([HAIR[name] for name in names])).sum(2).argmin(1)
     return names[np.bincount(nearest, minlength=len(names)).argmax()]
 
 
