@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .document import find_document
 from .elements import read_body
 from .interactions import interactions_of
+from .layout import place_of
 from .reading import Reading
+from .relations import strangers
 from .scene import Field, Scene
 from .source import Notes, source_of
+from .spacing import read_spacing
 from .template import read_template
 
 
@@ -33,4 +38,18 @@ def scene_of(reading: Reading) -> Scene:
     if not (characters or general or reading.captions or interactions):
         reading.warn(0, "The prompt says nothing.")
     caption = " ".join(reading.captions)
-    return Scene(characters, general, caption, reading.system, interactions, reading.spacing, reading.notes.sorted())
+    scene = Scene(characters, general, caption, reading.system, interactions, reading.spacing)
+    warn_of_what_layout_ignores(reading, scene)
+    return replace(scene, warnings=reading.notes.sorted())
+
+
+def warn_of_what_layout_ignores(reading: Reading, scene: Scene) -> None:
+    """A spacing that is no spacing, and someone who stands beside nobody in the scene; both are kept as typed."""
+
+    def warn(words: str, message: str) -> None:
+        reading.warn(max(0, reading.source.text.find(words)), message)
+
+    if scene.spacing and read_spacing(scene.spacing) is None:
+        warn(scene.spacing, f"The spacing {scene.spacing!r} is no number of box widths, percentage or metres.")
+    for index, other in strangers(scene, [place_of(character) for character in scene.characters]):
+        warn(other, f"{scene.characters[index].id} stands in relation to {other!r}, who is nobody in the scene.")
