@@ -13,7 +13,7 @@ from typing import Any
 from .document import Document, json_places, json_tags, read_json
 from .elements import read_body
 from .markup import Text
-from .names import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, character_id, nearest
+from .names import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, nearest
 from .reading import Reading, StatedInteraction, add, check_position, checked_box, new_draft, tags_in
 from .scene import GRID, Tag
 from .source import FORBIDDEN, Source
@@ -146,6 +146,9 @@ def _json_text(source: Source, value: Any, start: int, key: str) -> str:
 def _field_name(source: Source, key: str, start: int) -> str:
     if not re.fullmatch(r"[^\W\d][\w.\-]{0,63}", key):
         raise source.error(f'The key "{key[:40]}" is no name of a field.', start, "Use letters and underscores.")
+    if key.lower() in ROOTS | GENERAL_BLOCK:  # as an element it would be a frame around fields, not one of them
+        problem = f'The key "{key}" is the name of a frame, not of a field.'
+        raise source.error(problem, start, 'The template has "image".')
     return key
 
 
