@@ -1,6 +1,6 @@
 """Puts a ComfyUI on the path, for tests that call its classes in this process, on the CPU.
 
-The environment variable NEWBIE_HOST names its folder (the one with main.py). A conftest.py calls add_host(); a test
+The environment variable NEWBIE_HOST names its folder (the one with main.py). conftest.py calls add_host(); a test
 module begins with pytest.importorskip("comfy.options", reason=NO_HOST), and so is skipped where there is none.
 """
 

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
-import torch
-
-sys.path.append(str(Path(__file__).resolve().parent.parent))
-
 import random_mini
-from host_import import add_host
-
-add_host()
+import torch
 
 GEMMA_STEP = 128  # Gemma's norms: whole 128ths, so that one plus them is exact in the files' bfloat16
 
