@@ -17,9 +17,11 @@ The rules, in the order they are asked:
     speaks of the whole picture if no tag of it describes a person; else it goes on describing the character before it.
  5. Person words within one list begin a character each (a guess: there is a warning), except where they stand side by
     side (`1girl, 1boy, blue hair`, `2girls`): then nobody can say whose the tags are, and they stay with the picture.
- 6. Tags without any person word that describe one all the same are one person (a guess).
- 7. Each tag goes to the field that plain_words finds for it; what is left goes to `other`. `name_(series)` is the name.
- 8. Language (sentences, no labels, no `1girl`) stays a caption, as in parse; of a list, a tag that is a sentence does.
+ 6. A Chinese clause that says who is where (`红发女孩在左边`, `右边是男孩`) is cut into tags, and one on all of them
+    (`他们在海边握手`) is of the whole picture (clauses.py).
+ 7. Tags without any person word that describe one all the same are one person (a guess).
+ 8. Each tag goes to the field that plain_words finds for it; what is left goes to `other`. `name_(series)` is the name.
+ 9. Language (sentences, no labels, no `1girl`) stays a caption, as in parse; of a list, a tag that is a sentence does.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from .clauses import Clause, clauses
 from .document import find_document
 from .elements import is_language
 from .markup import Text
@@ -189,14 +192,18 @@ class _Plain:
 
     def read(self, parts: list[Part]) -> None:
         parts = self._without_settings(parts)
-        read = [(part, self._tags(part)) for part in parts]
+        read = [(part, clause) for part in parts for clause in self._clauses(part)]
         someone = any(
-            (part.label and not self._of_a_field(part.label)) or any(people_in(tag.text) for tag in tags)
-            for part, tags in read
+            (part.label and not self._of_a_field(part.label)) or any(people_in(tag.text) for tag in clause.tags)
+            for part, clause in read
         )
-        for part, tags in read:
+        for part, clause in read:
+            tags = list(clause.tags)
             if part.label:
                 self._labelled(part, tags)
+            elif clause.shared:
+                self.current = None
+                self._sort_picture(tags, part.at)
             elif any(people_in(tag.text) for tag in tags):
                 self._people(part, tags)
             elif tags and len(self.reading.drafts) > 1 and all(joint_interaction(tag.text) for tag in tags):
@@ -225,6 +232,10 @@ class _Plain:
         if part.label and (stop := _STOP.search(words)):
             words = words[: stop.start()]
         return tags_in(self.reading, (Text(words, ((part.start, words, True),)),))
+
+    def _clauses(self, part: Part) -> list[Clause]:
+        tags = self._tags(part)
+        return [Clause(tuple(tags))] if part.label else clauses(tags)
 
     def _new(self, offset: int, id: str = "") -> Draft:
         number = len(self.reading.drafts) + 1

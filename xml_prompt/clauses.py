@@ -1,0 +1,92 @@
+"""Chinese clauses of a list, cut into tags: who is there, what they are like, where they stand, what they do together.
+
+    一个蓝色双马尾的女孩在左边      女孩 | 蓝色双马尾 | 在左边
+    右边是穿白色外套的男孩          男孩 | 白色外套 | 右边
+    他们在海边握手                  海边 | 握手              (of the whole picture)
+
+Chinese writes no spaces, so what would be several tags elsewhere is often one clause between two commas.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from .names import gender_of, joint_interaction
+from .plain_words import people_in
+from .positions import Place, read_position
+from .scene import Tag
+
+_ONE = r"(?:有|还有)?(?:[一1]?[个名位只])?"
+_PERSON = r"(?P<person>[小美]?(?:[女男](?:孩子?|生|人|性|子)|少[女年]))"
+_WHO = rf"{_ONE}(?P<features>.*?)的?{_PERSON}"
+_STANDS = r"(?:(?P<pose>[站坐蹲躺跪])?(?P<place>(?:在|位于|处于).+))"
+_PLACE_FIRST = r"(?P<place>.{1,8}?)(?:(?:是|有)|(?P<pose>站着|坐着))"
+_PERSON_LAST = re.compile(rf"{_PLACE_FIRST}{_WHO}")
+_PERSON_FIRST = re.compile(rf"{_WHO}{_STANDS}?")
+_TOGETHER = re.compile(r"(?:他们|她们|它们|[两二俩](?:个?人)?|大家)(?:都|一起)?(?P<rest>.+)")
+_HAS = re.compile(r"^(?:身)?(?:穿着?|戴着?|有着?|留着?|扎着?|长着)")
+_LONGEST = 60  # signs; a longer clause is a sentence
+
+
+@dataclass(frozen=True)
+class Clause:
+    """Tags that belong together; `shared` if they are of the whole picture whoever was spoken of before."""
+
+    tags: tuple[Tag, ...]
+    shared: bool = False
+
+
+def clauses(tags: list[Tag]) -> list[Clause]:
+    """The list cut before every clause that speaks of someone new, or of everyone; a list without any is one clause."""
+    found: list[Clause] = []
+    for tag in tags:
+        cut = _someone(tag) or _everyone(tag)
+        if cut is not None:
+            found.append(cut)
+        elif found and not found[-1].shared:
+            found[-1] = Clause((*found[-1].tags, tag))
+        else:
+            found.append(Clause((tag,)))
+    return found or [Clause(())]
+
+
+def _someone(tag: Tag) -> Clause | None:
+    if len(tag.text) > _LONGEST or (people_in(tag.text) or ("", 1))[1] > 1:
+        return None
+    match = _PERSON_LAST.fullmatch(tag.text)
+    if match is None or not _is_place(match["place"]):
+        match = _PERSON_FIRST.fullmatch(tag.text)
+    if match is None or gender_of(match["person"]) is None:
+        return None
+    place = match["place"] or ""
+    if not place and not match["features"]:
+        return None
+    if place and not _is_place(place):
+        place = place.removeprefix("在")  # 站在海边, 在看书: a scenery, or what is being done
+    words = [match["person"], *_features(match["features"]), match["pose"], place]
+    return Clause(tuple(replace(tag, text=word) for word in words if word))
+
+
+def _everyone(tag: Tag) -> Clause | None:
+    match = _TOGETHER.fullmatch(tag.text) if len(tag.text) <= _LONGEST else None
+    if match is None:
+        return None
+    rest = match["rest"]
+    for at in range(len(rest)):
+        if joint_interaction(rest[at:]):
+            where = rest[:at].removeprefix("在")
+            return Clause(tuple(replace(tag, text=word) for word in (where, rest[at:]) if word), shared=True)
+    return None
+
+
+def _features(text: str) -> Iterator[str]:
+    for piece in re.split("的|和|、", text):
+        if word := _HAS.sub("", piece):
+            yield word
+
+
+def _is_place(text: str) -> bool:
+    place, unknown = read_position((text,))
+    return not unknown and place != Place()
