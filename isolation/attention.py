@@ -22,16 +22,17 @@ from .rules import caption_rules, covers_tokens, joint_rules
 OVERRIDE = "optimized_attention_override"
 
 
-def bias(rule: Tensor, dtype: torch.dtype) -> Tensor | None:
-    """rule [1, Q, K] -> additive [1, 1, Q, K]: 0 where allowed; None where all is, so that nothing changes at all.
+def bias(rule: Tensor, dtype: torch.dtype, added: Tensor | None = None) -> Tensor | None:
+    """rule [1, Q, K], added [1, Q, K] -> additive [1, 1, Q, K]: `added`, or 0, where allowed.
 
-    The cut is half the dtype's lowest number: no exp() survives it, and, unlike -inf, no backend turns it into NaN
-    where a whole block of keys is cut.
+    None where all is allowed and nothing added, so that nothing changes at all. The cut is half the dtype's lowest
+    number: no exp() survives it, and, unlike -inf, no backend turns it into NaN where a whole block of keys is cut.
     """
-    if rule.all():
+    if rule.all() and added is None:
         return None
     cut = torch.finfo(dtype).min / 2
-    return torch.zeros(rule.shape, dtype=dtype, device=rule.device).masked_fill_(~rule, cut)[:, None]
+    values = torch.zeros_like(rule, dtype=dtype) if added is None else added.to(dtype, copy=True)
+    return values.masked_fill_(~rule, cut)[:, None]
 
 
 class IsolatedAttention:
@@ -44,7 +45,8 @@ class IsolatedAttention:
         self.caption, self.image = len(plan.owner), rows * columns
         self.owner = torch.tensor([plan.owner], device=device)  # [1, L]
         covers = [covers_tokens(rectangles, rows, columns) for rectangles in plan.regions]
-        self.covers = torch.stack(covers)[None].to(device)  # [1, R, N]
+        nobody = torch.zeros(0, self.image, dtype=torch.bool)
+        self.covers = (torch.stack(covers) if covers else nobody)[None].to(device)  # [1, R, N]
         self.biases: dict[tuple[str, torch.dtype], Tensor | None] = {}
         self.joint_calls = self.caption_calls = 0
 
@@ -60,9 +62,17 @@ class IsolatedAttention:
 
     def bias_for(self, rule: str, dtype: torch.dtype) -> Tensor | None:
         if (rule, dtype) not in self.biases:
-            allowed = joint_rules(self.owner, self.covers) if rule == "joint" else caption_rules(self.owner)
-            self.biases[rule, dtype] = bias(allowed, dtype)
+            joint = rule == "joint"
+            allowed = joint_rules(self.owner, self.covers) if joint else caption_rules(self.owner)
+            self.biases[rule, dtype] = bias(allowed, dtype, self.weights() if joint and self.plan.weight else None)
         return self.biases[rule, dtype]
+
+    def weights(self) -> Tensor:
+        """[1, L+N, L+N]: the picture counts a caption token of weight w as w of them."""
+        length = self.caption + self.image
+        added = torch.zeros(1, length, length, device=self.owner.device)
+        added[:, self.caption :, : self.caption] = torch.tensor(self.plan.weight, device=added.device).log()
+        return added
 
     def __call__(
         self, func: Callable, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **kwargs: Any
@@ -113,7 +123,9 @@ def isolated_forward(
     """A DIFFUSION_MODEL wrapper (with plan bound first): one forward of x [B, C, H, W] under the plan."""
     options = kwargs.get("transformer_options", {})
     if plan.until < 1 and progress(options) >= plan.until:
-        return executor(x, timesteps, context, num_tokens, attention_mask, **kwargs)
+        if not plan.weight:
+            return executor(x, timesteps, context, num_tokens, attention_mask, **kwargs)
+        plan = plan.released()
     model = executor.class_obj
     check(plan, model, context, kwargs.get("ref_latents"))
     rows, columns = (-(-side // model.patch_size) for side in x.shape[-2:])  # the host pads to whole patches

@@ -1,9 +1,12 @@
-"""Scene + boxes + CLIP -> positive CONDITIONING, in one of three modes (modes.py).
+"""Scene + boxes + CLIP -> positive and negative CONDITIONING, in one of three modes (modes.py).
 
 strict   every segment is encoded on its own behind the shared prefix, so that no character's text has read another's;
          the pooled vector is of the whole prompt
 gentle   one joint encode, boxes in the text; the joint layers alone are isolated, for the first half of the steps
 off      the host's own encode of the prompt as written
+
+A character's negatives are read within its own region of the negative CONDITIONING, in strict and gentle. Weights of
+tags hold in strict and gentle; off is the host's way, which has none for NewBie's prompts.
 
 No entry carries an attention_mask: nothing is padded, and padded masks are broken on several versions of the host.
 """
@@ -11,6 +14,7 @@ No entry carries an attention_mask: nothing is padded, and padded masks are brok
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
@@ -19,11 +23,12 @@ from comfy.sd import CLIP
 from torch import Tensor
 
 from ..xml_prompt.regions import regions
-from ..xml_prompt.render import SHARED, Segment, render_xml, text_of
+from ..xml_prompt.render import SHARED, Segment, render_negatives, render_xml, text_of
 from ..xml_prompt.scene import Box, Scene
 from .conditioning import Conditioning, conditioning
 from .modes import OFF, STRICT, resolve
-from .plan import Plan, fractions
+from .plan import Plan, Rectangle, fractions
+from .weights import token_weights
 
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
 GENTLE_UNTIL = 0.5  # of the steps: a model trained on whole prompts loses people when it is isolated to the end
@@ -47,29 +52,50 @@ def encode_tokens(clip: CLIP, gemma: list[Token], jina: list[list[Token]]) -> tu
     return extra.pop("cond"), extra
 
 
-def encode_apart(clip: CLIP, segments: Sequence[Segment]) -> tuple[Tensor, dict[str, Any], tuple[int, ...]]:
-    """-> features of [start | prefix | every other segment, each read behind the prefix alone], extra, owners."""
+@dataclass
+class CaptionTokens:
+    """What is known of every caption token, in their order; the first is the encoder's start token."""
+
+    owner: list[int] = field(default_factory=lambda: [SHARED])
+    weight: list[float] = field(default_factory=lambda: [1.0])
+
+    def read(self, clip: CLIP, segment: Segment) -> list[Token]:
+        """The segment's own tokens, noted."""
+        own = tokens_of(clip, segment.text)["gemma"][0][1:]
+        self.owner += [segment.owner] * len(own)
+        self.weight += token_weights(clip, segment, [token for token, _ in own])
+        return own
+
+    def plan(self, where: tuple[tuple[Rectangle, ...], ...], **options: Any) -> Plan:
+        weight = tuple(self.weight) if any(w != 1 for w in self.weight) else ()
+        return Plan(tuple(self.owner), where, weight=weight, **options)
+
+
+def encode_apart(clip: CLIP, segments: Sequence[Segment]) -> tuple[Tensor, dict[str, Any], CaptionTokens]:
+    """-> features of [start | prefix | every other segment, each read behind the prefix alone], extra, tokens."""
     shared = len(list(takewhile(lambda segment: segment.owner == SHARED, segments)))
-    start, *prefix = tokens_of(clip, text_of(segments[:shared]))["gemma"][0]
-    head = [start, *prefix]
+    caption, head = CaptionTokens(), start_token(clip)
+    for segment in segments[:shared]:
+        head = head + caption.read(clip, segment)
     features, extra = encode_tokens(clip, head, tokens_of(clip, text_of(segments))["jina"])
-    parts, owner = [features], [SHARED] * len(head)
+    parts = [features]
     nothing = tokens_of(clip, "")["jina"]
     for segment in segments[shared:]:
-        own = tokens_of(clip, segment.text)["gemma"][0][1:]
+        own = caption.read(clip, segment)
         parts.append(encode_tokens(clip, head + own, nothing)[0][:, len(head) :])
-        owner += [segment.owner] * len(own)
-    return torch.cat(parts, 1), extra, tuple(owner)
+    return torch.cat(parts, 1), extra, caption
 
 
-def encode_jointly(clip: CLIP, segments: Sequence[Segment]) -> tuple[Tensor, dict[str, Any], tuple[int, ...]]:
-    """-> features of all segments read as one text, extra, owners."""
-    gemma, owner = tokens_of(clip, "")["gemma"][0][:1], [SHARED]
+def encode_jointly(clip: CLIP, segments: Sequence[Segment]) -> tuple[Tensor, dict[str, Any], CaptionTokens]:
+    """-> features of all segments read as one text, extra, tokens."""
+    caption, gemma = CaptionTokens(), start_token(clip)
     for segment in segments:
-        own = tokens_of(clip, segment.text)["gemma"][0][1:]
-        gemma = gemma + own
-        owner += [segment.owner] * len(own)
-    return *encode_tokens(clip, gemma, tokens_of(clip, text_of(segments))["jina"]), tuple(owner)
+        gemma = gemma + caption.read(clip, segment)
+    return *encode_tokens(clip, gemma, tokens_of(clip, text_of(segments))["jina"]), caption
+
+
+def start_token(clip: CLIP) -> list[Token]:
+    return tokens_of(clip, "")["gemma"][0][:1]
 
 
 def encode_plain(clip: CLIP, text: str) -> Conditioning:
@@ -80,12 +106,27 @@ def encode_plain(clip: CLIP, text: str) -> Conditioning:
 def encode(clip: CLIP, scene: Scene, boxes: Sequence[Box], mode: str) -> Conditioning:
     """boxes: one for each character, in order (xml_prompt.layout). A scene without characters is encoded plainly."""
     mode = resolve(clip, mode)
-    if mode == OFF or not scene.characters:
+    if mode == OFF:
         return encode_plain(clip, text_of(render_xml(scene, [character.box for character in scene.characters])))
     segments = render_xml(scene, boxes)
-    where = fractions(regions(scene, boxes))
+    if not scene.characters and not any(segment.weighted for segment in segments):
+        return encode_plain(clip, text_of(segments))
+    return encode_segments(clip, segments, fractions(regions(scene, boxes)), mode)
+
+
+def encode_negative(clip: CLIP, scene: Scene, boxes: Sequence[Box], mode: str, text: str) -> Conditioning:
+    """text: what the whole picture must not have. Plain where no character states a negative, and in mode off."""
+    mode = resolve(clip, mode)
+    if mode == OFF or not any(character.negative for character in scene.characters):
+        return encode_plain(clip, text)
+    return encode_segments(clip, render_negatives(scene, boxes, text), fractions(regions(scene, boxes)), mode)
+
+
+def encode_segments(
+    clip: CLIP, segments: Sequence[Segment], where: tuple[tuple[Rectangle, ...], ...], mode: str
+) -> Conditioning:
     if mode == STRICT:
-        features, extra, owner = encode_apart(clip, segments)
-        return conditioning(features, extra, Plan(owner, where))
-    features, extra, owner = encode_jointly(clip, segments)
-    return conditioning(features, extra, Plan(owner, where, refiner=False, until=GENTLE_UNTIL))
+        features, extra, caption = encode_apart(clip, segments)
+        return conditioning(features, extra, caption.plan(where))
+    features, extra, caption = encode_jointly(clip, segments)
+    return conditioning(features, extra, caption.plan(where, refiner=False, until=GENTLE_UNTIL))

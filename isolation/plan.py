@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..xml_prompt.scene import GRID, Box
 
@@ -17,7 +17,12 @@ class Plan:
     owner: tuple[int, ...]  # one a caption token: 0 shared, r the r-th character
     regions: tuple[tuple[Rectangle, ...], ...]  # one entry a character
     refiner: bool = True  # isolate the context refiner as well as the joint layers
-    until: float = 1.0  # fraction of the steps after which isolation ends
+    until: float = 1.0  # fraction of the steps after which isolation ends; weights stay
+    weight: tuple[float, ...] = ()  # one a caption token, above 0; none at all where every one is 1
+
+    def released(self) -> Plan:
+        """What is left of it after `until`: everyone reads everything, weights hold."""
+        return replace(self, owner=(0,) * len(self.owner), regions=(), refiner=False, until=1.0)
 
 
 def fractions(regions: Sequence[Sequence[Box]]) -> tuple[tuple[Rectangle, ...], ...]:

@@ -28,7 +28,8 @@ def caption_rules(owner: Tensor) -> Tensor:
 
 def image_to_caption_rules(owner: Tensor, covers: Tensor) -> Tensor:
     """owner [B, L], covers [B, R, N] (character r covers image token n) -> [B, N, L]."""
-    everyone = torch.cat([torch.ones_like(covers[:, :1]), covers], 1)  # [B, 1+R, N]; row 0: shared text reaches all
+    shared = covers.new_ones(covers.shape[0], 1, covers.shape[2])  # reaches everyone
+    everyone = torch.cat([shared, covers], 1)  # [B, 1+R, N]
     index = owner.clamp(min=0)[:, :, None].expand(-1, -1, covers.shape[2])  # [B, L, N]
     return (everyone.gather(1, index) & (owner != PADDING)[:, :, None]).transpose(1, 2)
 

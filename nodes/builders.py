@@ -91,10 +91,7 @@ class NewBieCharacter(io.ComfyNode):
                 text("expression", "The face: smile, sad, surprised ..."),
                 text("action", "Pose and direction: standing, facing_right, waving ..."),
                 text("position", "Where in the picture: left, right, center, top, bottom, or combinations of these."),
-                text(
-                    "negative",
-                    "What this character must not have: comma-separated tags. Kept; not used in sampling yet.",
-                ),
+                text("negative", "What this character must not have, in its own place: comma-separated tags."),
                 io.Mask.Input(
                     "mask",
                     optional=True,

@@ -7,7 +7,7 @@ from typing import Any
 from comfy.sd import CLIP
 from comfy_api.latest import io
 
-from ..isolation.encode import encode, encode_plain
+from ..isolation.encode import encode, encode_negative
 from ..isolation.modes import AUTO, MODES
 from ..xml_prompt import Scene
 from .common import CATEGORY, SceneSocket, boxes_of
@@ -53,4 +53,7 @@ class NewBieEncodeCharacters(io.ComfyNode):
     def execute(
         cls, clip: CLIP, scene: Scene, mode: str, negative: str, latent: dict[str, Any] | None = None
     ) -> io.NodeOutput:
-        return io.NodeOutput(encode(clip, scene, boxes_of(scene, latent), mode), encode_plain(clip, negative))
+        boxes = boxes_of(scene, latent)
+        return io.NodeOutput(
+            encode(clip, scene, boxes, mode), encode_negative(clip, scene, boxes, mode, negative)
+        )

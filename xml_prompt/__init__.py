@@ -3,7 +3,7 @@
     parse(text)            Scene, with warnings; PromptError for text that can't be read
     convert(text)          the same for plain words, with the characters that they describe
     layout(scene, aspect)  every character's Box on a 0..1000 grid
-    render_xml / _json / _tags(scene, boxes)
+    render_xml / _json / _tags(scene, boxes), render_negatives(scene, boxes, text)
                            segments, each owned by one character or shared, in the order the models were trained on
     regions(scene, boxes)  which rectangles belong to whom
     to_xml(scene)          the canonical document; parse reads it back as the same scene
@@ -20,7 +20,7 @@ from .layout import layout
 from .parse import parse
 from .plain import convert
 from .regions import regions
-from .render import SHARED, Segment, render_json, render_tags, render_xml, text_of
+from .render import SHARED, Segment, render_json, render_negatives, render_tags, render_xml, text_of
 from .report import report
 from .scene import GRID, Box, Character, Field, Interaction, PromptError, Scene, Tag, Warning
 from .write import to_xml
@@ -42,6 +42,7 @@ __all__ = [
     "parse",
     "regions",
     "render_json",
+    "render_negatives",
     "render_tags",
     "render_xml",
     "report",

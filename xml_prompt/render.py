@@ -3,8 +3,9 @@
 The order and the element names are those the released weights were trained on: system prompt, characters, general tags.
 Text is not escaped: the encoders read it, no parser does (write.to_xml is for parsers). Weights are not in the text of
 the xml and json forms, and parentheses stand there as they are: the encoders of these forms are told to take no weights
-from the text, and would read `(red eyes:1.2)` as words. The weights stay in the scene. In the tags form the host takes
-them from the text, so they are written there, and every parenthesis that belongs to a tag is escaped.
+from the text, and would read `(red eyes:1.2)` as words. The segments of the xml form say beside the text where weighted
+tags stand in it. In the tags form the host takes weights from the text, so they are written there, and every
+parenthesis that belongs to a tag is escaped.
 """
 
 from __future__ import annotations
@@ -20,11 +21,21 @@ BOX_STEP = 25  # a 40th of the picture: as fine as the models place people, and 
 
 
 @dataclass(frozen=True)
+class WeightedSpan:
+    """text[start:end] of a segment is a tag with this weight."""
+
+    start: int
+    end: int
+    weight: float
+
+
+@dataclass(frozen=True)
 class Segment:
     """A run of text; owner 0 is shared, r the r-th character of the scene."""
 
     owner: int
     text: str
+    weighted: tuple[WeightedSpan, ...] = ()  # neutral tags are not listed
 
 
 def text_of(segments: Iterable[Segment]) -> str:
@@ -40,6 +51,25 @@ def box_numbers(box: Box) -> list[int]:
     return [round(edge / BOX_STEP) * BOX_STEP for edge in (box.left, box.top, box.right, box.bottom)]
 
 
+def weighted_spans(fields: Sequence[Field], at: int) -> tuple[WeightedSpan, ...]:
+    """The weighted tags of fields whose lines, as field_line writes them, stand one after the other from `at` on."""
+    if all(tag.weight == 1.0 for field in fields for tag in field.tags):
+        return ()
+    found = []
+    for field in fields:
+        place = at + len(field.name) + 2  # behind <name>
+        for tag in field.tags:
+            if tag.weight != 1.0:
+                found.append(WeightedSpan(place, place + len(tag.text), tag.weight))
+            place += len(tag.text) + 2  # and the comma
+        at += len(field_line(field)) + 1
+    return tuple(found)
+
+
+def field_line(field: Field) -> str:
+    return element(field.name, tag_text(field.tags))
+
+
 def element(name: str, content: str) -> str:
     return f"<{name}>{content}</{name}>"
 
@@ -47,7 +77,7 @@ def element(name: str, content: str) -> str:
 def character_lines(character: Character, box: Box | None, interactions: Sequence[Interaction]) -> list[str]:
     """The block's elements, one a line: name, fields as the prompt orders them, what it does with others, its box."""
     lines = [element("n", character.name)] if character.name else []
-    lines += [element(field.name, tag_text(field.tags)) for field in character.fields if field.tags]
+    lines += map(field_line, filled(character.fields))
     if not character.tags("interaction"):
         kinds = dict.fromkeys(i.kind for i in interactions if character.id in i.between)
         lines += [element("interaction", ", ".join(kinds))] if kinds else []
@@ -56,19 +86,31 @@ def character_lines(character: Character, box: Box | None, interactions: Sequenc
     return lines
 
 
-def character_xml(character: Character, box: Box | None, interactions: Sequence[Interaction]) -> str:
-    return "\n".join([f"<{character.id}>", *character_lines(character, box, interactions), f"</{character.id}>\n"])
+def filled(fields: Sequence[Field]) -> list[Field]:
+    return [field for field in fields if field.tags]
 
 
-def general_xml(general: Sequence[Field], interactions: Sequence[Interaction], caption: str, people: int) -> str:
+def character_segment(
+    owner: int, character: Character, box: Box | None, interactions: Sequence[Interaction]
+) -> Segment:
+    lines = character_lines(character, box, interactions)
+    text = "\n".join([f"<{character.id}>", *lines, f"</{character.id}>\n"])
+    before = len(character.id) + 3 + (len(lines[0]) + 1 if character.name else 0)  # <id>, and the name's line
+    return Segment(owner, text, weighted_spans(filled(character.fields), before))
+
+
+def general_segment(
+    general: Sequence[Field], interactions: Sequence[Interaction], caption: str, people: int
+) -> Segment:
     """The shared block after the characters; an interaction names its characters only where not everyone takes part."""
-    lines = [element(field.name, tag_text(field.tags)) for field in general if field.tags]
+    lines = [field_line(field) for field in filled(general)]
     for interaction in interactions:
         everyone = len(interaction.between) == people
         between = "" if everyone else f' between="{" ".join(interaction.between)}"'
         lines.append(f"<interaction{between}>{interaction.kind}</interaction>")
     lines += [element("caption", caption)] if caption else []
-    return "\n".join(["<general_tags>", *lines, "</general_tags>\n"])
+    text = "\n".join(["<general_tags>", *lines, "</general_tags>\n"])
+    return Segment(SHARED, text, weighted_spans(filled(general), len("<general_tags>\n")))
 
 
 def render_xml(scene: Scene, boxes: Sequence[Box | None] = ()) -> tuple[Segment, ...]:
@@ -76,10 +118,19 @@ def render_xml(scene: Scene, boxes: Sequence[Box | None] = ()) -> tuple[Segment,
     stated = list(boxes) or [None] * len(scene.characters)
     segments = [Segment(SHARED, f"{scene.system}\n")] if scene.system else []
     for owner, (character, box) in enumerate(zip(scene.characters, stated, strict=True), start=1):
-        segments.append(Segment(owner, character_xml(character, box, scene.interactions)))
+        segments.append(character_segment(owner, character, box, scene.interactions))
     if scene.general or scene.interactions or scene.caption or not scene.characters:
-        text = general_xml(scene.general, scene.interactions, scene.caption, len(scene.characters))
-        segments.append(Segment(SHARED, text))
+        segments.append(general_segment(scene.general, scene.interactions, scene.caption, len(scene.characters)))
+    return tuple(segments)
+
+
+def render_negatives(scene: Scene, boxes: Sequence[Box], text: str) -> tuple[Segment, ...]:
+    """[text | what character_1 must not have, as if it were its appearance | ...], only of those who state some."""
+    segments = [Segment(SHARED, text)] if text else []
+    for owner, (character, box) in enumerate(zip(scene.characters, boxes, strict=True), start=1):
+        if character.negative:
+            unwanted = Character(character.id, "", (Field("appearance", character.negative),))
+            segments.append(character_segment(owner, unwanted, box, ()))
     return tuple(segments)
 
 

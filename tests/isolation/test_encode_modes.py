@@ -10,8 +10,10 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import torch
 from comfy.patcher_extension import WrappersMP
 from newbie_pack.isolation import modes
-from newbie_pack.isolation.encode import encode, encode_plain
-from newbie_pack.xml_prompt import layout, parse, render_xml, text_of
+from newbie_pack.isolation.encode import encode, encode_negative, encode_plain, tokens_of
+from newbie_pack.isolation.weights import SPACE, token_bytes, token_weights
+from newbie_pack.xml_prompt import layout, parse, render_negatives, render_xml, text_of
+from newbie_pack.xml_prompt.render import Segment, WeightedSpan
 
 TWO = (
     "<character_1><n>miku</n></character_1><character_2><n>kaito</n>{}</character_2>"
@@ -178,3 +180,92 @@ def test_hooks_that_the_clip_brought_are_kept(clip):
         comfy.hooks.EnumHookType.Weight,
         comfy.hooks.EnumHookType.TransformerOptions,
     }
+
+
+def ids_of(clip, text):
+    return [token for token, _ in tokens_of(clip, text)["gemma"][0][1:]]
+
+
+def weighted_text(conditioning, clip, segments):
+    """The text of the tokens whose weight is not 1, and their weights."""
+    plan = plan_of(conditioning)
+    pieces = token_bytes(clip, [token for segment in segments for token in ids_of(clip, segment.text)])
+    found = [(piece, w) for piece, w in zip(pieces, plan.weight[1:], strict=True) if w != 1]
+    return b"".join(piece for piece, _ in found).decode(), {w for _, w in found}
+
+
+@pytest.mark.parametrize("mode", ["strict", "gentle"])
+def test_a_weight_belongs_to_the_tokens_of_its_tag(clip, mode):
+    plain = parse(TWO.format("<appearance>red hair, short_hair</appearance>"))
+    heavy = parse(TWO.format("<appearance>red hair, (short_hair:1.5)</appearance>"))
+    first, second = (encode(clip, scene, layout(scene), mode) for scene in (plain, heavy))
+    assert torch.equal(entry(first)[0], entry(second)[0])  # the same text for the encoders
+    assert plan_of(first).weight == ()
+    words, weights = weighted_text(second, clip, render_xml(heavy, layout(heavy)))
+    assert words.strip(f" <>,{SPACE}") == "short_hair" and weights == {1.5}
+    assert {plan_of(second).owner[i] for i, w in enumerate(plan_of(second).weight) if w != 1} == {2}
+
+
+@pytest.mark.parametrize("mode", ["auto", "strict", "gentle"])
+def test_a_scene_without_characters_keeps_its_weights(clip, mode):
+    scene = parse("(night_sky:0.7), stars")
+    conditioning = encode(clip, scene, (), mode)
+    words, weights = weighted_text(conditioning, clip, render_xml(scene))
+    assert words.strip(f" <>,{SPACE}") == "night_sky" and weights == {0.7}
+
+
+@pytest.mark.parametrize(
+    "text", ["1girl, (a_b:1.2), c", "夜空, (星 星:2)", "(>_<:1.3)", "(hatsune_miku_(vocaloid):1.1)"]
+)
+def test_tokens_are_found_in_the_text(clip, text):
+    (segment,) = render_xml(parse(text))
+    ids = ids_of(clip, segment.text)
+    pieces = token_bytes(clip, ids)
+    assert b"".join(pieces).decode().replace(SPACE, " ") == segment.text
+    (span,) = segment.weighted
+    weights = token_weights(clip, segment, ids)
+    before = next(i for i, w in enumerate(weights) if w != 1)
+    after = len(weights) - next(i for i, w in enumerate(reversed(weights)) if w != 1)
+    assert set(weights[before:after]) == {span.weight}  # one run of tokens
+    run = b"".join(pieces[before:after]).decode().replace(SPACE, " ")
+    assert segment.text[span.start : span.end] in run
+    inner = b"".join(pieces[before + 1 : after - 1]).decode(errors="ignore").replace(SPACE, " ")
+    assert inner in segment.text[span.start : span.end]  # no token more than the tag reaches into
+
+
+@pytest.mark.parametrize(("word", "sentence"), [("<image_soft_token>", "special word"), ("embedding:x", "rewrites")])
+def test_weights_that_cannot_be_placed_are_said(clip, word, sentence):
+    segment = Segment(0, f"night, {word}", (WeightedSpan(0, 5, 1.2),))
+    ids = [262144] if "soft" in word else ids_of(clip, "night, x")
+    with pytest.raises(ValueError, match=sentence):
+        token_weights(clip, segment, ids)
+
+
+NEGATIVE = parse(TWO.format("<negative>scarf, (hat:1.5)</negative>"))
+
+
+@pytest.mark.parametrize("mode", ["strict", "gentle"])
+def test_a_characters_negatives_are_its_own(clip, mode):
+    negative = encode_negative(clip, NEGATIVE, layout(NEGATIVE), mode, "bad")
+    plan = plan_of(negative)
+    assert set(plan.owner) == {0, 2}
+    assert plan.regions == plan_of(encode(clip, NEGATIVE, layout(NEGATIVE), mode)).regions
+    segments = render_negatives(NEGATIVE, layout(NEGATIVE), "bad")
+    assert segments[0].text == "bad" and "<appearance>scarf, hat</appearance>" in segments[1].text
+    assert "bbox" in segments[1].text and len(segments) == 2
+    words, weights = weighted_text(negative, clip, segments)
+    assert words.strip(f" <>,{SPACE}") == "hat" and weights == {1.5}
+
+
+def test_without_negatives_of_characters_the_negative_is_the_hosts(clip):
+    plain = entry(encode_plain(clip, "bad, (worse:1.2)"))
+    for scene, mode in ((SCENE, "strict"), (SCENE, "gentle"), (NEGATIVE, "off")):
+        negative = entry(encode_negative(clip, scene, layout(scene), mode, "bad, (worse:1.2)"))
+        assert torch.equal(negative[0], plain[0])
+        assert torch.equal(negative[1]["pooled_output"], plain[1]["pooled_output"]) and "hooks" not in negative[1]
+
+
+def test_negatives_change_nothing_of_what_is_wanted(clip):
+    without = parse(TWO.format(""))
+    first, second = (encode(clip, scene, layout(scene), "strict") for scene in (without, NEGATIVE))
+    assert torch.equal(entry(first)[0], entry(second)[0])

@@ -44,6 +44,8 @@ def reference(q, k, v, plan, rows, columns):
         for j in range(k.shape[2]):
             if not allowed(plan, i, j, rows, columns):
                 scores[:, :, i, j] = -math.inf
+            elif plan.weight and i >= len(plan.owner) > j:
+                scores[:, :, i, j] += math.log(plan.weight[j])
     out = scores.softmax(-1) @ v.double()
     return out.transpose(1, 2).flatten(2)
 
@@ -68,6 +70,32 @@ def test_joint_layers_match_the_reference(function, rows, columns, regions):
     q, k, v = qkv(len(OWNER) + rows * columns)
     out = override(function, q, k, v, 3, None, skip_reshape=True)
     assert relative_error(out, reference(q, k, v, plan, rows, columns)) <= 1e-5
+
+
+@pytest.mark.parametrize("regions", [((LEFT,), (RIGHT,)), ((MIDDLE,), (LEFT, MIDDLE)), ()])
+def test_weights_match_the_reference(regions):
+    owner = OWNER if regions else (0,) * len(OWNER)
+    plan = Plan(owner, regions, weight=(1, 1, 1.3, 0.5, 2, 1, 0.01, 10, 1.1))
+    override = IsolatedAttention(plan, 4, 6, torch.device("cpu"), 2)
+    q, k, v = qkv(len(OWNER) + 24)
+    out = override(attention_pytorch, q, k, v, 3, None, skip_reshape=True)
+    expected = reference(q, k, v, plan, 4, 6)
+    assert relative_error(out, expected) <= 1e-5
+    assert relative_error(reference(q, k, v, Plan(owner, regions), 4, 6), expected) > 1e-2
+
+
+def test_a_weight_of_two_counts_a_token_twice():
+    """The picture sees a caption with the token doubled; the caption itself reads as before."""
+    once, twice = Plan((0, 0, 0), (), weight=(1.0, 2.0, 1.0)), Plan((0, 0, 0, 0), ())
+    q, k, v = qkv(3 + 4)
+    doubled = [0, 1, 1, 2, *range(3, 7)]
+    weighted = IsolatedAttention(once, 2, 2, torch.device("cpu"), 0)(attention_pytorch, q, k, v, 3, skip_reshape=True)
+    repeated = IsolatedAttention(twice, 2, 2, torch.device("cpu"), 0)(
+        attention_pytorch, q[:, :, doubled], k[:, :, doubled], v[:, :, doubled], 3, skip_reshape=True
+    )
+    torch.testing.assert_close(weighted[:, 3:], repeated[:, 4:], rtol=1e-5, atol=1e-6)
+    plain = attention_pytorch(q, k, v, 3, None, skip_reshape=True)
+    torch.testing.assert_close(weighted[:, :3], plain[:, :3], rtol=1e-5, atol=1e-6)
 
 
 def test_context_refiner_matches_the_reference():

@@ -104,6 +104,20 @@ def test_a_neutral_plan_is_the_host_bit_for_bit(network, plan):
         assert torch.equal(ours, hosts)
 
 
+def test_weights_outlast_the_isolation(network):
+    """After `until` everyone reads everything, but weights hold: as in a plan that has nothing else."""
+    x, context, pooled = inputs()
+    weight = (*[1.0] * (len(OWNER) - 1), 3.0)
+    over = Plan(OWNER, ((LEFT,), (RIGHT,)), until=0.0, weight=weight)
+    out, refined, joint = forward(network, x, context, pooled, over)
+    hosts, hosts_refined, hosts_joint = forward(network, x, context, pooled)
+    assert torch.equal(refined, hosts_refined)
+    caption = len(OWNER)
+    torch.testing.assert_close(joint[:, :caption], hosts_joint[:, :caption], rtol=1e-4, atol=1e-5)
+    assert (joint[:, caption:] != hosts_joint[:, caption:]).any(-1).all()
+    assert torch.equal(out, forward(network, x, context, pooled, Plan((0,) * caption, (), weight=weight))[0])
+
+
 def test_a_batch_is_isolated_like_each_of_its_pictures(network):
     x, context, pooled = inputs(batch=3)
     out, _, _ = forward(network, x, context, pooled, PLAN)

@@ -99,3 +99,23 @@ words = st.text("ab ():_", min_size=1, max_size=8)
 def test_the_host_reads_every_tag_as_it_was_said(words, weight):
     scene = Scene(general=(Field("other", (Tag(words, weight),)),))
     assert host_reads(text_of(render_tags(scene))) == [(words, weight)]
+
+
+@pytest.mark.parametrize(
+    ("text", "weighted"),
+    [
+        ("<character_1><n>miku</n><appearance>a, (long hair:1.2), [b]</appearance><action>(c_(d):2)</action>"
+         "</character_1>", [{"long hair": 1.2, "b": 0.9091, "c_(d)": 2.0}, {}]),
+        ("<character_1><clothing>(hat:0.5)</clothing></character_1><general_tags><style>x, (y:1.3)</style>"
+         "<background>(海边:1.4)</background></general_tags>", [{"hat": 0.5}, {"y": 1.3, "海边": 1.4}]),
+        ("(night:1.2), stars", [{"night": 1.2}]),
+        ("night, stars", [{}]),
+    ],
+)
+def test_weighted_tags_are_found_in_the_segments_text(text, weighted):
+    scene = parse(text)
+    for boxes in ((), layout(scene)):
+        segments = render_xml(scene, boxes)
+        for segment, expected in zip(segments, weighted, strict=False):
+            found = {segment.text[span.start : span.end]: span.weight for span in segment.weighted}
+            assert found == expected
