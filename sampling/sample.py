@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import comfy.model_management
 import comfy.sample
 import comfy.samplers
 import comfy.utils
@@ -14,6 +15,8 @@ import latent_preview
 from comfy.model_patcher import ModelPatcher
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 from torch import Tensor
+
+from .guidance import IntervalGuider, with_bound
 
 WITH_ETA = ("euler_ancestral", "dpmpp_2s_ancestral", "dpm_2_ancestral")
 NOISELESS = {"euler_ancestral": "euler", "dpm_2_ancestral": "dpm_2"}  # what they are at eta 0
@@ -72,26 +75,28 @@ def sample(
     sampler: str = "euler_ancestral",
     scheduler: str = "simple",
     denoise: float = 1.0,
+    guidance_start: float = 0.0,
+    guidance_end: float = 1.0,
+    renorm: float = 0.0,
 ) -> Latent:
     """As the host's KSampler node: previews, progress, interruption, noise_mask and batch_index included."""
     chosen = sampler_for(sampler, eta)
-    model = with_shift(model, shift)
+    model = with_bound(with_shift(model, shift), renorm)
+    guider = IntervalGuider(model, guidance_start, guidance_end)
+    guider.set_conds(positive, negative)
+    guider.set_cfg(guidance)
     sigmas = schedule(model, sampler, scheduler, steps, denoise)
     ratios = (latent.get("downscale_ratio_spacial"), latent.get("downscale_ratio_temporal"))
     image = comfy.sample.fix_empty_latent_channels(model, latent["samples"], *ratios)
-    samples = comfy.sample.sample_custom(
-        model,
+    samples = guider.sample(
         comfy.sample.prepare_noise(image, seed, latent.get("batch_index")),
-        guidance,
+        image,
         chosen,
         sigmas,
-        positive,
-        negative,
-        image,
-        noise_mask=latent.get("noise_mask"),
+        denoise_mask=latent.get("noise_mask"),
         callback=latent_preview.prepare_callback(model, max(len(sigmas) - 1, 1)),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=seed,
-    )
+    ).to(comfy.model_management.intermediate_device(), comfy.model_management.intermediate_dtype())
     kept = {key: value for key, value in latent.items() if not key.startswith("downscale_ratio_")}
     return {**kept, "samples": samples}

@@ -123,7 +123,7 @@ def test_interrupting_stops_within_a_step_and_the_next_run_works(model, prompts,
     import comfy.model_management as management
 
     comfy_steps = []
-    original = comfy.samplers.CFGGuider.predict_noise
+    original = comfy.samplers.CFGGuider.outer_predict_noise
 
     def counted(self, *args, **kwargs):
         comfy_steps.append(1)
@@ -131,7 +131,7 @@ def test_interrupting_stops_within_a_step_and_the_next_run_works(model, prompts,
             management.interrupt_current_processing()
         return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(comfy.samplers.CFGGuider, "predict_noise", counted)
+    monkeypatch.setattr(comfy.samplers.CFGGuider, "outer_predict_noise", counted)
     with pytest.raises(management.InterruptProcessingException):
         run(model, prompts, steps=20)
     assert len(comfy_steps) < 5
