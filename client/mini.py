@@ -1,4 +1,4 @@
-"""`./run mini train|starter|evaluate`: makes and measures the built-in model. Further arguments go to it."""
+"""`./run mini train|evaluate`: makes and measures the built-in model. Further arguments go to it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .problem import Problem
 from .setup import prepare
 
 PASSES_ON = True
-TASKS = ("train", "starter", "evaluate")
+TASKS = ("train", "evaluate")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -42,7 +42,7 @@ def attention_to_people(box: Tensor, grid: tuple[int, int]) -> Tensor:
     for person in range(box.shape[1]):
         left, top, right, bottom = (edge[:, None] for edge in box[:, person].unbind(1))
         width, height = right - left, bottom - top
-        for x0, x1, y0, y1, value in ((0, 1, 0, 1, 1.8), (0.15, 0.85, 0.1, 0.5, 3.0), (0.2, 0.8, 0.22, 0.46, 5.0)):
+        for x0, x1, y0, y1, value in ((0, 1, 0, 1, 2.6), (0.15, 0.85, 0.1, 0.5, 3.0), (0.2, 0.8, 0.22, 0.46, 5.0)):
             in_x = (x > left + x0 * width - half) & (x < left + x1 * width + half)
             in_y = (y > top + y0 * height - half) & (y < top + y1 * height + half)
             inside = in_y[:, :, None] & in_x[:, None, :] & (width > 0)[:, :, None]

@@ -41,13 +41,4 @@ JINA: dict[str, Any] = {  # comfy.text_encoders.jina_clip_2.XLMRobertaConfig
     "num_attention_heads": 2,
     "intermediate_size": 384,
 }
-# The starter's: what two CPU cores can train (starter.py).
-STARTER_DIFFUSION = DIFFUSION | {
-    "dim": 192, "n_layers": 6, "n_refiner_layers": 1, "n_heads": 3, "n_kv_heads": 1, "cap_feat_dim": 128,
-    "clip_text_dim": 64,
-}
-STARTER_GEMMA = GEMMA | {
-    "hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 2,
-}
-STARTER_JINA = JINA | {"hidden_size": 64, "num_hidden_layers": 1, "intermediate_size": 128}
 VAE_SCALE, VAE_SHIFT = 0.3611, 0.1159  # comfy.latent_formats.Flux: the model works on the autoencoder's own latent

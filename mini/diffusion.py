@@ -91,7 +91,7 @@ def train_diffusion(
         diffusion_loss(networks, pool, plan.diffusion_batch, device)[0].backward()
     networks.zero_grad(set_to_none=True)
     clock.say("diffusion: compiled")
-    begin, step = time.monotonic(), 0
+    begin, step, skipped = time.monotonic(), 0, 0
     saved = begin
     shares = [len(p.arrays["latent"][0]) for p in pools]
     while (passed := (time.monotonic() - begin) / plan.diffusion_seconds) < 1:
@@ -102,14 +102,16 @@ def train_diffusion(
         loss, error, isolated = diffusion_loss(networks, pool, plan.diffusion_batch, device)
         networks.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(weights, 1.0)
-        optimizer.step()
         step += 1
-        average_into(slow, weights, step, 0.999)
+        if nn.utils.clip_grad_norm_(weights, 1.0).isfinite():  # one bad batch shall not cost the run
+            optimizer.step()
+            average_into(slow, weights, step, 0.999)
+        else:
+            skipped += 1
         if step % 400 == 0 or step == 1:
             speed = step / (time.monotonic() - begin)
             clock.say(f"diffusion step {step} loss {loss.item():.4f} joint {error[~isolated].mean():.4f} "
-                      f"isolated {error[isolated].mean():.4f} {speed:.1f} steps/s")
+                      f"isolated {error[isolated].mean():.4f} {speed:.1f} steps/s, {skipped} skipped")
             if not math.isfinite(loss.item()):
                 raise RuntimeError(f"The loss is {loss.item()} at step {step}: lower diffusion_rate.")
         if time.monotonic() - saved > KEEP_SECONDS:

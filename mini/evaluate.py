@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,14 +21,20 @@ from . import prompts, tokens
 from .attributes import BACKGROUND, VALUES
 from .dataset import GROUPS, coverage, labels
 from .draw import render
-from .export import read_autoencoder, read_networks, read_weights
+from .export import read_autoencoder, read_judge, read_networks
 from .generate import Networks, collate, decode, generate
 from .judge import Judge, judge_figures, judge_pictures, overlap
 from .model import Autoencoder
 from .scenes import Picture, sample_picture
 
 POSE, HANDSHAKE = list(VALUES).index("pose"), VALUES["pose"].index("handshake")
-MODES = ("joint", "isolated")
+MODES = ("isolated", "joint")
+SAMPLING = {
+    "guidance 7.5 eta 0.3": {"guidance": 7.5, "eta": 0.3},
+    "guidance 7.5 eta 0.3 until 0.75": {"guidance": 7.5, "eta": 0.3, "guidance_end": 0.75},  # the bundled workflows
+    "guidance 4 eta 0": {"guidance": 4.0, "eta": 0.0},
+}
+ARMS = {f"{mode}, {name}": (mode, settings) for mode in MODES for name, settings in SAMPLING.items()}
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,7 @@ class Mini:
 
 
 def load(folder: Path, device: torch.device) -> Mini:
-    networks, autoencoder, judge = read_networks(folder), read_autoencoder(folder), Judge()
-    judge.load_state_dict(read_weights(folder / "judge.safetensors"), strict=False)
+    networks, autoencoder, judge = read_networks(folder), read_autoencoder(folder), read_judge(folder)
     for module in (networks, autoencoder, judge):
         module.to(device).requires_grad_(False).eval()
     return Mini(networks, autoencoder, judge, device)
@@ -65,10 +70,10 @@ def handshakes(count: int, seed: int) -> list[Picture]:
 
 
 def paint(
-    mini: Mini, pictures: Sequence[Picture], mode: str, guidance: float = 7.5, eta: float = 0.3, form: str = "boxes",
+    mini: Mini, pictures: Sequence[Picture], mode: str, sampling: Mapping[str, float], form: str = "boxes",
     batch: int = 160, seed: int = 7,
 ) -> Tensor:
-    """Complete prompts of the pictures, drawn by the model: [P, 3, H, W] in 0..1."""
+    """Complete prompts of the pictures, drawn by the model: [P, 3, H, W] in 0..1. sampling: options of generate."""
     tokenizers, rng = tokens.Tokenizers(), random.Random(seed)
     described = [prompts.describe(p, rng, complete=True) for p in pictures]
     made = [tokens.tokenize(prompts.segments(d, form), mode == "isolated", tokenizers) for d in described]
@@ -80,7 +85,7 @@ def paint(
     for start in range(0, len(pictures), batch):
         part = slice(start, start + batch)
         prompt = collate(made[part], covers[part], mini.device)
-        latent = generate(mini.networks, prompt, noise[part].to(mini.device), guidance=guidance, eta=eta, seed=start)
+        latent = generate(mini.networks, prompt, noise[part].to(mini.device), seed=start, **sampling)
         parts.append(decode(mini.autoencoder, latent))
     return torch.cat(parts)
 
@@ -141,8 +146,8 @@ def drawn(pictures: Sequence[Picture], device: torch.device) -> Tensor:
     return torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float().div_(255)
 
 
-def evaluate(mini: Mini, out: Path, count: int) -> list[dict]:
-    """The judge on held-out drawings (its own ceiling), then every mode on 1 to 4 people, then handshakes."""
+def evaluate(mini: Mini, out: Path, count: int, arms: Sequence[str] = tuple(ARMS)) -> list[dict]:
+    """The judge on held-out drawings (its own ceiling), then every arm on 1 to 4 people and on handshakes."""
     out.mkdir(parents=True, exist_ok=True)
     rows = []
 
@@ -152,16 +157,14 @@ def evaluate(mini: Mini, out: Path, count: int) -> list[dict]:
         (out / "evaluation.json").write_text("\n".join(map(json.dumps, rows)) + "\n")
 
     sets = {str(n): held_out_pictures(n, count, 100 + n) for n in (1, 2, 3, 4)}
-    sets["handshake"] = handshakes(max(4, count // 3), 200)
+    sets["handshake"] = handshakes(max(10, count // 3), 200)
     for people, pictures in sets.items():
         record("drawings", people, score(mini, pictures, drawn(pictures, mini.device)))
-    for guidance, eta in ((7.5, 0.3), (4.0, 0.0)):
-        for mode in MODES:
-            for people, pictures in sets.items():
-                images = paint(mini, pictures, mode, guidance, eta)
-                record(f"{mode} guidance {guidance} eta {eta}", people, score(mini, pictures, images))
-                if guidance == 7.5:
-                    write_png(out / f"{mode}_{people}.png", sheet(images[:24], 6))
+    for arm in arms:
+        for people, pictures in sets.items():
+            images = paint(mini, pictures, *ARMS[arm])
+            record(arm, people, score(mini, pictures, images))
+            write_png(out / f"{arm}_{people}.png".replace(",", "").replace(" ", "_"), sheet(images[:24], 6))
     return rows
 
 
@@ -170,9 +173,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, default=Path(__file__).parent / "weights")
     parser.add_argument("--out", type=Path, required=True, help="folder for the table and the contact sheets")
     parser.add_argument("--count", type=int, default=150, help="pictures an arm")
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM", help=" | ".join(ARMS))
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    evaluate(load(options.weights, device), options.out, options.count)
+    evaluate(load(options.weights, device), options.out, options.count, options.arms)
 
 
 if __name__ == "__main__":

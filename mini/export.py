@@ -69,3 +69,9 @@ def read_autoencoder(folder: Path) -> Autoencoder:
     weights = read_weights(folder / "vae.safetensors")
     autoencoder.load_state_dict({name: weight for name, weight in weights.items() if name.startswith("taesd")})
     return autoencoder
+
+
+def read_judge(folder: Path) -> Judge:
+    judge = Judge()
+    judge.load_state_dict(read_weights(folder / "judge.safetensors"))
+    return judge.requires_grad_(False).eval()

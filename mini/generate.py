@@ -100,10 +100,20 @@ def empty(count: int, image_tokens: int, device: torch.device) -> Batch:
     return collate([nothing] * count, torch.zeros(count, 1, image_tokens, dtype=torch.bool), device)
 
 
-def sigmas(steps: int, shift: float = 6.0) -> list[float]:
+def shifted(t: float, shift: float = 6.0) -> float:
+    """Sigma at time t: 1 is pure noise. comfy.model_sampling.time_snr_shift."""
+    return shift * t / (1 + (shift - 1) * t)
+
+
+def sigmas(steps: int) -> list[float]:
     """The host's simple schedule on its 1000-step table, shifted as ModelSamplingDiscreteFlow does."""
-    table = [shift * t / (1 + (shift - 1) * t) for t in ((i + 1) / 1000 for i in range(1000))]
+    table = [shifted((i + 1) / 1000) for i in range(1000)]
     return [table[-1 - int(i * 1000 / steps)] for i in range(steps)] + [0.0]
+
+
+def norm(x: Tensor) -> Tensor:
+    """[B, C, h, w] -> [B, 1, 1, 1], of each picture as a whole."""
+    return torch.linalg.vector_norm(x, dim=(1, 2, 3), keepdim=True)
 
 
 @torch.no_grad()
@@ -115,12 +125,17 @@ def generate(
     guidance: float = 7.5,
     eta: float = 0.3,
     seed: int = 0,
+    guidance_end: float = 1.0,
+    renorm: float = 0.0,
 ) -> Tensor:
-    """noise [B, 16, h, w] -> latent [B, 16, h, w], euler_ancestral in the form for rectified flow."""
+    """noise [B, 16, h, w] -> latent [B, 16, h, w], euler_ancestral in the form for rectified flow.
+
+    guidance_end (a fraction of the schedule) and renorm as in sampling/guidance.py.
+    """
     device = noise.device
     generator = torch.Generator().manual_seed(seed)
     nothing = empty(len(noise), batch.covers.shape[2], device)
-    schedule = sigmas(steps)
+    schedule, unguided = sigmas(steps), shifted(1 - guidance_end)
     x = noise.float()
     with mixed(device):
         features, _, pooled = caption(networks, batch)
@@ -128,10 +143,14 @@ def generate(
         for now, after in pairwise(schedule):
             sigma = torch.full((len(x),), now, device=device)
             guided = velocity(networks, x, sigma, batch, features, pooled)
-            if guidance != 1:
+            guide = guidance != 1 and now > unguided
+            if guide:
                 plain = velocity(networks, x, sigma, nothing, nothing_features, nothing_pooled)
+                limit = renorm * norm(x - now * guided)
                 guided = plain + guidance * (guided - plain)
             data = x - now * guided
+            if guide and renorm > 0:
+                data = data * (limit / norm(data)).clamp(max=1)
             if after == 0:
                 x = data
                 continue

@@ -48,6 +48,11 @@ class FigureJudge(nn.Module):
         return attributes, present, box
 
 
+def small_pictures(pictures: Tensor) -> Tensor:
+    """[N, 3, H, W] -> [N, 3, 128, 128]."""
+    return F.interpolate(pictures.contiguous(), size=(128, 128), mode="area")  # channels last crashes on some CPUs
+
+
 class PictureJudge(nn.Module):
     """Pictures [N, 3, H, W] -> logits of the background (8) and of the number of people (0..MOST_PEOPLE + 1)."""
 
@@ -57,8 +62,7 @@ class PictureJudge(nn.Module):
         self.out = nn.Linear(64 * 16, len(BACKGROUND) + MOST_PEOPLE + 2)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        small = F.interpolate(pictures.contiguous(), size=(128, 128), mode="area")  # channels last crashes on some CPUs
-        pooled = F.adaptive_avg_pool2d(self.body(small), 4).flatten(1)
+        pooled = F.adaptive_avg_pool2d(self.body(small_pictures(pictures)), 4).flatten(1)
         return tuple(self.out(pooled).split([len(BACKGROUND), MOST_PEOPLE + 2], -1))
 
 
@@ -139,30 +143,36 @@ def jittered(boxes: Tensor) -> Tensor:
     return torch.cat([middle - half, middle + half], 1)
 
 
-def judge_loss(
-    judge: Judge, pictures: Tensor, boxes: Tensor, values: Tensor, backgrounds: Tensor, people: Tensor, chosen: Tensor
+def figure_loss(
+    judge: FigureJudge, pictures: Tensor, boxes: Tensor, values: Tensor, people: Tensor
 ) -> Tensor:
-    """pictures [B, 3, H, W]; boxes [B, 4, 4] px; values [B, 4, 10]; chosen [B]: the figure looked at in each picture.
+    """pictures [B, 3, H, W]; boxes [B, 4, 4] px; values [B, 4, 10]; people [B]: how many there are.
 
-    A quarter of the crops are moved to where nobody stands.
+    One figure a picture is looked at; a quarter of the crops are moved to where nobody stands.
     """
-    row = torch.arange(len(pictures), device=pictures.device)
+    device = pictures.device
+    row = torch.arange(len(pictures), device=device)
+    chosen = (torch.rand(len(pictures), device=device) * people).long()
     true = boxes[row, chosen]
     seen = jittered(true)
     height, width = pictures.shape[-2:]
-    away = torch.rand(len(pictures), device=pictures.device) < 0.25
-    shift = torch.rand(len(pictures), 2, device=pictures.device) * torch.tensor([width, height], device=pictures.device)
+    away = torch.rand(len(pictures), device=device) < 0.25
+    shift = torch.rand(len(pictures), 2, device=device) * torch.tensor([width, height], device=device)
     moved = torch.cat([shift, shift + true[:, 2:] - true[:, :2]], 1)
     someone = values[:, :, 0] >= 0  # [B, 4]
     overlaps = torch.stack([overlap(moved, boxes[:, i]) * someone[:, i] for i in range(boxes.shape[1])], 1).amax(1)
     away = away & (overlaps < 0.1)
     windows = window(torch.where(away[:, None], moved, seen))
-    attributes, present, box = judge.figure(crop(pictures, windows))
+    attributes, present, box = judge(crop(pictures, windows))
     here = ~away
     target = values[row, chosen]
     loss = F.cross_entropy(present.float(), here.long())
     for head, logits in enumerate(attributes):
         loss = loss + F.cross_entropy(logits[here].float(), target[here, head])
-    loss = loss + 10 * F.smooth_l1_loss(box[here].float(), box_in_window(true, windows)[here], beta=0.05)
-    background, count = judge.picture(pictures)
-    return loss + F.cross_entropy(background.float(), backgrounds) + F.cross_entropy(count.float(), people)
+    return loss + 10 * F.smooth_l1_loss(box[here].float(), box_in_window(true, windows)[here], beta=0.05)
+
+
+def picture_loss(judge: PictureJudge, pictures: Tensor, backgrounds: Tensor, people: Tensor) -> Tensor:
+    """pictures [B, 3, H, W], backgrounds [B], people [B]."""
+    background, count = judge(pictures)
+    return F.cross_entropy(background.float(), backgrounds) + F.cross_entropy(count.float(), people)

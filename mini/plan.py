@@ -10,20 +10,21 @@ class Plan:
     """Seconds, counts and rates of a run."""
 
     groups: int = 6  # of dataset.GROUPS, the first so many
-    pictures: int = 60000
+    pictures: int = 90000
     chunk: int = 200  # pictures drawn at a time
     workers: int = 12
     seed: int = 23
     autoencoder_seconds: float = 230.0
     autoencoder_batch: int = 64
-    judge_seconds: float = 70.0
+    judge_seconds: float = 120.0
+    picture_judge_seconds: float = 20.0
     judge_batch: int = 256
-    diffusion_seconds: float = 1040.0
+    diffusion_seconds: float = 1080.0
     diffusion_from: float = 0.0  # where the learning rate is on its course at the start: above 0 to go on with a run
     diffusion_batch: int = 256
-    diffusion_rate: float = 1.3e-3
+    diffusion_rate: float = 1e-3
     compiled: bool = True
 
 
 SMOKE = Plan(groups=1, pictures=1, chunk=2, workers=2, autoencoder_seconds=0.5, autoencoder_batch=1, judge_seconds=0.5,
-             judge_batch=2, diffusion_seconds=0.5, diffusion_batch=2, compiled=False)
+             picture_judge_seconds=0.5, judge_batch=2, diffusion_seconds=0.5, diffusion_batch=2, compiled=False)

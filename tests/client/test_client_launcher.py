@@ -69,8 +69,8 @@ def test_no_command_shows_the_help_and_fails():
         (["demo", "--out", "a.jpg"], "must end in .png"),
         (["demo", "--xml", "no-such-file.xml"], "cannot be read"),
         (["create", "--out", "no/such/folder"], "does not exist"),
-        (["mini"], "followed by train or starter or evaluate"),
-        (["mini", "paint"], "followed by train or starter or evaluate"),
+        (["mini"], "followed by train or evaluate"),
+        (["mini", "paint"], "followed by train or evaluate"),
     ],
 )
 def test_wrong_arguments_are_told_before_any_set_up(arguments, words):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import afresh, changed, loads, node_of
+import torch
+from graphs import ROOT, afresh, changed, loads, node_of
 
-SIZE = 192
+SIZE = 320
 
 
 @pytest.fixture(scope="module")
@@ -18,31 +19,49 @@ def boxes(workflow):
     return [[edge * SIZE / GRID for edge in (box.left, box.top, box.right, box.bottom)] for box in found]
 
 
-def hair_of(picture: np.ndarray, box: list[float]) -> str:
-    """The hair colour nearest to most coloured pixels of a box's top middle: hair, and hardly anything around it."""
-    from newbie_pack.mini.attributes import HAIR
+@pytest.fixture(scope="module")
+def look(boxes):
+    """picture [H, W, 3] -> what the judge sees in each of the demo's boxes, and how many people in all."""
+    from newbie_pack.mini import export, judge
+    from newbie_pack.mini.attributes import VALUES
 
-    left, top, right, bottom = box
-    width, height = right - left, bottom - top
-    rows = slice(round(top + 0.06 * height), round(top + 0.26 * height))
-    head = picture[rows, round(left + 0.25 * width) : round(right - 0.25 * width)].reshape(-1, 3).astype(int)
-    coloured = head[head.max(1) - head.min(1) > 60]
-    names = [name for name, rgb in HAIR.items() if max(rgb) - min(rgb) > 60]
-    nearest = np.abs(coloured[:, None] - np.array([HAIR[name] for name in names])).sum(2).argmin(1)
-    return names[np.bincount(nearest, minlength=len(names)).argmax()]
+    network = export.read_judge(ROOT / "mini" / "weights")
+
+    def judged(picture: np.ndarray) -> tuple[list[dict[str, str]], int]:
+        image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+        verdict = judge.judge_figures(network, image, torch.zeros(len(boxes), dtype=torch.long), torch.tensor(boxes))
+        people = judge.judge_pictures(network, image)[1].item()
+        return [
+            {name: values[index] for (name, values), index in zip(VALUES.items(), row, strict=True)} if there else {}
+            for row, there in zip(verdict.attributes.tolist(), verdict.present.tolist(), strict=True)
+        ], people
+
+    return judged
 
 
-def test_the_demo_shows_miku_on_the_left_and_kaito_on_the_right(demo, boxes):
+MIKU = {"gender": "1girl", "hair": "aqua", "style": "twintails", "accessory": "headphones", "cloth": "white"}
+KAITO = {"gender": "1boy", "hair": "blue", "style": "short_hair", "accessory": "scarf", "kind": "coat"}
+SHAKING_RIGHT = {"pose": "handshake", "facing": "facing_right"}
+SHAKING_LEFT = {"pose": "handshake", "facing": "facing_left"}
+
+
+def test_the_demo_shows_miku_on_the_left_and_kaito_on_the_right_shaking_hands(demo, look):
     assert demo.picture.shape == (SIZE, SIZE, 3)
-    assert [hair_of(demo.picture, box) for box in boxes] == ["aqua", "blue"]
-    assert [hair_of(demo.picture[:, ::-1], box) for box in boxes] == ["blue", "aqua"]  # mirrored: the reading can fail
+    (left, right), people = look(demo.picture)
+    assert people == 2
+    assert left.items() >= (MIKU | SHAKING_RIGHT).items()
+    assert right.items() >= (KAITO | SHAKING_LEFT).items()
+    (left, right), _ = look(demo.picture[:, ::-1])  # mirrored: the judge does see a difference
+    assert left.items() >= (KAITO | SHAKING_RIGHT).items()
+    assert right.items() >= (MIKU | SHAKING_LEFT).items()
 
 
-def test_names_change_places_with_their_words(draw, workflow, boxes):
+def test_names_change_places_with_their_words(draw, workflow, look):
     xml = node_of(workflow("demo"), "NewBieXMLPrompt")["inputs"]["xml"]
     swapped = xml.replace("miku", "someone").replace("kaito", "miku").replace("someone", "kaito")
-    other = draw(changed(workflow("demo"), "NewBieXMLPrompt", xml=swapped))
-    assert [hair_of(other.picture, box) for box in boxes] == ["blue", "aqua"]
+    (left, right), _ = look(draw(changed(workflow("demo"), "NewBieXMLPrompt", xml=swapped)).picture)
+    assert left.items() >= (KAITO | SHAKING_RIGHT).items()
+    assert right.items() >= (MIKU | SHAKING_LEFT).items()
 
 
 def test_the_same_seed_gives_the_same_picture(demo, draw, workflow):
@@ -53,7 +72,7 @@ def test_the_same_seed_gives_the_same_picture(demo, draw, workflow):
 
 def test_another_seed_gives_another_picture_and_reloads_nothing(demo, draw, workflow, host):
     before = loads(host.log)
-    other = draw(changed(workflow("demo"), "NewBieSample", seed=2))
+    other = draw(changed(workflow("demo"), "NewBieSample", seed=3))
     assert before >= 4  # the file, text encoders, diffusion model, VAE: the log does say when something is loaded
     assert loads(host.log) == before
     assert "NewBie Sample" in other.ran and "NewBie Loader" not in other.ran

@@ -50,6 +50,7 @@ def test_times_and_counts_are_the_plans():
     plan = Plan()
     assert f"{plan.pictures:,} pictures" in CARD
     for stage, seconds in (("Autoencoder", plan.autoencoder_seconds), ("Judge", plan.judge_seconds),
+                           ("Picture judge", plan.picture_judge_seconds),
                            ("Diffusion model and text encoders", plan.diffusion_seconds)):
         assert ROWS[stage].split("|")[2].strip() == f"{seconds:.0f} s"
     assert plan.groups == len(GROUPS)

@@ -72,11 +72,12 @@ def test_the_loss_falls_when_the_judge_learns():
     values = torch.full((2, 4, len(VALUES)), -1)
     values[:, 0] = 1
     ones = torch.ones(2, dtype=torch.long)
-    arguments = (torch.rand(2, 3, 80, 80), boxes, values, ones, ones, ones * 0)
+    pictures = torch.rand(2, 3, 80, 80)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     losses = []
     for _ in range(6):
-        loss = judge.judge_loss(network, *arguments)
+        loss = judge.figure_loss(network.figure, pictures, boxes, values, ones)
+        loss = loss + judge.picture_loss(network.picture, pictures, ones, ones)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

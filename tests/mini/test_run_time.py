@@ -102,8 +102,10 @@ def test_regions_are_the_packs(loaded):
         assert not covered[len(plan.regions) :].any()
 
 
-@pytest.mark.parametrize("eta", [0.0, 0.3])
-def test_evaluation_samples_as_the_pack_does(networks, loaded, tokenizers, eta):
+@pytest.mark.parametrize(
+    "settings", [{"eta": 0.0}, {"eta": 0.3}, {"eta": 0.3, "guidance_end": 0.6}, {"eta": 0.3, "renorm": 1.0}], ids=str
+)
+def test_evaluation_samples_as_the_pack_does(networks, loaded, tokenizers, settings):
     """From noise to latent: the same rules, guidance, schedule and fresh noise."""
     model, clip = loaded[:2]
     description = next(d for d in described(8, seed=3) if len(d.boxes) == 2)
@@ -112,12 +114,12 @@ def test_evaluation_samples_as_the_pack_does(networks, loaded, tokenizers, eta):
     latent = torch.zeros(1, 16, 16, 16)
     noise = comfy.sample.prepare_noise(latent, 5)
     # on the CPU the host draws its fresh noise with the seed + 1
-    ours = generate(networks, collate([made], covers, CPU), noise, steps=3, eta=eta, seed=6)
+    ours = generate(networks, collate([made], covers, CPU), noise, steps=3, seed=6, **settings)
     positive = encode(clip, description.scene, description.boxes, "strict")
-    packs = sample(model, positive, encode_plain(clip, ""), {"samples": latent}, seed=5, steps=3, eta=eta)["samples"]
+    packs = sample(model, positive, encode_plain(clip, ""), {"samples": latent}, seed=5, steps=3, **settings)["samples"]
     assert difference(ours, (packs - config.VAE_SHIFT) * config.VAE_SCALE) <= 1e-3  # guidance 7.5 enlarges what differs
     whole = replace(made, owner=[0] * len(made.owner))
-    mixed_up = generate(networks, collate([whole], covers, CPU), noise, steps=3, eta=eta, seed=6)
+    mixed_up = generate(networks, collate([whole], covers, CPU), noise, steps=3, seed=6, **settings)
     assert difference(mixed_up, ours) > 1e-2  # without isolation it would not be equal
 
 
