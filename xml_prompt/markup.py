@@ -148,6 +148,23 @@ def is_known(name: str) -> bool:
 def _add_markup(found: _Pass, at: int, end: int) -> int:
     """Takes what begins with the `<` at this offset; returns the offset behind it."""
     source, text = found.source, found.source.text
+    if text.startswith(("<!", "<?"), at) and (behind := _add_declared(found, at, end)):
+        return behind
+    emoticon = _EMOTICON.match(text, at, end)
+    tag = None if emoticon else _TAG.match(text, at, end)
+    if tag is None:
+        spaced = _SPACED_TAG.match(text, at, end)
+        if spaced and is_known(spaced.group(1)):
+            raise source.error(f"There is a space in the tag of <{spaced.group(1)}>.", at, "Delete it.")
+        behind = emoticon.end() if emoticon else at + 1
+        _add_text(found, at, behind, lone=True)
+        return behind
+    return _add_tag(found, _scanned(source, tag, end))
+
+
+def _add_declared(found: _Pass, at: int, end: int) -> int:
+    """Takes a comment or CDATA and returns the offset behind it, or 0 for what is neither."""
+    source, text = found.source, found.source.text
     if text.startswith("<!--", at):
         close = text.find("-->", at + 4, end)
         if close < 0:
@@ -159,21 +176,12 @@ def _add_markup(found: _Pass, at: int, end: int) -> int:
             raise source.error("A CDATA section is never closed.", at, 'End it with "]]>".')
         _add_text(found, at + 9, close, verbatim=True)
         return close + 3
-    if text[at + 1 : at + 2] == "!" and text[at + 2 : at + 3].isalpha():
+    if text[at + 2 : at + 3].isalpha():
+        if text[at + 1] == "?":
+            raise source.error("Processing instructions (<?...?>) are not read.", at, "Delete it.")
         hint = "Delete it; &lt; &gt; &amp; &quot; &apos; work without."
         raise source.error("Document types and entity definitions are not read.", at, hint)
-    if text[at + 1 : at + 2] == "?" and text[at + 2 : at + 3].isalpha():
-        raise source.error("Processing instructions (<?...?>) are not read.", at, "Delete it.")
-    emoticon = _EMOTICON.match(text, at, end)
-    tag = None if emoticon else _TAG.match(text, at, end)
-    if tag is None:
-        spaced = _SPACED_TAG.match(text, at, end)
-        if spaced and is_known(spaced.group(1)):
-            raise source.error(f"There is a space in the tag of <{spaced.group(1)}>.", at, "Delete it.")
-        behind = emoticon.end() if emoticon else at + 1
-        _add_text(found, at, behind, lone=True)
-        return behind
-    return _add_tag(found, _scanned(source, tag, end))
+    return 0
 
 
 def _add_text(found: _Pass, start: int, end: int, verbatim: bool = False, lone: bool = False) -> None:

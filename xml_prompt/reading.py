@@ -110,7 +110,9 @@ def all_texts(node: Node) -> tuple[Text, ...]:
 
 
 def weight_of(reading: Reading, attributes: dict[str, str], offset: int) -> float:
-    text = attributes.get("weight", "1").strip()
+    if "weight" not in attributes:
+        return 1.0
+    text = attributes["weight"].strip()
     example = f'Write a number from {MIN_WEIGHT} to {MAX_WEIGHT:g}, as in weight="1.2".'
     if not re.fullmatch(r"[0-9]{0,4}\.?[0-9]{1,8}", text):
         raise reading.source.error(f'The weight "{text[:40]}" is no number.', offset, example)

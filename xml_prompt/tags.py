@@ -222,8 +222,10 @@ def read_tags(
     if not text or text.isspace():
         return (), ()
     if len(text) <= MAX_MARKS and not _SPECIAL.search(text):
-        plain = (_placed(match.group(), weight, match.start()) for match in _PLAIN.finditer(text))
-        return tuple(islice(plain, most)), ()
+        matches = islice(_PLAIN.finditer(text), most)
+        if weight == 1.0:  # nearly always
+            return tuple(PlacedTag(Tag(match.group()), match.start()) for match in matches), ()
+        return tuple(_placed(match.group(), weight, match.start()) for match in matches), ()
     marks = _marks(text)
     found = tuple(islice(_read(text, 0, len(text), marks, weights, weight), most))
     return found, marks.unpaired
