@@ -82,7 +82,7 @@ def _everyone(tag: Tag) -> Clause | None:
 
 
 def _features(text: str) -> Iterator[str]:
-    for piece in re.split("的|和|、", text):
+    for piece in text.split("的"):  # not at 和, which begins words such as 和服
         if word := _HAS.sub("", piece):
             yield word
 

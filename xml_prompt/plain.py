@@ -13,12 +13,12 @@ The rules, in the order they are asked:
  3. Labels. `character 2`, `角色二` and any name begin a character; so does a person word (`girl`, `左边的女孩`), which
     says the gender and the place. The name of a field (`clothing`, `背景`) fills that field: of the character before it
     if a character has such a field, else of the whole picture. `scene` and `场景` begin words on the whole picture.
- 4. A part without a label that has a person word (`1girl`, `a tall woman`, `男孩`) is a character. One that has none
+ 4. A Chinese clause that says who is where (`红发女孩在左边`, `右边是男孩`) is cut into tags and begins a part of its
+    own; one on all of them (`他们在海边握手`) is of the whole picture. The words between are left out (clauses.py).
+ 5. A part without a label that has a person word (`1girl`, `a tall woman`, `男孩`) is a character. One that has none
     speaks of the whole picture if no tag of it describes a person; else it goes on describing the character before it.
- 5. Person words within one list begin a character each (a guess: there is a warning), except where they stand side by
+ 6. Person words within one list begin a character each (a guess: there is a warning), except where they stand side by
     side (`1girl, 1boy, blue hair`, `2girls`): then nobody can say whose the tags are, and they stay with the picture.
- 6. A Chinese clause that says who is where (`红发女孩在左边`, `右边是男孩`) is cut into tags, and one on all of them
-    (`他们在海边握手`) is of the whole picture (clauses.py).
  7. Tags without any person word that describe one all the same are one person (a guess).
  8. Each tag goes to the field that plain_words finds for it; what is left goes to `other`. `name_(series)` is the name.
  9. Language (sentences, no labels, no `1girl`) stays a caption, as in parse; of a list, a tag that is a sentence does.

@@ -21,17 +21,6 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-4}  # float32, and the way through the latent 
 
 
 @pytest.fixture
-def model(mini):
-    return mini[0]
-
-
-@pytest.fixture
-def prompts(mini):
-    clip = mini[1]
-    return [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in ("<n>miku</n>", "")]
-
-
-@pytest.fixture
 def passes(model):
     """Counts the diffusion model's forwards; the two prompts differ in length, so each takes its own."""
     counted = []

@@ -16,17 +16,6 @@ from newbie_pack.sampling.sample import SAMPLERS, WITH_ETA, WITHOUT_ETA, sample
 import nodes
 
 
-@pytest.fixture
-def model(mini):
-    return mini[0]
-
-
-@pytest.fixture
-def prompts(mini):
-    clip = mini[1]
-    return [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in ("<n>miku</n>", "")]
-
-
 def empty(height=6, width=8, batch=1):
     return {"samples": torch.zeros(batch, 16, height, width), "downscale_ratio_spacial": 8}
 
