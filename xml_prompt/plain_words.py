@@ -52,7 +52,8 @@ _STYLE = """
 _BACKGROUND = """
     background indoors outdoors classroom beach forest city cityscape street sky school park sea ocean garden room
     bedroom kitchen mountain mountains field library cafe rooftop bridge river lake stage
-    背景 教室 海边 海滩 沙滩 森林 城市 街道 街上 天空 夜空 星空 学校 校园 公园 室内 室外 户外 房间 卧室 花园 雪地 山 图书馆 屋顶
+    背景 教室 海边 海滩 沙滩 森林 城市 街道 街上 天空 夜空 星空 学校 校园 公园 室内 室外 户外 房间 卧室 花园 雪地 山
+    图书馆 屋顶
 """
 _LIGHTING = """
     lighting light sunlight moonlight backlighting night day sunset sunrise dusk dawn evening morning daylight
