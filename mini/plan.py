@@ -14,12 +14,12 @@ class Plan:
     chunk: int = 200  # pictures drawn at a time
     workers: int = 12
     seed: int = 23
-    autoencoder_seconds: float = 230.0
+    autoencoder_seconds: float = 210.0
     autoencoder_batch: int = 64
-    judge_seconds: float = 120.0
+    judge_seconds: float = 100.0
     picture_judge_seconds: float = 20.0
     judge_batch: int = 256
-    diffusion_seconds: float = 1080.0
+    diffusion_seconds: float = 860.0
     diffusion_from: float = 0.0  # where the learning rate is on its course at the start: above 0 to go on with a run
     diffusion_batch: int = 256
     diffusion_rate: float = 1e-3
