@@ -1,140 +1,96 @@
-"""Isolation inside the host's NextDiT: a wrapper around one forward that biases its attention calls.
+"""The override for one forward of the host's NextDiT: adds the plan's bias to its attention calls.
 
 The host hands every attention call to transformer_options["optimized_attention_override"]. The calls of one forward
 come in a fixed order and tell themselves by their length: the context refiner (L caption tokens), the noise refiner
 (N image tokens), the joint layers (L + N, caption first). Where L == N, the order decides: the first
 len(context_refiner) calls are the caption's.
+
+The joint layers' bias takes one of two ways, equal up to rounding: appended to queries and keys as codes, where the
+device has a kernel for it, or as a dense mask, which every attention function of the host takes.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
-from comfy.ldm.lumina.model import NextDiT
-from comfy.patcher_extension import WrapperExecutor
+from comfy import model_management
 from torch import Tensor
 
+from .appended import AppendedCodes, NoKernelError
+from .codes import Codes, make_codes
 from .plan import Plan
-from .rules import caption_rules, covers_tokens, joint_rules
 
 OVERRIDE = "optimized_attention_override"
+JOINT, CAPTION = "joint", "caption"
 
 
-def bias(rule: Tensor, dtype: torch.dtype, added: Tensor | None = None) -> Tensor | None:
-    """rule [1, Q, K], added [1, Q, K] -> additive [1, 1, Q, K]: `added`, or 0, where allowed.
-
-    None where all is allowed and nothing added, so that nothing changes at all. The cut is half the dtype's lowest
-    number: no exp() survives it, and, unlike -inf, no backend turns it into NaN where a whole block of keys is cut.
-    """
-    if rule.all() and added is None:
-        return None
-    cut = torch.finfo(dtype).min / 2
-    values = torch.zeros_like(rule, dtype=dtype) if added is None else added.to(dtype, copy=True)
-    return values.masked_fill_(~rule, cut)[:, None]
+@lru_cache(maxsize=8)
+def say_once(message: str) -> None:
+    logging.info(message)
 
 
 class IsolatedAttention:
-    """The override for one forward. Remembers nothing beyond it: a box follows the latent's size, whatever that is."""
+    """Remembers nothing beyond its forward: a region follows the latent's size, whatever that is."""
 
     def __init__(
         self, plan: Plan, rows: int, columns: int, device: torch.device, refiners: int, inner: Callable | None = None
     ) -> None:
-        self.plan, self.inner, self.refiners = plan, inner, refiners
+        self.inner, self.refiners = inner, refiners
         self.caption, self.image = len(plan.owner), rows * columns
-        self.owner = torch.tensor([plan.owner], device=device)  # [1, L]
-        covers = [covers_tokens(rectangles, rows, columns) for rectangles in plan.regions]
-        nobody = torch.zeros(0, self.image, dtype=torch.bool)
-        self.covers = (torch.stack(covers) if covers else nobody)[None].to(device)  # [1, R, N]
-        self.biases: dict[tuple[str, torch.dtype], Tensor | None] = {}
+        joint = plan if plan.joint else plan.released()
+        self.codes: dict[str, Codes | None] = {
+            JOINT: None if joint.neutral else make_codes(joint, rows, columns, device),
+            CAPTION: make_codes(plan, rows, columns, device) if plan.refiner and plan.divides else None,
+        }
+        self.dense: dict[tuple[str, torch.dtype], Tensor] = {}
+        self.appended: AppendedCodes | None = None
         self.joint_calls = self.caption_calls = 0
 
-    def rule_of(self, length: int) -> str | None:
-        """Which rule governs a call of this length: "joint", "caption" or None."""
+    def layer_of(self, length: int) -> str | None:
+        """Which layers a call of this length belongs to; None for those that no plan governs."""
         if length == self.caption + self.image:
             self.joint_calls += 1
-            return "joint"
+            return JOINT
         if length == self.caption and self.caption_calls < self.refiners:
             self.caption_calls += 1
-            return "caption" if self.plan.refiner else None
+            return CAPTION
         return None
 
-    def bias_for(self, rule: str, dtype: torch.dtype) -> Tensor | None:
-        if (rule, dtype) not in self.biases:
-            joint = rule == "joint"
-            allowed = joint_rules(self.owner, self.covers) if joint else caption_rules(self.owner)
-            self.biases[rule, dtype] = bias(allowed, dtype, self.weights() if joint and self.plan.weight else None)
-        return self.biases[rule, dtype]
+    def mask(self, layer: str, dtype: torch.dtype) -> Tensor:
+        """The dense bias [1, 1, T, T]."""
+        if (layer, dtype) not in self.dense:
+            tokens = self.caption if layer == CAPTION else None
+            self.dense[layer, dtype] = self.codes[layer].bias(dtype, tokens)
+        return self.dense[layer, dtype]
 
-    def weights(self) -> Tensor:
-        """[1, L+N, L+N]: the picture counts a caption token of weight w as w of them."""
-        length = self.caption + self.image
-        added = torch.zeros(1, length, length, device=self.owner.device)
-        added[:, self.caption :, : self.caption] = torch.tensor(self.plan.weight, device=added.device).log()
-        return added
+    def append(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor | None:
+        """[B, T, H * D], or None where this device has no kernel for it."""
+        half = q.dtype in (torch.float16, torch.bfloat16)
+        if not (half and model_management.is_nvidia() and model_management.is_device_cuda(q.device)):
+            return None
+        if self.appended is None or not self.appended.fits(q):
+            self.appended = AppendedCodes(self.codes[JOINT], q)
+        try:
+            return self.appended.attend(q, k, v)
+        except NoKernelError as problem:
+            say_once(f"NewBie: isolating with a dense mask, which takes longer: {problem}")
+            return None
 
     def __call__(
         self, func: Callable, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **kwargs: Any
     ) -> Tensor:
-        """q, k, v [B, H, N, D]; an override that was there before still decides how to compute."""
-        rule = self.rule_of(q.shape[2]) if kwargs.get("skip_reshape") else None
-        if rule is not None:
-            mask = self.bias_for(rule, q.dtype)
+        """q, k, v [B, H, T, D]; an override that was there before still decides how to compute."""
+        layer = self.layer_of(q.shape[2]) if kwargs.get("skip_reshape") else None
+        if layer is not None and self.codes[layer] is not None:
+            if layer == JOINT and self.inner is None and not kwargs.get("skip_output_reshape"):
+                out = self.append(q, k, v)
+                if out is not None:
+                    return out
+            mask = self.mask(layer, q.dtype)
         if self.inner is not None:
             return self.inner(func, q, k, v, heads, mask, **kwargs)
         return func(q, k, v, heads, mask, **kwargs)
-
-
-def progress(options: dict[str, Any]) -> float:
-    """The fraction of this run's steps that lies behind: 0 in the first step. Source: the host's sample_sigmas."""
-    sigmas, sigma = options.get("sample_sigmas"), options.get("sigmas")
-    if sigmas is None or sigma is None or len(sigmas) < 2:
-        return 0.0
-    return float((sigmas > sigma.max().to(sigmas) * (1 + 1e-6)).sum()) / (len(sigmas) - 1)
-
-
-def check(plan: Plan, model: object, context: Tensor, references: object) -> None:
-    """Raises ValueError, one sentence, where the plan can't be kept: isolation is never dropped silently."""
-    if not isinstance(model, NextDiT) or model.pad_tokens_multiple is not None:
-        raise ValueError(
-            f"The isolated prompt is for NewBie's transformer, and this {type(model).__name__} is another: "
-            "use a NewBie model, or set the mode of Encode Characters to off."
-        )
-    if references:
-        raise ValueError("Isolated characters can't be combined with reference latents: set the mode to off.")
-    if context.shape[1] != len(plan.owner):
-        raise ValueError(
-            f"The isolated prompt has {len(plan.owner)} tokens, but the model was given {context.shape[1]}: "
-            "remove the node that joins or averages conditionings after Encode Characters, or set its mode to off."
-        )
-
-
-def isolated_forward(
-    plan: Plan,
-    executor: WrapperExecutor,
-    x: Tensor,
-    timesteps: Tensor,
-    context: Tensor,
-    num_tokens: int,
-    attention_mask: Tensor | None = None,
-    **kwargs: Any,
-) -> Tensor:
-    """A DIFFUSION_MODEL wrapper (with plan bound first): one forward of x [B, C, H, W] under the plan."""
-    options = kwargs.get("transformer_options", {})
-    if plan.until < 1 and progress(options) >= plan.until:
-        if not plan.weight:
-            return executor(x, timesteps, context, num_tokens, attention_mask, **kwargs)
-        plan = plan.released()
-    model = executor.class_obj
-    check(plan, model, context, kwargs.get("ref_latents"))
-    rows, columns = (-(-side // model.patch_size) for side in x.shape[-2:])  # the host pads to whole patches
-    isolated = IsolatedAttention(plan, rows, columns, x.device, len(model.context_refiner), options.get(OVERRIDE))
-    kwargs["transformer_options"] = {**options, OVERRIDE: isolated}
-    out = executor(x, timesteps, context, num_tokens, attention_mask, **kwargs)
-    if isolated.joint_calls == 0:
-        raise RuntimeError(
-            "The isolation of the characters did not reach the model's attention: another node replaces it. "
-            "Remove that node, or set the mode of Encode Characters to off."
-        )
-    return out

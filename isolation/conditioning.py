@@ -9,7 +9,7 @@ import comfy.hooks
 import comfy.patcher_extension
 from torch import Tensor
 
-from .attention import isolated_forward
+from .forward import isolated_forward
 from .plan import Plan
 
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]

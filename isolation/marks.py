@@ -1,4 +1,4 @@
-"""Tag weights: which caption tokens a weighted tag became.
+"""Which caption tokens a marked part of a segment's text became: weighted tags, and words that name a gender.
 
 A weight w adds log w to the attention that a picture pays to the tag's tokens: w = 2 counts each of them twice. Scaling
 the token's features instead would do nothing, because the model normalises them first (NextDiT's cap_embedder).
@@ -6,46 +6,65 @@ the token's features instead would do nothing, because the model normalises them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
+from typing import TypeVar
 
 from comfy.sd import CLIP
 
+from ..xml_prompt.genders import gender_spans
 from ..xml_prompt.render import Segment
 
+Mark = TypeVar("Mark", float, str)
 SPACE = "\u2581"  # how sentencepiece writes a space within a piece
 
 
 def token_bytes(clip: CLIP, ids: Sequence[int]) -> list[bytes]:
-    """What each of Gemma's tokens stands for, in UTF-8."""
+    """What each of Gemma's tokens stands for, in UTF-8. Raises ValueError where one stands for no text."""
     processor = clip.tokenizer.gemma.tokenizer.tokenizer  # the host's SPieceTokenizer holds sentencepiece's own
     pieces = []
     for token in ids:
         if token >= processor.get_piece_size():
-            raise ValueError(
-                "Weighted tags can't be found among the prompt's tokens, because it contains a special word of the "
-                "encoder: remove <image_soft_token> from the prompt, or the weights."
-            )
+            raise ValueError("it contains a special word of the encoder (<image_soft_token>)")
         piece = processor.id_to_piece(token)
         pieces.append(bytes([int(piece[1:-1], 16)]) if processor.is_byte(token) else piece.encode())
     return pieces
 
 
-def token_weights(clip: CLIP, segment: Segment, ids: Sequence[int]) -> list[float]:
-    """The weight of each of the segment's tokens; a token that shares a letter with a weighted tag has the tag's."""
-    weights = [1.0] * len(ids)
-    if not segment.weighted:
-        return weights
+def marked(clip: CLIP, text: str, ids: Sequence[int], spans: Iterable[tuple[int, int, Mark]], none: Mark) -> list[Mark]:
+    """One mark a token of text: that of the span with which it shares a letter, or `none`. Raises ValueError."""
+    marks = [none] * len(ids)
+    spans = list(spans)
+    if not spans:
+        return marks
     pieces = token_bytes(clip, ids)
-    text = segment.text.replace(" ", SPACE)
-    if b"".join(pieces) != text.encode():
-        raise ValueError(
-            "Weighted tags can't be found among the prompt's tokens, because the text encoder rewrites the prompt: "
-            "remove the weights."
-        )
-    spans = [(*(len(text[:at].encode()) for at in (span.start, span.end)), span.weight) for span in segment.weighted]
+    written = text.replace(" ", SPACE)
+    if b"".join(pieces) != written.encode():
+        raise ValueError("the text encoder rewrites it")
+    places = [(*(len(written[:at].encode()) for at in (start, end)), mark) for start, end, mark in spans]
     for index, (start, end) in enumerate(pairwise(accumulate(map(len, pieces), initial=0))):
-        for first, last, weight in spans:
+        for first, last, mark in places:
             if start < last and first < end:
-                weights[index] = weight
-    return weights
+                marks[index] = mark
+    return marks
+
+
+def token_weights(clip: CLIP, segment: Segment, ids: Sequence[int]) -> list[float]:
+    """The weight of each of the segment's tokens. Raises ValueError, one sentence."""
+    try:
+        return marked(clip, segment.text, ids, ((s.start, s.end, s.weight) for s in segment.weighted), 1.0)
+    except ValueError as problem:
+        raise ValueError(
+            f"Weighted tags can't be found among the prompt's tokens, because {problem}: remove that or the weights."
+        ) from problem
+
+
+def token_genders(clip: CLIP, segment: Segment, ids: Sequence[int]) -> list[str]:
+    """The gender that each of the segment's tokens names, or "". Raises ValueError, one sentence."""
+    try:
+        return marked(clip, segment.text, ids, gender_spans(segment.text), "")
+    except ValueError as problem:
+        raise ValueError(
+            f"Words of gender can't be found among the prompt's tokens, because {problem}: remove that, or set "
+            "gender_strength to 0."
+        ) from problem

@@ -1,4 +1,4 @@
-"""The three ways to encode characters, and which one a checkpoint asks for.
+"""The three ways to encode characters, which one a checkpoint asks for, and what each closes.
 
 strict is for models trained with isolated characters, gentle for models trained on whole prompts, off is the host's
 own way. A checkpoint says which it was trained for in its metadata; the loader notes that on the text encoders'
@@ -7,12 +7,54 @@ module, which CLIP.clone() and LoRA nodes share, so the word survives every node
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from comfy.sd import CLIP
 
 AUTO, STRICT, GENTLE, OFF = "auto", "strict", "gentle", "off"
 MODES = (AUTO, STRICT, GENTLE, OFF)
+BY_MODE, CLOSED, OPEN = "as the mode", "closed", "open"
+LEAKS = (BY_MODE, CLOSED, OPEN)
 
 _ATTRIBUTE = "newbie_isolation"  # on clip.cond_stage_model
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may change about a mode; the values here are neutral."""
+
+    strength: float = 1.0
+    start: float = 0.0  # fractions of the steps
+    end: float = 1.0
+    soft_edge: float = 0.0  # of the picture's shorter side
+    gender_strength: float = 0.0
+    encoder: str = BY_MODE  # one of LEAKS, as are the following
+    joint_layers: str = BY_MODE
+    context_refiner: str = BY_MODE
+    pooled: str = BY_MODE
+
+
+@dataclass(frozen=True)
+class Closed:
+    """Which ways from one character to another are closed, until which fraction of the steps."""
+
+    encoder: bool  # every character is encoded alone
+    joint_layers: bool
+    context_refiner: bool
+    pooled: bool  # the pooled vector is of the shared text alone
+    until: float
+
+
+STRICTLY = Closed(encoder=True, joint_layers=True, context_refiner=True, pooled=False, until=1.0)
+GENTLY = Closed(encoder=False, joint_layers=True, context_refiner=False, pooled=False, until=0.5)
+
+
+def closed_by(mode: str, options: Options) -> Closed:
+    """mode: strict or gentle."""
+    closed = STRICTLY if mode == STRICT else GENTLY
+    chosen = {name: getattr(options, name) for name in ("encoder", "joint_layers", "context_refiner", "pooled")}
+    closed = replace(closed, **{name: leak == CLOSED for name, leak in chosen.items() if leak != BY_MODE})
+    return replace(closed, until=min(closed.until, options.end))
 
 
 def declare(clip: CLIP, mode: str) -> None:

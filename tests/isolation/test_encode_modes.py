@@ -11,7 +11,7 @@ import torch
 from comfy.patcher_extension import WrappersMP
 from newbie_pack.isolation import modes
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain, tokens_of
-from newbie_pack.isolation.weights import SPACE, token_bytes, token_weights
+from newbie_pack.isolation.marks import SPACE, token_bytes, token_weights
 from newbie_pack.xml_prompt import layout, parse, render_negatives, render_xml, text_of
 from newbie_pack.xml_prompt.render import Segment, WeightedSpan
 

@@ -1,8 +1,10 @@
-"""The override against a dense float64 reference that states the rules anew, token by token."""
+"""Both ways of computing the bias against a dense float64 reference that states the rules anew, token by token."""
 
 from __future__ import annotations
 
 import math
+import random
+from dataclasses import replace
 
 import pytest
 from host_import import NO_HOST
@@ -10,56 +12,147 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
-from comfy.ldm.modules.attention import attention_pytorch, attention_sub_quad
-from newbie_pack.isolation.attention import IsolatedAttention, bias, progress
+import torch.nn.functional as F
+from comfy.ldm.modules.attention import attention_pytorch, attention_split, attention_sub_quad
+from newbie_pack.isolation.appended import AppendedCodes, NoKernelError
+from newbie_pack.isolation.attention import IsolatedAttention
+from newbie_pack.isolation.codes import make_codes
+from newbie_pack.isolation.coverage import coverage
+from newbie_pack.isolation.forward import progress
 from newbie_pack.isolation.plan import Plan
+from newbie_pack.isolation.rules import joint_rules
 
 LEFT, RIGHT, MIDDLE = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.4, 0.25, 0.6, 0.75)
 OWNER = (0, 0, 1, 1, 1, 2, 2, 2, 0)
 
 
-def inside(rectangles, n, rows, columns):
-    """Does token n's cell share an area with a rectangle?"""
+def away(rectangle, n, rows, columns):
+    """How far token n's cell is from the rectangle, in cells; 0 if they share an area."""
     y, x = divmod(n, columns)
-    return any(
-        min((x + 1) / columns, right) > max(x / columns, left) and min((y + 1) / rows, bottom) > max(y / rows, top)
-        for left, top, right, bottom in rectangles
-    )
+    left, top, right, bottom = rectangle
+    across = max(left * columns - (x + 1), x - right * columns)
+    down = max(top * rows - (y + 1), y - bottom * rows)
+    if across < 0 and down < 0:
+        return 0.0
+    return math.hypot(max(across, 1e-6) if across >= 0 else 0, max(down, 1e-6) if down >= 0 else 0)
 
 
-def allowed(plan, q, k, rows, columns):
+def covered(plan, character, n, rows, columns):
+    """In 0..1."""
+    ramp = plan.soft_edge * min(rows, columns)
+    nearest = min(away(rectangle, n, rows, columns) for rectangle in plan.regions[character - 1])
+    return max(0.0, 1 - nearest / ramp) if ramp else float(nearest == 0)
+
+
+def log(share):
+    return math.log(share) if share > 0 else -math.inf
+
+
+def added(plan, q, k, rows, columns):
+    """What the plan adds to the logit of token q reading token k."""
     caption = len(plan.owner)
-    if q < caption and k < caption:
-        return plan.owner[k] in (0, plan.owner[q])
     if q >= caption and k >= caption:
-        return True
-    text, image = (k, q) if k < caption else (q, k)
+        return 0.0
+    if q < caption and k < caption:
+        return 0.0 if plan.owner[k] in (0, plan.owner[q]) else log(1 - plan.strength)
+    text, image = (k, q - caption) if k < caption else (q, k - caption)
     owner = plan.owner[text]
-    return owner == 0 or inside(plan.regions[owner - 1], image - caption, rows, columns)
+    bias = 0.0 if owner == 0 else log(1 - plan.strength * (1 - covered(plan, owner, image, rows, columns)))
+    if text == k and plan.weight:
+        bias += math.log(plan.weight[k])
+    if text == k and plan.named and plan.named[k]:
+        people = [(gender, covered(plan, r, image, rows, columns)) for r, gender in enumerate(plan.genders, 1)]
+        own = max((share for gender, share in people if gender == plan.named[k]), default=0)
+        others = max((share for gender, share in people if gender not in ("", plan.named[k])), default=0)
+        bias += log(1 - plan.gender_strength * max(0, others - own))
+    return bias
 
 
 def reference(q, k, v, plan, rows, columns):
     scores = q.double() @ k.double().transpose(-1, -2) / math.sqrt(q.shape[-1])
-    for i in range(q.shape[2]):
-        for j in range(k.shape[2]):
-            if not allowed(plan, i, j, rows, columns):
-                scores[:, :, i, j] = -math.inf
-            elif plan.weight and i >= len(plan.owner) > j:
-                scores[:, :, i, j] += math.log(plan.weight[j])
-    out = scores.softmax(-1) @ v.double()
+    table = [[added(plan, i, j, rows, columns) for j in range(k.shape[2])] for i in range(q.shape[2])]
+    out = (scores + torch.tensor(table, dtype=torch.float64)).softmax(-1) @ v.double()
     return out.transpose(1, 2).flatten(2)
 
 
-def qkv(length, seed=0, heads=3, width=16):
+def qkv(length, seed=0, heads=3, width=16, dtype=torch.float32):
     generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randn(2, heads, length, width, generator=generator) for _ in range(3))
+    return tuple(torch.randn(2, heads, length, width, generator=generator).to(dtype) for _ in range(3))
 
 
 def relative_error(out, expected):
     return ((out.double() - expected).norm() / expected.norm()).item()
 
 
-@pytest.mark.parametrize("function", [attention_pytorch, attention_sub_quad])
+def random_plan(seed, tokens=23):
+    """1 to 8 characters in random boxes that overlap as they like, with everything a plan can have."""
+    rng = random.Random(seed)
+    people = rng.randint(1, 8)
+
+    def rectangle():
+        x, y = sorted(rng.sample(range(21), 2)), sorted(rng.sample(range(21), 2))
+        return (x[0] / 20, y[0] / 20, x[1] / 20, y[1] / 20)
+
+    genders = ("girl", "boy", "")
+    return Plan(
+        owner=(0, *(rng.randint(0, people) for _ in range(tokens - 1))),
+        regions=tuple(tuple(rectangle() for _ in range(rng.randint(1, 2))) for _ in range(people)),
+        strength=rng.choice((1.0, 1.0, 0.7)),
+        soft_edge=rng.choice((0.0, 0.0, 0.2)),
+        weight=tuple(rng.choice((1.0, 0.4, 1.3, 3.0)) for _ in range(tokens)) if rng.random() < 0.7 else (),
+        named=tuple(rng.choice(genders) for _ in range(tokens)) if rng.random() < 0.7 else (),
+        genders=tuple(rng.choice(genders) for _ in range(people)),
+        gender_strength=rng.choice((0.0, 0.5, 1.0)),
+    )
+
+
+def through_dense(plan, q, k, v, rows, columns):
+    override = IsolatedAttention(plan, rows, columns, torch.device("cpu"), 2)
+    return override(attention_pytorch, q, k, v, q.shape[1], None, skip_reshape=True)
+
+
+def through_codes(plan, q, k, v, rows, columns):
+    """As AppendedCodes.attend, with whatever kernel the CPU has."""
+    if plan.neutral:
+        return attention_pytorch(q, k, v, q.shape[1], None, skip_reshape=True)
+    wide = AppendedCodes(make_codes(plan, rows, columns, torch.device("cpu")), q).wide(q, k)
+    return F.scaled_dot_product_attention(*wide, v, scale=q.shape[-1] ** -0.5).transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize("way", [through_dense, through_codes])
+@pytest.mark.parametrize("seed", range(12))
+def test_random_plans_match_the_reference(way, seed):
+    """float32: 1e-5 of the output's norm; bf16: 1e-2 (its own rounding is 4e-3)."""
+    rows, columns = random.Random(seed).choice(((4, 6), (5, 3), (3, 7)))
+    plan, width = random_plan(seed), (64, 96, 120, 128)[seed % 4]
+    q, k, v = qkv(len(plan.owner) + rows * columns, seed, 2, width)
+    assert relative_error(way(plan, q, k, v, rows, columns), reference(q, k, v, plan, rows, columns)) <= 1e-5
+    q, k, v = (tensor.bfloat16() for tensor in (q, k, v))
+    assert relative_error(way(plan, q, k, v, rows, columns), reference(q, k, v, plan, rows, columns)) <= 1e-2
+
+
+def test_every_part_of_a_plan_matters_to_the_reference():
+    """The comparison above could fail: leaving out any part of a plan is far outside its tolerance."""
+    plan = Plan(OWNER, ((LEFT,), (MIDDLE,)), strength=0.8, soft_edge=0.3, weight=(1, 1, 2, 1, 1, 0.5, 1, 1, 3),
+                named=("girl", "boy", *[""] * 7), genders=("girl", "boy"), gender_strength=0.9)
+    q, k, v = qkv(len(OWNER) + 24)
+    whole = reference(q, k, v, plan, 4, 6)
+    neutral = {"strength": 0.0, "soft_edge": 0.0, "weight": (), "gender_strength": 0.0}
+    for part, value in neutral.items():
+        without = replace(plan, **{part: value})
+        assert relative_error(reference(q, k, v, without, 4, 6), whole) > 1e-2, part
+
+
+def test_hard_boxes_are_the_exact_rules():
+    plan = Plan(OWNER, ((LEFT, MIDDLE), (RIGHT,)))
+    bias = make_codes(plan, 4, 6, torch.device("cpu")).bias(torch.float32)[0, 0]
+    covers = torch.stack([coverage(region, 4, 6) > 0 for region in plan.regions])[None]
+    rule = joint_rules(torch.tensor([OWNER]), covers)[0]
+    assert torch.equal(bias == 0, rule)
+    assert (bias[~rule] == torch.finfo(torch.float32).min / 2).all()
+
+
+@pytest.mark.parametrize("function", [attention_pytorch, attention_sub_quad, attention_split])
 @pytest.mark.parametrize(
     ("rows", "columns", "regions"),
     [(4, 6, ((LEFT,), (RIGHT,))), (5, 3, ((LEFT, MIDDLE), (RIGHT, MIDDLE))), (3, 7, ((MIDDLE,), (MIDDLE,)))],
@@ -70,18 +163,6 @@ def test_joint_layers_match_the_reference(function, rows, columns, regions):
     q, k, v = qkv(len(OWNER) + rows * columns)
     out = override(function, q, k, v, 3, None, skip_reshape=True)
     assert relative_error(out, reference(q, k, v, plan, rows, columns)) <= 1e-5
-
-
-@pytest.mark.parametrize("regions", [((LEFT,), (RIGHT,)), ((MIDDLE,), (LEFT, MIDDLE)), ()])
-def test_weights_match_the_reference(regions):
-    owner = OWNER if regions else (0,) * len(OWNER)
-    plan = Plan(owner, regions, weight=(1, 1, 1.3, 0.5, 2, 1, 0.01, 10, 1.1))
-    override = IsolatedAttention(plan, 4, 6, torch.device("cpu"), 2)
-    q, k, v = qkv(len(OWNER) + 24)
-    out = override(attention_pytorch, q, k, v, 3, None, skip_reshape=True)
-    expected = reference(q, k, v, plan, 4, 6)
-    assert relative_error(out, expected) <= 1e-5
-    assert relative_error(reference(q, k, v, Plan(owner, regions), 4, 6), expected) > 1e-2
 
 
 def test_a_weight_of_two_counts_a_token_twice():
@@ -120,7 +201,7 @@ def test_equal_lengths_are_told_apart_by_their_order():
     """9 caption tokens, 9 image tokens: two context refiner calls, two noise refiner calls, then the joint layers."""
     plan = Plan(OWNER, ((LEFT,), (RIGHT,)))
     override = IsolatedAttention(plan, 3, 3, torch.device("cpu"), 2)
-    assert [override.rule_of(n) for n in (9, 9, 9, 9, 18, 18)] == ["caption", "caption", None, None, "joint", "joint"]
+    assert [override.layer_of(n) for n in (9, 9, 9, 9, 18, 18)] == ["caption", "caption", None, None, "joint", "joint"]
 
 
 def test_an_override_that_was_there_before_is_still_asked():
@@ -139,20 +220,77 @@ def test_an_override_that_was_there_before_is_still_asked():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_the_cut_is_exact_in_every_dtype(dtype):
     """The largest scores a dtype can have don't shine through: a cut value changes nothing, not one bit."""
-    rule = torch.tensor([[[True, False], [True, True]]])
-    q = torch.full((1, 1, 2, 8), 20.0, dtype=dtype)
+    plan = Plan((0, 1), ((LEFT,),))  # shared text must not read the character's
+    q = torch.full((1, 1, 3, 8), 20.0, dtype=dtype)
     k = q.clone()
-    k[:, :, 0] = -20.0
-    v = torch.ones(1, 1, 2, 8, dtype=dtype)
+    k[:, :, 0] = k[:, :, 2] = -20.0
+    v = torch.ones(1, 1, 3, 8, dtype=dtype)
     other = v.clone()
     other[:, :, 1] = 1000.0
-    first, second = (attention_pytorch(q, k, value, 1, bias(rule, dtype), skip_reshape=True) for value in (v, other))
+    bias = make_codes(plan, 1, 1, torch.device("cpu")).bias(dtype)
+    first, second = (attention_pytorch(q, k, value, 1, bias, skip_reshape=True) for value in (v, other))
     assert torch.equal(first[:, 0], second[:, 0])
     assert not torch.equal(first[:, 1], second[:, 1])
 
 
-def test_nothing_to_cut_is_no_bias_at_all():
-    assert bias(torch.ones(1, 3, 3, dtype=torch.bool), torch.float32) is None
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_appended_cut_is_exact_in_every_dtype(dtype):
+    """For scores up to 1,000: beyond any that normalised queries and keys have."""
+    q, k, v = qkv(len(OWNER) + 24, width=96, dtype=dtype)
+    q, k = 30 * q / q.norm(dim=-1, keepdim=True) * 96**0.25, 30 * k / k.norm(dim=-1, keepdim=True) * 96**0.25
+    plan, other = Plan(OWNER, ((LEFT,), (RIGHT,))), v.clone()
+    theirs = torch.tensor(OWNER) == 2
+    other[:, :, : len(OWNER)][:, :, theirs] += 100
+    first, second = (through_codes(plan, q, k, value, 4, 6) for value in (v, other))
+    readers = ~theirs
+    assert torch.equal(first[:, : len(OWNER)][:, readers], second[:, : len(OWNER)][:, readers])
+    image, image_2 = (out[:, len(OWNER) :].unflatten(1, (4, 6)) for out in (first, second))
+    assert torch.equal(image[:, :, :3], image_2[:, :, :3]) and not torch.equal(image, image_2)
+
+
+def test_a_device_without_the_kernel_says_so():
+    q, k, v = qkv(len(OWNER) + 24)
+    appended = AppendedCodes(make_codes(Plan(OWNER, ((LEFT,), (RIGHT,))), 4, 6, q.device), q)
+    with pytest.raises(NoKernelError, match="width 24"):
+        appended.attend(q, k, v)
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(4, 6), (5, 3)])
+def test_a_mask_covers_by_its_mean(rows, columns):
+    mask = torch.zeros(40, 30)
+    mask[:10, :15] = 1
+    covered = coverage((mask,), rows, columns)
+    assert covered.shape == (rows * columns,)
+    assert covered.mean().item() == pytest.approx(mask.mean().item(), abs=1e-6)
+    assert covered[0] == 1 and covered[-1] == 0
+    hard = Plan(OWNER, (((0.0, 0.0, 0.5, 0.25),), (RIGHT,)))
+    soft = replace(hard, regions=((mask,), (RIGHT,)))
+    biases = [make_codes(plan, 4, 6, torch.device("cpu")).bias(torch.float32) for plan in (hard, soft)]
+    assert torch.equal(*biases)  # 24 cells, and the mask's edge lies on the edges of some
+
+
+def test_eight_characters_fit_the_widths_that_kernels_take():
+    """NewBie's heads are 96 wide; cuDNN before Hopper takes 128."""
+    plan = Plan(tuple(range(9)), ((LEFT,),) * 8, weight=(2.0,) * 9, named=("girl", "boy", "other") * 3,
+                genders=("girl", "boy") * 4, gender_strength=1.0)
+    query, key = make_codes(plan, 4, 6, torch.device("cpu")).scaled(96, torch.bfloat16)
+    assert query.shape == key.shape == (9 + 24, 24)
+    assert query.isfinite().all() and key.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        Plan((0,) * 9, ((LEFT,), (RIGHT,))),
+        Plan(OWNER, ((LEFT,), (RIGHT,)), strength=0.0),
+        Plan(OWNER, ((LEFT,), (RIGHT,)), joint=False, refiner=False),
+        Plan(OWNER, ((LEFT,), (RIGHT,))).released(),
+        Plan((0,) * 9, ((LEFT,), (RIGHT,)), named=("girl",) * 9, genders=("girl", "boy"), gender_strength=0.0),
+    ],
+)
+def test_neutral_plans_know_it(plan):
+    assert plan.neutral
+    assert not replace(plan, weight=(2.0,) * 9).neutral
 
 
 def test_progress_counts_the_steps_behind():

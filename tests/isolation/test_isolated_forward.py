@@ -11,8 +11,8 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import comfy.patcher_extension
 import torch
-from newbie_pack.isolation.attention import isolated_forward
 from newbie_pack.isolation.conditioning import conditioning
+from newbie_pack.isolation.forward import isolated_forward
 from newbie_pack.isolation.plan import Plan
 
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)

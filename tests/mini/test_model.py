@@ -16,7 +16,7 @@ from comfy.ldm.lumina.model import NextDiT
 from comfy.taesd.taesd import TAESD
 from comfy.text_encoders.jina_clip_2 import XLMRobertaModel
 from newbie_pack.isolation import rules
-from newbie_pack.isolation.attention import isolated_forward
+from newbie_pack.isolation.forward import isolated_forward
 from newbie_pack.isolation.plan import Plan
 from newbie_pack.mini import config
 from newbie_pack.model_loader.mini import Gemma

@@ -1,0 +1,54 @@
+"""Attention with codes appended to queries and keys: the bias at almost no cost, where a kernel takes such widths.
+
+Values keep their own width, which of PyTorch's kernels cuDNN's alone does without padding. On an H100 every other way
+costs a fifth of a step or more (benchmarks/attention.py measures it).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from .codes import Codes
+
+
+class NoKernelError(RuntimeError):
+    """This device, dtype or width has no kernel; str() says which."""
+
+
+class AppendedCodes:
+    """Two buffers [B, T, H, D + E] that every layer of a forward shares; the codes are written once."""
+
+    def __init__(self, codes: Codes, q: Tensor) -> None:
+        """q [B, H, T, D]: the first layer's, for sizes, dtype and device."""
+        batch, heads, tokens, self.width = q.shape
+        query, key = codes.scaled(self.width, q.dtype)  # [T, E]
+        shape = (batch, tokens, heads, self.width + query.shape[1])
+        self.query, self.key = q.new_empty(shape), q.new_empty(shape)
+        self.query[..., self.width :] = query[:, None]
+        self.key[..., self.width :] = key[:, None]
+
+    def fits(self, q: Tensor) -> bool:
+        batch, tokens, heads, _ = self.query.shape
+        return q.shape == (batch, heads, tokens, self.width) and q.dtype == self.query.dtype
+
+    def wide(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+        """q, k [B, H, T, D] -> [B, H, T, D + E]."""
+        query, key = self.query.transpose(1, 2), self.key.transpose(1, 2)
+        query[..., : self.width].copy_(q)
+        key[..., : self.width].copy_(k)
+        return query, key
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """q, k, v [B, H, T, D] -> [B, T, H * D]. Raises NoKernelError."""
+        query, key = self.wide(q, k)
+        try:
+            with sdpa_kernel(SDPBackend.CUDNN_ATTENTION):
+                out = F.scaled_dot_product_attention(query, key, v, scale=self.width**-0.5)
+        except RuntimeError as problem:
+            if isinstance(problem, torch.OutOfMemoryError):
+                raise
+            raise NoKernelError(f"no kernel for width {query.shape[-1]} in {q.dtype}") from problem
+        return out.transpose(1, 2).flatten(2)

@@ -1,0 +1,109 @@
+"""The bias of isolation as codes: every token gets a query code and a key code, and their product is the bias.
+
+The bias has few distinct rows and columns, so it is low rank, and the [N, N] matrix need never be built: appended to
+queries and keys as further dimensions, the codes add it inside plain, unmasked attention. Wu et al. 2025, "FlashBias:
+Fast Computation of Attention with Bias". The matrix is the product of the same codes, where it is wanted.
+
+With strength s and m(r, n), how much of image token n the region of character r covers:
+
+    image q,  caption k of r          log(1 - s (1 - m(r, q)))
+    caption q of r,  image k          log(1 - s (1 - m(r, k)))
+    caption q,  caption k of r        0 if q is of r, else log(1 - s)
+    image q,  caption k of weight w   + log w
+    image q,  caption k naming g      + log(1 - gender_strength * (how much more others' regions cover q than g's))
+
+and 0 everywhere else: shared text and the image are open to everyone. At s = 1 and hard edges these are the rules of
+rules.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .coverage import coverage
+from .plan import Plan
+
+CUT = -2048.0  # a logit no exp() survives; times the root of a head's dimension it still fits float16
+STEP = 8  # attention kernels want widths in multiples of it
+
+
+@dataclass(frozen=True)
+class Codes:
+    """query [T, E], key [T, E] in float32, caption tokens first; query @ key.T is the bias, in logits.
+
+    In every dimension one side holds ones (and zeros) and the other the values. That side alone is multiplied when the
+    codes are scaled, so that a value is rounded once.
+    """
+
+    query: Tensor
+    key: Tensor
+    valued_queries: int  # the first so many dimensions hold their values in the query
+
+    def bias(self, dtype: torch.dtype, tokens: int | None = None) -> Tensor:
+        """-> [1, 1, T, T], of the first `tokens` alone if that is given. A cut is half the dtype's lowest number:
+
+        no exp() survives it, and, unlike -inf, no backend turns it into NaN where a whole block of keys is cut.
+        """
+        product = self.query[:tokens] @ self.key[:tokens].T
+        cut = product < CUT / 2
+        return product.to(dtype).masked_fill_(cut, torch.finfo(dtype).min / 2)[None, None]
+
+    def scaled(self, head_dim: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """-> query, key [T, E'] for attention that divides logits by the root of head_dim; E' a multiple of STEP."""
+        values, factor = self.valued_queries, head_dim**0.5
+        query, key = self.query.clone(), self.key.clone()
+        query[:, :values] *= factor
+        key[:, values:] *= factor
+        padding = (0, -query.shape[1] % STEP)
+        return tuple(torch.nn.functional.pad(code, padding).to(dtype) for code in (query, key))
+
+
+def logit(share: Tensor) -> Tensor:
+    """What is counted `share` times: its addition to the logit; CUT for 0."""
+    return share.log().clamp(min=CUT)
+
+
+def make_codes(plan: Plan, rows: int, columns: int, device: torch.device) -> Codes:
+    """The plan on an image of rows x columns tokens. Needs 2 dimensions a character, 1 for weights, 1 a gender."""
+    caption, image = len(plan.owner), rows * columns
+
+    def of_caption(values: Tensor) -> Tensor:  # [L] -> [T]
+        return torch.cat([values.float(), torch.zeros(image)])
+
+    def of_image(values: Tensor) -> Tensor:  # [N] -> [T]
+        return torch.cat([torch.zeros(caption), values])
+
+    covers = [coverage(region, rows, columns, plan.soft_edge) for region in plan.regions]  # [N] each
+    on_query, on_key = [], []  # every dimension's query and key; which of them holds its values
+    if plan.divides:
+        owner = torch.tensor(plan.owner)
+        foreign = logit(torch.tensor(1 - plan.strength))
+        for character, covered in enumerate(covers, start=1):
+            own = owner == character
+            inside = logit(1 - plan.strength * (1 - covered))
+            readers = torch.cat([torch.where(own, 0.0, foreign), inside])
+            on_query.append((readers, of_caption(own)))
+            on_key.append((of_caption(own), of_image(inside)))
+    if plan.masks_genders:
+        for gender in sorted(set(plan.named) - {""}):
+            hidden = logit(1 - plan.gender_strength * another_gender(plan, covers, gender))
+            naming = torch.tensor([named == gender for named in plan.named])
+            on_query.append((of_image(hidden), of_caption(naming)))
+    if plan.weight:
+        on_key.append((of_image(torch.ones(image)), of_caption(torch.tensor(plan.weight).log())))
+    query, key = zip(*on_query, *on_key, strict=True)
+    return Codes(torch.stack(query, 1).to(device), torch.stack(key, 1).to(device), len(on_query))
+
+
+def another_gender(plan: Plan, covers: Sequence[Tensor], gender: str) -> Tensor:
+    """[N] in 0..1: how much more of a token those of other genders cover than those of this one."""
+    nobody = torch.zeros_like(covers[0])
+    own, other = [nobody], [nobody]
+    for covered, theirs in zip(covers, plan.genders, strict=True):
+        if theirs:
+            (own if theirs == gender else other).append(covered)
+    return (torch.stack(other).amax(0) - torch.stack(own).amax(0)).clamp(min=0)
