@@ -109,11 +109,7 @@ def encode_plain(clip: CLIP, text: str) -> Conditioning:
 
 
 def places(scene: Scene, boxes: Sequence[Box], masks: Masks) -> tuple[Region, ...]:
-    """Every character's region: a mask stands in for its box, gaps that interactions open stay. Raises ValueError."""
-    if len(masks) > len(boxes):
-        raise ValueError(
-            f"There are {len(masks)} masks for {len(boxes)} characters: give one a character, in the prompt's order."
-        )
+    """Every character's region: a mask stands in for its box, gaps that interactions open stay."""
     where = list(fractions(regions(scene, boxes)))
     for index, mask in enumerate(masks):
         if mask is not None:

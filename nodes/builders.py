@@ -10,7 +10,7 @@ from comfy_api.latest import io
 
 from ..xml_prompt import Box, Interaction, PromptError, Scene, Warning, parse
 from .common import CATEGORY, SceneSocket, scene_output
-from .mask_box import box_of_mask
+from .masks import box_of_mask
 
 UNSTATED = "unstated"
 GENDERS = (UNSTATED, "girl", "boy", "other")

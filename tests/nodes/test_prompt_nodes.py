@@ -13,7 +13,7 @@ import torch
 from newbie_pack.nodes import common
 from newbie_pack.nodes.builders import NewBieCharacter, with_character, with_surroundings
 from newbie_pack.nodes.layout_drawing import COLOURS, PAPER, draw_layout
-from newbie_pack.nodes.mask_box import box_of_mask
+from newbie_pack.nodes.masks import box_of_mask
 from newbie_pack.nodes.prompt import EXAMPLE, NewBieXMLPrompt
 from newbie_pack.nodes.sample import NewBieSample
 from newbie_pack.nodes.text import EXAMPLE as TEXT_EXAMPLE
