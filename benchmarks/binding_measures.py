@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import permutations
 
 import numpy as np
@@ -41,6 +42,7 @@ def joined(quotients: Sequence[Quotient]) -> Quotient:
     return tuple(np.concatenate(parts) for parts in zip(*quotients, strict=True))
 
 
+@lru_cache
 def weights(pictures: int) -> np.ndarray:
     """[DRAWS, P]: how often each picture is drawn again; the same for every arm, so that differences are paired."""
     return np.random.default_rng(0).multinomial(pictures, np.full(pictures, 1 / pictures), DRAWS).astype(float)

@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -40,6 +40,9 @@ GROUPS: dict[tuple[str, str], tuple[str, ...]] = {
     **{(kind, f"{n[0]}-{n[-1]}"): (f"{kind}, {n[0]}-{n[-1]}",) for kind, (_, n) in UNUSUAL.items()},
     ("unusual", "2-4"): tuple(f"{kind}, {n[0]}-{n[-1]}" for kind, (_, n) in UNUSUAL.items()),
 }
+SUMMARY = (("usual", "1-4"), ("unstated", "2-4"), ("unusual", "2-4"))  # rows that are printed on the way
+SHOWN = ("arm", "places", "accuracy", "all_right", "count", "leak_stated", "leak_unstated", "swaps", "bleed", "box_iou",
+         "box_over_half", "seams", "frechet_figures")
 TABLES = {
     "Usual places, everything stated": ("usual", (
         "arm", "people", "pictures", "accuracy", "accuracy_less_stock", "all_right", "all_right_less_stock", "colours",
@@ -58,10 +61,21 @@ TABLES = {
 # ------------------------------------------------------------------ pictures
 
 
-def drawings(pictures: Sequence[Picture]) -> np.ndarray:
-    """uint8 [P, H, W, 3], by as many processes as there are cores."""
-    with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
-        return np.stack(pool.map(render, pictures, chunksize=4))
+def recoloured_name(test: PictureSet) -> str:
+    return f"{test.name}, recoloured"
+
+
+def drawings(sets: Sequence[PictureSet]) -> dict[str, np.ndarray]:
+    """uint8 [P, H, W, 3] of every set that the prompts state completely, and of its recoloured twin."""
+    wanted: dict[str, tuple[Picture, ...]] = {}
+    for test in sets:
+        if test.kind != "unstated":
+            wanted[test.name] = test.pictures
+        if test.recoloured:
+            wanted[recoloured_name(test)] = test.recoloured
+    with multiprocessing.get_context("fork").Pool(min(16, os.cpu_count() or 1)) as pool:
+        drawn = iter(pool.map(render, [picture for pictures in wanted.values() for picture in pictures], chunksize=4))
+    return {name: np.stack([next(drawn) for _ in pictures]) for name, pictures in wanted.items()}
 
 
 def as_images(drawn: np.ndarray, device: torch.device) -> Tensor:
@@ -77,10 +91,9 @@ def draw_set(
     mini: Mini, arm: str, test: PictureSet, drawn: Mapping[str, np.ndarray], steps: int
 ) -> tuple[Tensor, Tensor | None]:
     """-> pictures of the set, and of its recoloured twins if it has some."""
-    if arm == DRAWN:
-        made = [as_images(drawn[name], mini.device) for name in (test.name, f"{test.name} recoloured") if name in drawn]
-    elif arm == RECONSTRUCTED:
-        made = [reconstruct(mini, drawn[name]) for name in (test.name, f"{test.name} recoloured") if name in drawn]
+    if arm in (DRAWN, RECONSTRUCTED):
+        made = [drawn[name] for name in (test.name, recoloured_name(test)) if name in drawn]
+        made = [reconstruct(mini, each) if arm == RECONSTRUCTED else as_images(each, mini.device) for each in made]
     else:
         prompts = [test.described, test.recoloured_descriptions()]
         made = [paint(mini, ARMS[arm], described, test.size, steps) for described in prompts if described]
@@ -178,8 +191,35 @@ def quality(found: Sequence[Judged], drawn: Sequence[Judged]) -> Row:
     return row
 
 
+def targets(rows: Sequence[Row]) -> str:
+    """What strict is meant to reach, and what it does; empty where strict or the stock path was not drawn."""
+    found = {(r["places"], r["people"]): r for r in rows if r["arm"] == "strict"}
+    lines = []
+
+    def line(what: str, row: tuple[str, str], measure: str, reached: Callable[[float, float, float], bool]) -> None:
+        interval = found.get(row, {}).get(measure)
+        if interval is not None:
+            lines.append({"strict": what, "measured": interval, "reached": "yes" if reached(*interval) else "no"})
+
+    for people in ("1", "2", "3"):
+        line(f"accuracy less the stock path's, {people} people: not clearly below 0", ("usual", people),
+             "accuracy_less_stock", lambda estimate, low, high: high >= 0)
+    line("accuracy less the stock path's, 4 people: clearly above 0", ("usual", "4"), "accuracy_less_stock",
+         lambda estimate, low, high: low > 0)
+    line("leaks into unstated attributes over the stock path's: at most 0.2", ("unstated", "2-4"),
+         "leak_unstated_over_stock", lambda estimate, low, high: estimate <= 0.2)
+    line("bleed: at most 0.07", ("usual", "1-4"), "bleed", lambda estimate, low, high: estimate <= 0.07)
+    line("boxes in unusual places obeyed (overlap over a half): at least 98 %", ("unusual", "2-4"), "box_over_half",
+         lambda estimate, low, high: estimate >= 98)
+    line("people counted right in unusual places: at least 98 %", ("unusual", "2-4"), "count",
+         lambda estimate, low, high: estimate >= 98)
+    return measures.table(lines, ("strict", "measured", "reached")) if lines else ""
+
+
 def tables(rows: Sequence[Row], heading: str) -> str:
     text = [f"# Binding\n\n{heading}\n"]
+    aims = targets(rows)
+    text += [f"## What strict is meant to reach\n\n{aims}"] if aims else []
     for title, (places, columns) in TABLES.items():
         chosen = [r for r in rows if r["places"] == places or (not places and r["places"] in ("unusual", *UNUSUAL))]
         chosen.sort(key=lambda r: str(r["people"]) if places else (str(r["places"]), str(r["people"])))
@@ -196,13 +236,7 @@ def run(options: argparse.Namespace) -> list[Row]:
     options.json.parent.mkdir(parents=True, exist_ok=True)
     sets = picture_sets(options.count)
     truths = {test.name: truth_of(test) for test in sets}
-    drawn: dict[str, np.ndarray] = {}
-    if not options.again:  # before the device is touched: the drawing forks
-        for test in sets:
-            if test.kind != "unstated":
-                drawn[test.name] = drawings(test.pictures)
-            if test.recoloured:
-                drawn[f"{test.name} recoloured"] = drawings(test.recoloured)
+    drawn = {} if options.again else drawings(sets)  # before the device is touched: the drawing forks
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     mini = None if options.again else load(options.weights, device)
     heading = (
@@ -230,8 +264,8 @@ def run(options: argparse.Namespace) -> list[Row]:
         options.json.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         (options.out / "table.md").write_text(tables(rows, heading), encoding="utf-8")
         for row in rows:
-            if row["arm"] == arm and row["people"] in ("1-4", "2-4"):
-                print(json.dumps(row), flush=True)
+            if row["arm"] == arm and (row["places"], row["people"]) in SUMMARY:
+                print(json.dumps({name: row[name] for name in SHOWN if name in row}), flush=True)
         print(f"{arm}: {seconds:.1f} s, {time.perf_counter() - begin:.1f} s in all", flush=True)
     return rows
 
