@@ -6,7 +6,7 @@ schedule, and the same rules and segments as isolation.encode.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -69,12 +69,35 @@ def caption(networks: Networks, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     return features, logits, networks.jina(batch.jina, batch.jina_length)
 
 
-def velocity(networks: Networks, x: Tensor, sigma: Tensor, batch: Batch, features: Tensor, pooled: Tensor) -> Tensor:
+@dataclass(frozen=True)
+class Isolated:
+    """Which parts of the diffusion model keep owned tokens apart; off is for measuring what each of them does."""
+
+    refiner: bool = True
+    joint: bool = True
+
+
+EVERYWHERE = Isolated()
+Predict = Callable[[Tensor, Tensor], Tensor]  # x [B, 16, h, w], sigma [B] -> velocity [B, 16, h, w]
+
+
+def velocity(
+    networks: Networks, x: Tensor, sigma: Tensor, batch: Batch, features: Tensor, pooled: Tensor,
+    isolated: Isolated = EVERYWHERE,
+) -> Tensor:
     """x [B, 16, h, w], sigma [B] -> [B, 16, h, w]. A batch whose owners are all shared is not isolated at all."""
+    refiner, joint = (
+        batch.owner if kept else batch.owner.clamp(max=0) for kept in (isolated.refiner, isolated.joint)
+    )
     return networks.diffusion(
-        x, sigma, features, batch.length, pooled,
-        rules.caption_rules(batch.owner), rules.joint_rules(batch.owner, batch.covers),
+        x, sigma, features, batch.length, pooled, rules.caption_rules(refiner), rules.joint_rules(joint, batch.covers)
     ).float()
+
+
+def predictor(networks: Networks, batch: Batch, isolated: Isolated = EVERYWHERE) -> Predict:
+    """The prompts encoded once, for every step."""
+    features, _, pooled = caption(networks, batch)
+    return lambda x, sigma: velocity(networks, x, sigma, batch, features, pooled, isolated)
 
 
 def collate(prompts: Sequence[Tokens], covers: Tensor, device: torch.device) -> Batch:
@@ -117,9 +140,17 @@ def norm(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def generate(
-    networks: Networks,
-    batch: Batch,
+def generate(networks: Networks, batch: Batch, noise: Tensor, **options: Any) -> Tensor:
+    """noise [B, 16, h, w] -> latent [B, 16, h, w], guided away from the empty prompt. options: those of sample."""
+    nothing = empty(len(noise), batch.covers.shape[2], noise.device)
+    with mixed(noise.device):
+        return sample(predictor(networks, batch), predictor(networks, nothing), noise, **options)
+
+
+@torch.no_grad()
+def sample(
+    positive: Predict,
+    negative: Predict,
     noise: Tensor,
     steps: int = 28,
     guidance: float = 7.5,
@@ -134,32 +165,28 @@ def generate(
     """
     device = noise.device
     generator = torch.Generator().manual_seed(seed)
-    nothing = empty(len(noise), batch.covers.shape[2], device)
     schedule, unguided = sigmas(steps), shifted(1 - guidance_end)
     x = noise.float()
-    with mixed(device):
-        features, _, pooled = caption(networks, batch)
-        nothing_features, _, nothing_pooled = caption(networks, nothing)
-        for now, after in pairwise(schedule):
-            sigma = torch.full((len(x),), now, device=device)
-            guided = velocity(networks, x, sigma, batch, features, pooled)
-            guide = guidance != 1 and now > unguided
-            if guide:
-                plain = velocity(networks, x, sigma, nothing, nothing_features, nothing_pooled)
-                limit = renorm * norm(x - now * guided)
-                guided = plain + guidance * (guided - plain)
-            data = x - now * guided
-            if guide and renorm > 0:
-                data = data * (limit / norm(data)).clamp(max=1)
-            if after == 0:
-                x = data
-                continue
-            down = after * (1 + (after / now - 1) * eta)
-            x = down / now * x + (1 - down / now) * data
-            if eta > 0:
-                keep, down_keep = 1 - after, 1 - down
-                renoise = max(0.0, after**2 - down**2 * keep**2 / down_keep**2) ** 0.5
-                x = keep / down_keep * x + torch.randn(x.shape, generator=generator).to(device) * renoise
+    for now, after in pairwise(schedule):
+        sigma = torch.full((len(x),), now, device=device)
+        guided = positive(x, sigma)
+        guide = guidance != 1 and now > unguided
+        if guide:
+            plain = negative(x, sigma)
+            limit = renorm * norm(x - now * guided)
+            guided = plain + guidance * (guided - plain)
+        data = x - now * guided
+        if guide and renorm > 0:
+            data = data * (limit / norm(data)).clamp(max=1)
+        if after == 0:
+            x = data
+            continue
+        down = after * (1 + (after / now - 1) * eta)
+        x = down / now * x + (1 - down / now) * data
+        if eta > 0:
+            keep, down_keep = 1 - after, 1 - down
+            renoise = max(0.0, after**2 - down**2 * keep**2 / down_keep**2) ** 0.5
+            x = keep / down_keep * x + torch.randn(x.shape, generator=generator).to(device) * renoise
     return x
 
 
