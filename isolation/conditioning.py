@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,11 +16,16 @@ from .plan import Plan
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]
 
 
-def conditioning(features: Tensor, extra: dict[str, Any], plan: Plan) -> Conditioning:
-    """One entry; its hook acts on this entry alone (HookedOnly), with an unpatched MODEL and any sampler."""
+def conditioning(
+    features: Tensor, extra: dict[str, Any], plan: Plan, forward: Callable[..., Tensor] = isolated_forward
+) -> Conditioning:
+    """One entry; its hook acts on this entry alone (HookedOnly), with an unpatched MODEL and any sampler.
+
+    forward: the DIFFUSION_MODEL wrapper that keeps the plan, with the plan as its first argument.
+    """
     options: dict[str, Any] = {}
     comfy.patcher_extension.add_wrapper_with_key(
-        comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "newbie_isolation", partial(isolated_forward, plan), options
+        comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "newbie_isolation", partial(forward, plan), options
     )
     hooks = comfy.hooks.HookGroup()
     hooks.add(comfy.hooks.TransformerOptionsHook(options, hook_scope=comfy.hooks.EnumHookScope.HookedOnly))

@@ -5,6 +5,9 @@ strict   every segment is encoded on its own behind the shared prefix, so that n
 gentle   one joint encode, boxes in the text; the joint layers alone are isolated, for the first half of the steps
 off      the host's own encode of the prompt as written
 
+The encoders of SD1.5, SD2 and SDXL read plain tags in chunks, every character's alone in strict and gentle (chunks.py);
+auto means strict there: such a model reads every chunk of a long prompt alone as it is.
+
 A character's negatives are read within its own region of the negative CONDITIONING, in strict and gentle. Weights of
 tags hold in strict and gentle; off is the host's way, which has none for NewBie's prompts.
 
@@ -23,11 +26,23 @@ from comfy.sd import CLIP
 from torch import Tensor
 
 from ..xml_prompt.regions import regions
-from ..xml_prompt.render import SHARED, Segment, render_negatives, render_xml, text_of
+from ..xml_prompt.render import (
+    SHARED,
+    Segment,
+    TagRun,
+    negative_tag_runs,
+    render_negatives,
+    render_tags,
+    render_xml,
+    tag_runs,
+    text_of,
+)
 from ..xml_prompt.scene import Box, Scene
+from .chunks import chunks_of, read_chunks, reads_chunks
 from .conditioning import Conditioning, conditioning
-from .modes import OFF, STRICT, resolve
+from .modes import AUTO, OFF, STRICT, resolve
 from .plan import Plan, Rectangle, fractions
+from .unet import isolated_unet_forward
 from .weights import token_weights
 
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
@@ -105,6 +120,10 @@ def encode_plain(clip: CLIP, text: str) -> Conditioning:
 
 def encode(clip: CLIP, scene: Scene, boxes: Sequence[Box], mode: str) -> Conditioning:
     """boxes: one for each character, in order (xml_prompt.layout). A scene without characters is encoded plainly."""
+    if reads_chunks(clip):
+        if mode == OFF:
+            return encode_plain(clip, text_of(render_tags(scene)))
+        return encode_runs(clip, tag_runs(scene), fractions(regions(scene, boxes)), mode)
     mode = resolve(clip, mode)
     if mode == OFF:
         return encode_plain(clip, text_of(render_xml(scene, [character.box for character in scene.characters])))
@@ -115,7 +134,12 @@ def encode(clip: CLIP, scene: Scene, boxes: Sequence[Box], mode: str) -> Conditi
 
 
 def encode_negative(clip: CLIP, scene: Scene, boxes: Sequence[Box], mode: str, text: str) -> Conditioning:
-    """text: what the whole picture must not have. Plain where no character states a negative, and in mode off."""
+    """text: what the whole picture must not have. Plain where no character states a negative, and in mode off.
+
+    Chunks are never plain but in mode off: the host would read weights where parentheses belong to a name.
+    """
+    if reads_chunks(clip) and mode != OFF:
+        return encode_runs(clip, negative_tag_runs(scene, text), fractions(regions(scene, boxes)), mode)
     mode = resolve(clip, mode)
     if mode == OFF or not any(character.negative for character in scene.characters):
         return encode_plain(clip, text)
@@ -130,3 +154,19 @@ def encode_segments(
         return conditioning(features, extra, caption.plan(where))
     features, extra, caption = encode_jointly(clip, segments)
     return conditioning(features, extra, caption.plan(where, refiner=False, until=GENTLE_UNTIL))
+
+
+def encode_runs(
+    clip: CLIP, runs: Sequence[TagRun], where: tuple[tuple[Rectangle, ...], ...], mode: str
+) -> Conditioning:
+    """Chunks of tags -> one entry, without a plan where nobody owns or weighs anything."""
+    mode = STRICT if mode == AUTO else resolve(clip, mode)
+    chunks = chunks_of(clip, runs)
+    features, extra = read_chunks(clip, chunks)
+    owner = tuple(chunk.owner for chunk in chunks for _ in chunk.weight)
+    weight = tuple(w for chunk in chunks for w in chunk.weight)
+    weight = weight if any(w != 1 for w in weight) else ()
+    if not any(owner) and not weight:
+        return [[features, extra]]
+    plan = Plan(owner, where, until=1.0 if mode == STRICT else GENTLE_UNTIL, weight=weight)
+    return conditioning(features, extra, plan, isolated_unet_forward)

@@ -1,0 +1,122 @@
+"""Isolation inside the host's UNet (SD1.5, SD2, SDXL): a wrapper around one forward that biases its cross-attention.
+
+Text reaches this model in one place only: image queries [B, N, H*D] against caption keys [B, L, H*D], in every
+transformer block at every resolution. There an image token reads the shared text and the text of the characters whose
+region covers its cell; the image's own attention is left alone.
+
+Both attentions of a block reach one override, and their lengths don't tell them apart where N == L. So a patch in front
+of each notes which it is: the host gives it the image as context in one case, the text in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.patcher_extension import WrapperExecutor
+from torch import Tensor
+
+from .attention import OVERRIDE, bias, progress
+from .plan import Plan
+from .rules import covers_tokens, image_to_caption_rules
+
+PATCHES = "patches"
+BEFORE_ATTENTION = ("attn1_patch", "attn2_patch")
+
+
+class IsolatedCrossAttention:
+    """The override for one forward. Remembers nothing beyond it: a box follows the latent's size, whatever that is."""
+
+    def __init__(self, plan: Plan, device: torch.device, inner: Callable | None = None) -> None:
+        self.plan, self.inner = plan, inner
+        self.owner = torch.tensor([plan.owner], device=device)  # [1, L]
+        self.biases: dict[tuple[int, int, torch.dtype], Tensor | None] = {}
+        self.reads_text = False  # the next call, if nobody replaces it
+        self.announced = self.reached = 0
+
+    def note(self, image: Tensor, context: Tensor, value: Tensor | None, _options: dict) -> tuple:
+        """The patch in front of every attention: changes nothing."""
+        self.reads_text = context is not image
+        self.announced += self.reads_text
+        return image, context, value
+
+    def bias_for(self, rows: int, columns: int, dtype: torch.dtype) -> Tensor | None:
+        """[1, 1, rows * columns, L], or None where nothing is cut or weighted."""
+        key = rows, columns, dtype
+        if key not in self.biases:
+            covers = [covers_tokens(rectangles, rows, columns) for rectangles in self.plan.regions]
+            nobody = torch.zeros(0, rows * columns, dtype=torch.bool)
+            device = self.owner.device
+            allowed = image_to_caption_rules(self.owner, (torch.stack(covers) if covers else nobody)[None].to(device))
+            added = None
+            if self.plan.weight:  # the picture counts a token of weight w as w of them
+                added = torch.tensor(self.plan.weight, device=device).log().expand(allowed.shape)
+            self.biases[key] = bias(allowed, dtype, added)
+        return self.biases[key]
+
+    def __call__(
+        self, func: Callable, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **kwargs: Any
+    ) -> Tensor:
+        """q [B, N, H*D], k and v [B, L, H*D]; an override that was there before still decides how to compute."""
+        if self.reads_text:
+            self.reads_text = False
+            self.reached += 1
+            rows, columns = kwargs["transformer_options"]["activations_shape"][-2:]
+            check_lengths(self.plan, k.shape[-2], q.shape[-2], rows, columns)
+            mask = self.bias_for(rows, columns, q.dtype)
+        if self.inner is not None:
+            return self.inner(func, q, k, v, heads, mask, **kwargs)
+        return func(q, k, v, heads, mask, **kwargs)
+
+
+def check_lengths(plan: Plan, caption: int, image: int, rows: int, columns: int) -> None:
+    """Raises ValueError where another node has changed the text or the image in front of a cross-attention."""
+    if caption != len(plan.owner) or image != rows * columns:
+        raise ValueError(
+            f"Isolated characters need {len(plan.owner)} tokens of text for {rows} x {columns} of the picture, but a "
+            f"patch of the model made them {caption} for {image}: remove the node that patches the cross-attention, or "
+            "set the mode of Encode Characters to off."
+        )
+
+
+def check(plan: Plan, model: object, context: Tensor) -> None:
+    """Raises ValueError, one sentence, where the plan can't be kept: isolation is never dropped silently."""
+    if not isinstance(model, UNetModel):
+        raise ValueError(
+            f"This prompt was encoded for SD1.5, SD2 or SDXL, and this {type(model).__name__} is another model: encode "
+            "it with the model's own CLIP, or set the mode of Encode Characters to off."
+        )
+    if context.shape[1] != len(plan.owner):
+        raise ValueError(
+            f"The isolated prompt has {len(plan.owner)} tokens, but the model was given {context.shape[1]}: "
+            "remove the node that joins or averages conditionings after Encode Characters, or set its mode to off."
+        )
+
+
+def with_patch(options: dict[str, Any], patch: Callable) -> dict[str, Any]:
+    """Options with the patch in front of both attentions, first of all, so that it sees what the model gives."""
+    patches = options.get(PATCHES, {})
+    return {**options, PATCHES: {**patches, **{name: [patch, *patches.get(name, [])] for name in BEFORE_ATTENTION}}}
+
+
+def isolated_unet_forward(
+    plan: Plan, executor: WrapperExecutor, x: Tensor, timesteps: Tensor, context: Tensor, *rest: Any, **kwargs: Any
+) -> Tensor:
+    """A DIFFUSION_MODEL wrapper (with plan bound first): one forward of x [B, C, H, W] under the plan."""
+    check(plan, executor.class_obj, context)
+    y, control, options = rest
+    if plan.until < 1 and progress(options) >= plan.until:
+        if not plan.weight:
+            return executor(x, timesteps, context, y, control, options, **kwargs)
+        plan = plan.released()
+    isolated = IsolatedCrossAttention(plan, x.device, options.get(OVERRIDE))
+    options = with_patch({**options, OVERRIDE: isolated}, isolated.note)
+    out = executor(x, timesteps, context, y, control, options, **kwargs)
+    if isolated.reached < isolated.announced or not isolated.announced:
+        raise RuntimeError(
+            "The isolation of the characters did not reach the model's cross-attention: another node replaces it. "
+            "Remove that node, or set the mode of Encode Characters to off."
+        )
+    return out
