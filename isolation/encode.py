@@ -46,23 +46,31 @@ from .unet import isolated_unet_forward
 from .weights import token_weights
 
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
+LUMINA = "gemma2_2b"  # the host's name for Lumina 2's encoder; there is no pooled vector
 GENTLE_UNTIL = 0.5  # of the steps: a model trained on whole prompts loses people when it is isolated to the end
 
 
 def tokens_of(clip: CLIP, text: str) -> dict[str, list[list[Token]]]:
-    """Both encoders' tokens, parentheses read as text by both. Raises ValueError if the CLIP is not NewBie's."""
+    """Both encoders' tokens, parentheses read as text by both. Lumina 2 has Gemma alone, and no jina here.
+
+    Raises ValueError if the CLIP is another model's.
+    """
     tokens = clip.tokenize(text, disable_weights=True)
+    if tokens.keys() == {LUMINA}:
+        return {"gemma": tokens[LUMINA], "jina": []}
     if not {"gemma", "jina"} <= tokens.keys():
         raise ValueError(
-            "Isolated characters need NewBie's two text encoders, Gemma and Jina, but this CLIP has others: "
-            "load it with NewBie Loader, or with DualCLIPLoader and type newbie."
+            "Isolated characters need the text encoders of NewBie (Gemma and Jina), Lumina 2, SD1.5, SD2 or SDXL, but "
+            f"this CLIP has {' and '.join(tokens)}: load NewBie's with NewBie Loader, or with DualCLIPLoader and type "
+            "newbie, or set the mode to off."
         )
     return tokens
 
 
 def encode_tokens(clip: CLIP, gemma: list[Token], jina: list[list[Token]]) -> tuple[Tensor, dict[str, Any]]:
     """One causal encode -> features [1, L, D] and the entry's other values (pooled_output, hooks)."""
-    extra = clip.encode_from_tokens({"gemma": [gemma], "jina": jina}, return_dict=True)
+    tokens = {"gemma": [gemma], "jina": jina} if jina else {LUMINA: [gemma]}
+    extra = clip.encode_from_tokens(tokens, return_dict=True)
     extra.pop("attention_mask", None)
     return extra.pop("cond"), extra
 

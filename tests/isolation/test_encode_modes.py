@@ -162,9 +162,9 @@ def test_another_models_clip_is_refused_in_a_sentence():
         cond_stage_model = torch.nn.Module()
 
         def tokenize(self, text, **_):
-            return {"l": [[(0, 1.0)]]}
+            return {"qwen3_4b": [[(0, 1.0)]]}
 
-    with pytest.raises(ValueError, match="Gemma and Jina"):
+    with pytest.raises(ValueError, match=r"NewBie \(Gemma and Jina\).* qwen3_4b: .*set the mode to off"):
         encode(Clip(), SCENE, layout(SCENE), "strict")
 
 
