@@ -1,4 +1,4 @@
-"""Small SD1.5- and SDXL-shaped models and text encoders with random weights, through the host's own classes.
+"""Small SD1.5-, SD2- and SDXL-shaped models and text encoders with random weights, through the host's own classes.
 
 The shapes are the originals' in everything but width and depth: resolutions, which of them have transformer blocks,
 several blocks in one, linear or convolutional projections, one or two encoders, the pooled vector and sizes of SDXL.
@@ -44,6 +44,7 @@ UNETS = {
         "context_dim": 32 + 40,
     },
 }
+UNETS["SD20"] = UNETS["SD15"] | {"use_linear_in_transformer": True, "context_dim": 40}
 CLIP_L = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 2}
 CLIP_G = {"hidden_size": 40, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 2}
 
@@ -61,7 +62,7 @@ def randomise(module: torch.nn.Module, seed: int) -> None:
 
 
 def model(kind: str, seed: int = 0):
-    """-> the host's ModelPatcher. kind: SD15 or SDXL."""
+    """-> the host's ModelPatcher. kind: a key of UNETS."""
     import comfy.model_patcher
     import comfy.supported_models
 
@@ -75,12 +76,13 @@ def model(kind: str, seed: int = 0):
 
 
 def clip(kind: str, seed: int = 1):
-    """-> the host's CLIP with its own tokenizers. kind: SD15 or SDXL."""
+    """-> the host's CLIP with its own tokenizers. kind: a key of UNETS."""
     import comfy.sd
     import comfy.supported_models
 
     target = getattr(comfy.supported_models, kind)(UNETS[kind]).clip_target()
-    sizes = {"clip_l_model_config": CLIP_L, "clip_g_model_config": CLIP_G, "dtype": torch.float32}
-    made = comfy.sd.CLIP(target, model_options=sizes)
+    sizes = {"clip_l": CLIP_L, "clip_g": CLIP_G, "clip_h": CLIP_G}
+    options = {f"{name}_model_config": size for name, size in sizes.items()}
+    made = comfy.sd.CLIP(target, model_options={**options, "dtype": torch.float32})
     randomise(made.cond_stage_model, seed)
     return made

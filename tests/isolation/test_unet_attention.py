@@ -75,11 +75,12 @@ def test_cross_attention_matches_the_reference(function, weight, rows, columns, 
     assert relative_error(out, reference(q, k, v, plan, rows, columns)) <= 1e-5
 
 
+@pytest.mark.parametrize("function", [attention_basic, attention_pytorch, attention_split, attention_sub_quad])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_it_matches_in_half_precision(dtype):
+def test_it_matches_in_half_precision(function, dtype):
     plan = Plan(OWNER, ((LEFT,), (RIGHT,)), weight=(1, 1, 1.3, 0.5, 2, 1, 0.01, 10, 1.1))
     q, k, v = (t.to(dtype) for t in qkv(24))
-    out = cross(IsolatedCrossAttention(plan, q.device), attention_pytorch, q, k, v, 4, 6)
+    out = cross(IsolatedCrossAttention(plan, q.device), function, q, k, v, 4, 6)
     assert out.dtype == dtype
     assert relative_error(out, reference(q, k, v, plan, 4, 6)) <= 1e-2
 
