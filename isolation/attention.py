@@ -21,8 +21,7 @@ from comfy import model_management
 from torch import Tensor
 
 from .appended import AppendedCodes, NoKernelError
-from .codes import Codes, make_codes
-from .plan import Plan
+from .codes import Codes
 
 OVERRIDE = "optimized_attention_override"
 JOINT, CAPTION = "joint", "caption"
@@ -37,15 +36,11 @@ class IsolatedAttention:
     """Remembers nothing beyond its forward: a region follows the latent's size, whatever that is."""
 
     def __init__(
-        self, plan: Plan, rows: int, columns: int, device: torch.device, refiners: int, inner: Callable | None = None
+        self, codes: dict[str, Codes], caption: int, image: int, refiners: int, inner: Callable | None = None
     ) -> None:
-        self.inner, self.refiners = inner, refiners
-        self.caption, self.image = len(plan.owner), rows * columns
-        joint = plan if plan.joint else plan.released()
-        self.codes: dict[str, Codes | None] = {
-            JOINT: None if joint.neutral else make_codes(joint, rows, columns, device),
-            CAPTION: make_codes(plan, rows, columns, device) if plan.refiner and plan.divides else None,
-        }
+        """codes: of JOINT and CAPTION, where they have any; caption, image: how many tokens each has."""
+        self.codes, self.caption, self.image = codes, caption, image
+        self.refiners, self.inner = refiners, inner
         self.dense: dict[tuple[str, torch.dtype], Tensor] = {}
         self.appended: AppendedCodes | None = None
         self.joint_calls = self.caption_calls = 0
@@ -63,8 +58,8 @@ class IsolatedAttention:
     def mask(self, layer: str, dtype: torch.dtype) -> Tensor:
         """The dense bias [1, 1, T, T]."""
         if (layer, dtype) not in self.dense:
-            tokens = self.caption if layer == CAPTION else None
-            self.dense[layer, dtype] = self.codes[layer].bias(dtype, tokens)
+            tokens = slice(self.caption if layer == CAPTION else None)
+            self.dense[layer, dtype] = self.codes[layer].bias(dtype, tokens, tokens)
         return self.dense[layer, dtype]
 
     def append(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor | None:
@@ -85,7 +80,7 @@ class IsolatedAttention:
     ) -> Tensor:
         """q, k, v [B, H, T, D]; an override that was there before still decides how to compute."""
         layer = self.layer_of(q.shape[2]) if kwargs.get("skip_reshape") else None
-        if layer is not None and self.codes[layer] is not None:
+        if layer in self.codes:
             if layer == JOINT and self.inner is None and not kwargs.get("skip_output_reshape"):
                 out = self.append(q, k, v)
                 if out is not None:

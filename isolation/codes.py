@@ -19,7 +19,7 @@ rules.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from .plan import Plan
 
 CUT = -2048.0  # a logit no exp() survives; times the root of a head's dimension it still fits float16
 STEP = 8  # attention kernels want widths in multiples of it
+ALL = slice(None)
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,15 @@ class Codes:
     key: Tensor
     valued_queries: int  # the first so many dimensions hold their values in the query
 
-    def bias(self, dtype: torch.dtype, tokens: int | None = None) -> Tensor:
-        """-> [1, 1, T, T], of the first `tokens` alone if that is given. A cut is half the dtype's lowest number:
+    def to(self, device: torch.device) -> Codes:
+        return replace(self, query=self.query.to(device), key=self.key.to(device))
+
+    def bias(self, dtype: torch.dtype, queries: slice = ALL, keys: slice = ALL) -> Tensor:
+        """-> [1, 1, Q, K], of some tokens alone if they are given. A cut is half the dtype's lowest number:
 
         no exp() survives it, and, unlike -inf, no backend turns it into NaN where a whole block of keys is cut.
         """
-        product = self.query[:tokens] @ self.key[:tokens].T
+        product = self.query[queries] @ self.key[keys].T
         cut = product < CUT / 2
         return product.to(dtype).masked_fill_(cut, torch.finfo(dtype).min / 2)[None, None]
 
@@ -67,7 +71,7 @@ def logit(share: Tensor) -> Tensor:
     return share.log().clamp(min=CUT)
 
 
-def make_codes(plan: Plan, rows: int, columns: int, device: torch.device) -> Codes:
+def make_codes(plan: Plan, rows: int, columns: int) -> Codes:
     """The plan on an image of rows x columns tokens. Needs 2 dimensions a character, 1 for weights, 1 a gender."""
     caption, image = len(plan.owner), rows * columns
 
@@ -96,7 +100,7 @@ def make_codes(plan: Plan, rows: int, columns: int, device: torch.device) -> Cod
     if plan.weight:
         on_key.append((of_image(torch.ones(image)), of_caption(torch.tensor(plan.weight).log())))
     query, key = zip(*on_query, *on_key, strict=True)
-    return Codes(torch.stack(query, 1).to(device), torch.stack(key, 1).to(device), len(on_query))
+    return Codes(torch.stack(query, 1), torch.stack(key, 1), len(on_query))
 
 
 def another_gender(plan: Plan, covers: Sequence[Tensor], gender: str) -> Tensor:

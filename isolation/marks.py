@@ -21,7 +21,8 @@ SPACE = "\u2581"  # how sentencepiece writes a space within a piece
 
 def token_bytes(clip: CLIP, ids: Sequence[int]) -> list[bytes]:
     """What each of Gemma's tokens stands for, in UTF-8. Raises ValueError where one stands for no text."""
-    processor = clip.tokenizer.gemma.tokenizer.tokenizer  # the host's SPieceTokenizer holds sentencepiece's own
+    gemma = clip.tokenizer.gemma if hasattr(clip.tokenizer, "gemma") else clip.tokenizer.gemma2_2b  # NewBie, Lumina 2
+    processor = gemma.tokenizer.tokenizer  # the host's SPieceTokenizer holds sentencepiece's own
     pieces = []
     for token in ids:
         if token >= processor.get_piece_size():

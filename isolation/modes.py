@@ -57,6 +57,16 @@ def closed_by(mode: str, options: Options) -> Closed:
     return replace(closed, until=min(closed.until, options.end))
 
 
+def check_chunk_options(options: Options) -> None:
+    """Raises ValueError for what the encoders of SD1.5, SD2 and SDXL can't obey."""
+    changed = [name for name in ("encoder", "context_refiner", "pooled") if getattr(options, name) != BY_MODE]
+    if changed:
+        raise ValueError(
+            f"{' and '.join(changed)} of Encode Characters can't be changed for SD1.5, SD2 and SDXL, which read every "
+            f'character\'s tags alone: set to "{BY_MODE}".'
+        )
+
+
 def declare(clip: CLIP, mode: str) -> None:
     """Note on the text encoders what "auto" means for them; anything but "strict" means gentle."""
     setattr(clip.cond_stage_model, _ATTRIBUTE, mode)

@@ -38,7 +38,11 @@ class NewBieEncodeCharacters(io.ComfyNode):
             description="Encodes every character and keeps its text to its own place in the picture.",
             search_aliases=["encode", "conditioning", "isolate characters", "clip text encode newbie"],
             inputs=[
-                io.Clip.Input("clip", tooltip="NewBie's text encoders, from NewBie Loader."),
+                io.Clip.Input(
+                    "clip",
+                    tooltip="NewBie's text encoders, from NewBie Loader; or Lumina 2's, or those of an SD1.5, SD2 or "
+                    "SDXL checkpoint.",
+                ),
                 SceneSocket.Input("scene", tooltip="The scene from a prompt node."),
                 io.Latent.Input(
                     "latent", optional=True, tooltip="The picture's size; without it the layout is made for a square."
@@ -48,7 +52,8 @@ class NewBieEncodeCharacters(io.ComfyNode):
                     options=list(MODES),
                     default=AUTO,
                     tooltip="auto: what the model was trained for. strict: every character encoded alone and isolated "
-                    "throughout. gentle: one encode, isolated for the first half. off: as ComfyUI does it.",
+                    "throughout. gentle: one encode, isolated for the first half. off: as ComfyUI does it. For SD "
+                    "checkpoints auto is strict.",
                 ),
                 io.String.Input(
                     "negative",

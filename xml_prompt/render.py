@@ -14,7 +14,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .scene import Box, Character, Field, Interaction, Scene, Tag
+from .scene import Box, Character, Field, Interaction, PromptError, Scene, Tag
+from .tags import TagError, tags_of
 
 SHARED = 0
 BOX_STEP = 25  # a 40th of the picture: as fine as the models place people, and few enough numbers to learn
@@ -36,6 +37,14 @@ class Segment:
     owner: int
     text: str
     weighted: tuple[WeightedSpan, ...] = ()  # neutral tags are not listed
+
+
+@dataclass(frozen=True)
+class TagRun:
+    """Plain tags of one owner, as in Segment."""
+
+    owner: int
+    tags: tuple[Tag, ...]
 
 
 def text_of(segments: Iterable[Segment]) -> str:
@@ -153,20 +162,37 @@ def render_json(scene: Scene, boxes: Sequence[Box | None]) -> tuple[Segment, ...
     return tuple(segments)
 
 
-def render_tags(scene: Scene) -> tuple[Segment, ...]:
+def tag_runs(scene: Scene) -> tuple[TagRun, ...]:
     """Plain tags for text encoders that never saw XML: what is shared first, then every character's own.
 
-    The host reads weights from this text: a weight is written (tag:1.2), and parentheses of a tag are escaped. What
-    people do together is shared. Positions, negatives and the system prompt are left out.
+    What people do together is shared. Positions, negatives and the system prompt are left out; the caption is one tag.
     """
     kinds = dict.fromkeys(interaction.kind for interaction in scene.interactions)
     shared = [tag for field in scene.general for tag in field.tags] + [Tag(kind) for kind in kinds]
-    general = ", ".join([*map(weighted, shared), *([escaped(scene.caption)] if scene.caption else [])])
-    segments = [Segment(SHARED, general)] if general else []
+    runs = [TagRun(SHARED, (*shared, *([Tag(scene.caption)] if scene.caption else [])))]
     for owner, character in enumerate(scene.characters, start=1):
         tags = [tag for field in character.fields if field.name != "position" for tag in field.tags]
-        own = ", ".join([*([escaped(character.name)] if character.name else []), *map(weighted, tags)])
-        segments.append(Segment(owner, f"{', ' if own and any(s.text for s in segments) else ''}{own}"))
+        runs.append(TagRun(owner, (*([Tag(character.name)] if character.name else []), *tags)))
+    return tuple(runs)
+
+
+def negative_tag_runs(scene: Scene, text: str) -> tuple[TagRun, ...]:
+    """The tags of text, shared, then those that every character must not have. Raises PromptError."""
+    own = (TagRun(owner, character.negative) for owner, character in enumerate(scene.characters, start=1))
+    try:
+        return (TagRun(SHARED, tags_of(text)), *own)
+    except TagError as error:
+        problem, _, hint = error.args
+        raise PromptError(f"The negative prompt can't be read: {problem}", hint=hint) from None
+
+
+def render_tags(scene: Scene) -> tuple[Segment, ...]:
+    """The tag runs as text that the host reads weights from: (tag:1.2), and parentheses of a tag escaped."""
+    segments: list[Segment] = []
+    for run in tag_runs(scene):
+        own = ", ".join(map(weighted, run.tags))
+        if own or run.owner != SHARED:
+            segments.append(Segment(run.owner, f"{', ' if own and any(s.text for s in segments) else ''}{own}"))
     return tuple(segments)
 
 

@@ -10,7 +10,8 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import torch
 from comfy.patcher_extension import WrappersMP
 from newbie_pack.isolation import modes
-from newbie_pack.isolation.encode import encode, encode_negative, encode_plain, tokens_of
+from newbie_pack.isolation.captions import tokens_of
+from newbie_pack.isolation.encode import encode, encode_negative, encode_plain
 from newbie_pack.isolation.marks import SPACE, token_bytes, token_weights
 from newbie_pack.xml_prompt import layout, parse, render_negatives, render_xml, text_of
 from newbie_pack.xml_prompt.render import Segment, WeightedSpan
@@ -36,7 +37,7 @@ def entry(conditioning):
 def plan_of(conditioning):
     (hook,) = entry(conditioning)[1]["hooks"].hooks
     (wrapper,) = hook.transformers_dict["wrappers"][WrappersMP.DIFFUSION_MODEL]["newbie_isolation"]
-    return wrapper.args[0]
+    return wrapper.plan
 
 
 def owned(conditioning, owner):
@@ -162,9 +163,9 @@ def test_another_models_clip_is_refused_in_a_sentence():
         cond_stage_model = torch.nn.Module()
 
         def tokenize(self, text, **_):
-            return {"l": [[(0, 1.0)]]}
+            return {"qwen3_4b": [[(0, 1.0)]]}
 
-    with pytest.raises(ValueError, match="Gemma and Jina"):
+    with pytest.raises(ValueError, match=r"NewBie \(Gemma and Jina\).* qwen3_4b: .*set the mode to off"):
         encode(Clip(), SCENE, layout(SCENE), "strict")
 
 

@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from comfy.ldm.modules.attention import attention_pytorch, attention_split, attention_sub_quad
 from newbie_pack.isolation.appended import AppendedCodes, NoKernelError
-from newbie_pack.isolation.attention import IsolatedAttention
 from newbie_pack.isolation.codes import make_codes
 from newbie_pack.isolation.coverage import coverage
-from newbie_pack.isolation.forward import progress
+from newbie_pack.isolation.forward import IsolatedForward
 from newbie_pack.isolation.plan import Plan
+from newbie_pack.isolation.planned import progress
 from newbie_pack.isolation.rules import joint_rules
 
 LEFT, RIGHT, MIDDLE = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.4, 0.25, 0.6, 0.75)
@@ -106,8 +106,12 @@ def random_plan(seed, tokens=23):
     )
 
 
+def override_of(plan, rows, columns, refiners=2, inner=None):
+    return IsolatedForward(plan).override(plan, rows, columns, torch.device("cpu"), refiners, inner)
+
+
 def through_dense(plan, q, k, v, rows, columns):
-    override = IsolatedAttention(plan, rows, columns, torch.device("cpu"), 2)
+    override = override_of(plan, rows, columns, 2)
     return override(attention_pytorch, q, k, v, q.shape[1], None, skip_reshape=True)
 
 
@@ -115,7 +119,7 @@ def through_codes(plan, q, k, v, rows, columns):
     """As AppendedCodes.attend, with whatever kernel the CPU has."""
     if plan.neutral:
         return attention_pytorch(q, k, v, q.shape[1], None, skip_reshape=True)
-    wide = AppendedCodes(make_codes(plan, rows, columns, torch.device("cpu")), q).wide(q, k)
+    wide = AppendedCodes(make_codes(plan, rows, columns), q).wide(q, k)
     return F.scaled_dot_product_attention(*wide, v, scale=q.shape[-1] ** -0.5).transpose(1, 2).flatten(2)
 
 
@@ -145,7 +149,7 @@ def test_every_part_of_a_plan_matters_to_the_reference():
 
 def test_hard_boxes_are_the_exact_rules():
     plan = Plan(OWNER, ((LEFT, MIDDLE), (RIGHT,)))
-    bias = make_codes(plan, 4, 6, torch.device("cpu")).bias(torch.float32)[0, 0]
+    bias = make_codes(plan, 4, 6).bias(torch.float32)[0, 0]
     covers = torch.stack([coverage(region, 4, 6) > 0 for region in plan.regions])[None]
     rule = joint_rules(torch.tensor([OWNER]), covers)[0]
     assert torch.equal(bias == 0, rule)
@@ -159,7 +163,7 @@ def test_hard_boxes_are_the_exact_rules():
 )
 def test_joint_layers_match_the_reference(function, rows, columns, regions):
     plan = Plan(OWNER, regions)
-    override = IsolatedAttention(plan, rows, columns, torch.device("cpu"), 2)
+    override = override_of(plan, rows, columns, 2)
     q, k, v = qkv(len(OWNER) + rows * columns)
     out = override(function, q, k, v, 3, None, skip_reshape=True)
     assert relative_error(out, reference(q, k, v, plan, rows, columns)) <= 1e-5
@@ -170,8 +174,8 @@ def test_a_weight_of_two_counts_a_token_twice():
     once, twice = Plan((0, 0, 0), (), weight=(1.0, 2.0, 1.0)), Plan((0, 0, 0, 0), ())
     q, k, v = qkv(3 + 4)
     doubled = [0, 1, 1, 2, *range(3, 7)]
-    weighted = IsolatedAttention(once, 2, 2, torch.device("cpu"), 0)(attention_pytorch, q, k, v, 3, skip_reshape=True)
-    repeated = IsolatedAttention(twice, 2, 2, torch.device("cpu"), 0)(
+    weighted = override_of(once, 2, 2, 0)(attention_pytorch, q, k, v, 3, skip_reshape=True)
+    repeated = override_of(twice, 2, 2, 0)(
         attention_pytorch, q[:, :, doubled], k[:, :, doubled], v[:, :, doubled], 3, skip_reshape=True
     )
     torch.testing.assert_close(weighted[:, 3:], repeated[:, 4:], rtol=1e-5, atol=1e-6)
@@ -181,16 +185,14 @@ def test_a_weight_of_two_counts_a_token_twice():
 
 def test_context_refiner_matches_the_reference():
     plan = Plan(OWNER, ((LEFT,), (RIGHT,)))
-    override = IsolatedAttention(plan, 4, 6, torch.device("cpu"), 2)
+    override = override_of(plan, 4, 6, 2)
     q, k, v = qkv(len(OWNER))
     out = override(attention_pytorch, q, k, v, 3, None, skip_reshape=True)
     assert relative_error(out, reference(q, k, v, plan, 4, 6)) <= 1e-5
 
 
 def test_a_free_refiner_and_the_noise_refiner_are_the_hosts_own():
-    override = IsolatedAttention(
-        Plan(OWNER, ((LEFT,), (RIGHT,)), refiner=False), 4, 6, torch.device("cpu"), 2
-    )
+    override = override_of(Plan(OWNER, ((LEFT,), (RIGHT,)), refiner=False), 4, 6, 2)
     for length in (len(OWNER), 24):
         q, k, v = qkv(length)
         out = override(attention_pytorch, q, k, v, 3, None, skip_reshape=True)
@@ -200,7 +202,7 @@ def test_a_free_refiner_and_the_noise_refiner_are_the_hosts_own():
 def test_equal_lengths_are_told_apart_by_their_order():
     """9 caption tokens, 9 image tokens: two context refiner calls, two noise refiner calls, then the joint layers."""
     plan = Plan(OWNER, ((LEFT,), (RIGHT,)))
-    override = IsolatedAttention(plan, 3, 3, torch.device("cpu"), 2)
+    override = override_of(plan, 3, 3, 2)
     assert [override.layer_of(n) for n in (9, 9, 9, 9, 18, 18)] == ["caption", "caption", None, None, "joint", "joint"]
 
 
@@ -211,7 +213,7 @@ def test_an_override_that_was_there_before_is_still_asked():
         seen.append(mask is not None)
         return func(q, k, v, heads, mask, **kwargs)
 
-    override = IsolatedAttention(Plan(OWNER, ((LEFT,), (RIGHT,))), 4, 6, torch.device("cpu"), 2, inner)
+    override = override_of(Plan(OWNER, ((LEFT,), (RIGHT,))), 4, 6, 2, inner)
     for length in (len(OWNER), 24, len(OWNER) + 24):
         override(attention_pytorch, *qkv(length), 3, None, skip_reshape=True)
     assert seen == [True, False, True]
@@ -227,7 +229,7 @@ def test_the_cut_is_exact_in_every_dtype(dtype):
     v = torch.ones(1, 1, 3, 8, dtype=dtype)
     other = v.clone()
     other[:, :, 1] = 1000.0
-    bias = make_codes(plan, 1, 1, torch.device("cpu")).bias(dtype)
+    bias = make_codes(plan, 1, 1).bias(dtype)
     first, second = (attention_pytorch(q, k, value, 1, bias, skip_reshape=True) for value in (v, other))
     assert torch.equal(first[:, 0], second[:, 0])
     assert not torch.equal(first[:, 1], second[:, 1])
@@ -250,7 +252,7 @@ def test_the_appended_cut_is_exact_in_every_dtype(dtype):
 
 def test_a_device_without_the_kernel_says_so():
     q, k, v = qkv(len(OWNER) + 24)
-    appended = AppendedCodes(make_codes(Plan(OWNER, ((LEFT,), (RIGHT,))), 4, 6, q.device), q)
+    appended = AppendedCodes(make_codes(Plan(OWNER, ((LEFT,), (RIGHT,))), 4, 6), q)
     with pytest.raises(NoKernelError, match="width 24"):
         appended.attend(q, k, v)
 
@@ -265,7 +267,7 @@ def test_a_mask_covers_by_its_mean(rows, columns):
     assert covered[0] == 1 and covered[-1] == 0
     hard = Plan(OWNER, (((0.0, 0.0, 0.5, 0.25),), (RIGHT,)))
     soft = replace(hard, regions=((mask,), (RIGHT,)))
-    biases = [make_codes(plan, 4, 6, torch.device("cpu")).bias(torch.float32) for plan in (hard, soft)]
+    biases = [make_codes(plan, 4, 6).bias(torch.float32) for plan in (hard, soft)]
     assert torch.equal(*biases)  # 24 cells, and the mask's edge lies on the edges of some
 
 
@@ -273,7 +275,7 @@ def test_eight_characters_fit_the_widths_that_kernels_take():
     """NewBie's heads are 96 wide; cuDNN before Hopper takes 128."""
     plan = Plan(tuple(range(9)), ((LEFT,),) * 8, weight=(2.0,) * 9, named=("girl", "boy", "other") * 3,
                 genders=("girl", "boy") * 4, gender_strength=1.0)
-    query, key = make_codes(plan, 4, 6, torch.device("cpu")).scaled(96, torch.bfloat16)
+    query, key = make_codes(plan, 4, 6).scaled(96, torch.bfloat16)
     assert query.shape == key.shape == (9 + 24, 24)
     assert query.isfinite().all() and key.isfinite().all()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 from host_import import NO_HOST
 
@@ -12,7 +10,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.patcher_extension
 import torch
 from newbie_pack.isolation.conditioning import conditioning
-from newbie_pack.isolation.forward import isolated_forward
+from newbie_pack.isolation.forward import IsolatedForward
 from newbie_pack.isolation.plan import Plan
 
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
@@ -44,7 +42,7 @@ def forward(network, x, context, pooled, plan=None, **options):
     """-> the model's output, the refined caption, the first joint layer's output."""
     if plan is not None:
         comfy.patcher_extension.add_wrapper_with_key(
-            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test", partial(isolated_forward, plan), options
+            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test", IsolatedForward(plan), options
         )
     seen = {}
     handles = [
@@ -154,7 +152,7 @@ def test_an_attention_that_cannot_be_reached_is_said(network):
         own = {"optimized_attention_override": lambda func, *a, **k: func(*a, **k)}
         return executor(*args, **{**kwargs, "transformer_options": {**kwargs["transformer_options"], **own}})
 
-    for key, wrapper in (("a", partial(isolated_forward, PLAN)), ("b", thief)):
+    for key, wrapper in (("a", IsolatedForward(PLAN)), ("b", thief)):
         comfy.patcher_extension.add_wrapper_with_key(
             comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, key, wrapper, options
         )
@@ -181,7 +179,7 @@ def test_isolation_rides_in_the_conditioning_through_the_hosts_sampler(mini):
 
     def first_layer(features, negative):
         seen.clear()
-        entry = conditioning(features, {"pooled_output": pooled}, PLAN)
+        entry = conditioning(features, {"pooled_output": pooled}, IsolatedForward(PLAN))
         noise = comfy.sample.prepare_noise(x, 3)
         comfy.sample.sample(model, noise, 1, 4.0, "euler", "simple", entry, negative, torch.zeros_like(x), seed=3)
         isolated = [out for out in seen if out.shape[1] == len(OWNER) + 30]

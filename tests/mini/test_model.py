@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 from host_import import NO_HOST
 
@@ -16,7 +14,7 @@ from comfy.ldm.lumina.model import NextDiT
 from comfy.taesd.taesd import TAESD
 from comfy.text_encoders.jina_clip_2 import XLMRobertaModel
 from newbie_pack.isolation import rules
-from newbie_pack.isolation.forward import isolated_forward
+from newbie_pack.isolation.forward import IsolatedForward
 from newbie_pack.isolation.plan import Plan
 from newbie_pack.mini import config
 from newbie_pack.model_loader.mini import Gemma
@@ -72,7 +70,7 @@ def test_diffusion_model_isolated_as_the_pack_isolates_the_hosts(networks, host_
     options: dict = {}
     comfy.patcher_extension.add_wrapper_with_key(
         comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test",
-        partial(isolated_forward, Plan(OWNER, ((LEFT,), (RIGHT,)))), options,
+        IsolatedForward(Plan(OWNER, ((LEFT,), (RIGHT,)))), options,
     )
     hosts = host_diffusion(x, sigma, caption, LENGTH, transformer_options=options, clip_text_pooled=pooled)
     covers = torch.stack([rules.covers_tokens([box], height // 2, width // 2) for box in (LEFT, RIGHT)])

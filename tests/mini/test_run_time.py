@@ -41,7 +41,7 @@ def difference(ours, packs):
 def plan_of(conditioning):
     (hook,) = conditioning[0][1]["hooks"].hooks
     (wrapper,) = hook.transformers_dict["wrappers"][WrappersMP.DIFFUSION_MODEL]["newbie_isolation"]
-    return wrapper.args[0]
+    return wrapper.plan
 
 
 def described(count, seed=0):

@@ -1,0 +1,128 @@
+"""Isolation inside the host's UNet (SD1.5, SD2, SDXL): a wrapper around one forward that biases its cross-attention.
+
+Text reaches this model in one place only: image queries [B, N, H*D] against caption keys [B, L, H*D], in every
+transformer block at every resolution. There an image token reads the shared text and the text of the characters whose
+region covers its cell; the image's own attention is left alone.
+
+Both attentions of a block reach one override, and their lengths don't tell them apart where N == L. So a patch in front
+of each notes which it is: the host gives it the image as context in one case, the text in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
+from comfy.patcher_extension import WrapperExecutor
+from torch import Tensor
+
+from .attention import OVERRIDE
+from .codes import Codes
+from .plan import Plan
+from .planned import PlannedForward
+
+PATCHES = "patches"
+BEFORE_ATTENTION = ("attn1_patch", "attn2_patch")
+
+
+class IsolatedCrossAttention:
+    """The override for one forward. Remembers nothing beyond it: a region follows the latent's size, whatever that is.
+
+    codes_of: (rows, columns) -> the plan's codes for that image.
+    """
+
+    def __init__(self, caption: int, codes_of: Callable[[int, int], Codes], inner: Callable | None = None) -> None:
+        self.caption, self.codes_of, self.inner = caption, codes_of, inner
+        self.biases: dict[tuple[int, int, torch.dtype], Tensor] = {}
+        self.reads_text = False  # the next call, if nobody replaces it
+        self.announced = self.reached = 0
+
+    def note(self, image: Tensor, context: Tensor, value: Tensor | None, _options: dict) -> tuple:
+        """The patch in front of every attention: changes nothing."""
+        self.reads_text = context is not image
+        self.announced += self.reads_text
+        return image, context, value
+
+    def bias_for(self, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+        """[1, 1, rows * columns, L]"""
+        key = rows, columns, dtype
+        if key not in self.biases:
+            caption, image = slice(self.caption), slice(self.caption, None)
+            self.biases[key] = self.codes_of(rows, columns).bias(dtype, image, caption)
+        return self.biases[key]
+
+    def __call__(
+        self, func: Callable, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **kwargs: Any
+    ) -> Tensor:
+        """q [B, N, H*D], k and v [B, L, H*D]; an override that was there before still decides how to compute."""
+        if self.reads_text:
+            self.reads_text = False
+            self.reached += 1
+            rows, columns = kwargs["transformer_options"]["activations_shape"][-2:]
+            check_lengths(self.caption, k.shape[-2], q.shape[-2], rows, columns)
+            mask = self.bias_for(rows, columns, q.dtype)
+        if self.inner is not None:
+            return self.inner(func, q, k, v, heads, mask, **kwargs)
+        return func(q, k, v, heads, mask, **kwargs)
+
+
+def check_lengths(expected: int, caption: int, image: int, rows: int, columns: int) -> None:
+    """Raises ValueError where another node has changed the text or the image in front of a cross-attention."""
+    if caption != expected or image != rows * columns:
+        raise ValueError(
+            f"Isolated characters need {expected} tokens of text for {rows} x {columns} of the picture, but a "
+            f"patch of the model made them {caption} for {image}: remove the node that patches the cross-attention, or "
+            "set the mode of Encode Characters to off."
+        )
+
+
+def check(plan: Plan, model: object, context: Tensor) -> None:
+    """Raises ValueError, one sentence, where the plan can't be kept: isolation is never dropped silently."""
+    if not isinstance(model, UNetModel):
+        raise ValueError(
+            f"This prompt was encoded for SD1.5, SD2 or SDXL, and this {type(model).__name__} is another model: encode "
+            "it with the model's own CLIP, or set the mode of Encode Characters to off."
+        )
+    if context.shape[1] != len(plan.owner):
+        raise ValueError(
+            f"The isolated prompt has {len(plan.owner)} tokens, but the model was given {context.shape[1]}: "
+            "remove the node that joins or averages conditionings after Encode Characters, or set its mode to off."
+        )
+
+
+def with_patch(options: dict[str, Any], patch: Callable) -> dict[str, Any]:
+    """Options with the patch in front of both attentions, first of all, so that it sees what the model gives."""
+    patches = options.get(PATCHES, {})
+    return {**options, PATCHES: {**patches, **{name: [patch, *patches.get(name, [])] for name in BEFORE_ATTENTION}}}
+
+
+class IsolatedUNetForward(PlannedForward):
+    def override(self, plan: Plan, device: torch.device, inner: Callable | None = None) -> IsolatedCrossAttention:
+        """plan: of this step."""
+
+        def codes_of(rows: int, columns: int) -> Codes:
+            return self.codes(plan, rows, columns, device)
+
+        return IsolatedCrossAttention(len(plan.owner), codes_of, inner)
+
+    def __call__(
+        self, executor: WrapperExecutor, x: Tensor, timesteps: Tensor, context: Tensor, *rest: Any, **kwargs: Any
+    ) -> Tensor:
+        """One forward of x [B, C, H, W] under the plan."""
+        check(self.plan, executor.class_obj, context)
+        y, control, options = rest
+        plan = self.now(options)
+        plan = plan if plan.joint else self.free
+        if plan.neutral:
+            return executor(x, timesteps, context, y, control, options, **kwargs)
+        isolated = self.override(plan, x.device, options.get(OVERRIDE))
+        options = with_patch({**options, OVERRIDE: isolated}, isolated.note)
+        out = executor(x, timesteps, context, y, control, options, **kwargs)
+        if isolated.reached < isolated.announced or not isolated.announced:
+            raise RuntimeError(
+                "The isolation of the characters did not reach the model's cross-attention: another node replaces it. "
+                "Remove that node, or set the mode of Encode Characters to off."
+            )
+        return out
