@@ -1,0 +1,118 @@
+"""What the options of Encode Characters change, and that nothing changes where they are neutral."""
+
+from __future__ import annotations
+
+import pytest
+from host_import import NO_HOST
+
+pytest.importorskip("comfy.options", reason=NO_HOST)
+
+import torch
+from comfy.patcher_extension import WrappersMP
+from newbie_pack.isolation.captions import tokens_of
+from newbie_pack.isolation.encode import encode, encode_negative
+from newbie_pack.isolation.marks import SPACE, token_bytes
+from newbie_pack.isolation.modes import CLOSED, GENTLE, OPEN, STRICT, Options, check_chunk_options, closed_by
+from newbie_pack.nodes.encode import NewBieEncodeCharacters
+from newbie_pack.nodes.masks import masks_of, with_mask_boxes
+from newbie_pack.xml_prompt import layout, parse, render_xml, text_of
+
+SCENE = parse(
+    "<character_1><n>miku</n><gender>1girl</gender></character_1>"
+    "<character_2><n>kaito</n><gender>1boy</gender><negative>scarf, girl</negative></character_2>"
+    "<general_tags><count>1girl, 1boy</count></general_tags><interaction>handshake</interaction>"
+)
+BOXES = layout(SCENE)
+
+
+@pytest.fixture
+def clip(mini):
+    return mini[1]
+
+
+def plan_of(conditioning):
+    (hook,) = conditioning[0][1]["hooks"].hooks
+    (wrapper,) = hook.transformers_dict["wrappers"][WrappersMP.DIFFUSION_MODEL]["newbie_isolation"]
+    return wrapper.plan
+
+
+def test_every_leak_opens_and_closes_its_own_way(clip):
+    strict, gentle = (encode(clip, SCENE, BOXES, mode) for mode in (STRICT, GENTLE))
+
+    def features(mode, **options):
+        return encode(clip, SCENE, BOXES, mode, Options(**options))[0]
+
+    assert torch.equal(features(STRICT, encoder=OPEN)[0], gentle[0][0])
+    assert torch.equal(features(GENTLE, encoder=CLOSED)[0], strict[0][0])
+    shared = text_of(segment for segment in render_xml(SCENE, BOXES) if segment.owner == 0)
+    pooled = clip.encode_from_tokens(tokens_of(clip, shared), return_dict=True)["pooled_output"]
+    assert torch.equal(features(STRICT, pooled=CLOSED)[1]["pooled_output"], pooled)
+    assert not torch.equal(strict[0][1]["pooled_output"], pooled)
+    opened = plan_of(encode(clip, SCENE, BOXES, STRICT, Options(joint_layers=OPEN, context_refiner=OPEN)))
+    assert (opened.joint, opened.refiner) == (False, False) and opened.neutral
+    closed = plan_of(encode(clip, SCENE, BOXES, GENTLE, Options(context_refiner=CLOSED)))
+    assert (closed.joint, closed.refiner, closed.until) == (True, True, 0.5)
+
+
+def test_the_end_is_within_the_modes_own(clip):
+    assert closed_by(GENTLE, Options(end=0.9)).until == 0.5
+    assert closed_by(GENTLE, Options(end=0.3)).until == 0.3
+    assert closed_by(STRICT, Options(end=0.9)).until == 0.9
+
+
+def test_numbers_reach_the_plan(clip):
+    options = Options(strength=0.9, start=0.1, end=0.8, soft_edge=0.05)
+    plan = plan_of(encode(clip, SCENE, BOXES, STRICT, options))
+    assert (plan.strength, plan.start, plan.until, plan.soft_edge) == (0.9, 0.1, 0.8, 0.05)
+
+
+@pytest.mark.parametrize("mode", [STRICT, GENTLE])
+def test_words_of_gender_are_found_among_the_tokens(clip, mode):
+    plan = plan_of(encode(clip, SCENE, BOXES, mode, Options(gender_strength=1.0)))
+    assert plan.genders == ("girl", "boy") and plan.masks_genders
+    segments = render_xml(SCENE, BOXES)
+    pieces = token_bytes(clip, [t for s in segments for t, _ in tokens_of(clip, s.text)["gemma"][0][1:]])
+    named = {"girl": "", "boy": ""}
+    for piece, gender in zip(pieces, plan.named[1:], strict=True):
+        if gender:
+            named[gender] += piece.decode()
+    assert named["girl"].replace(SPACE, "").count("girl") == named["boy"].count("boy") == 2  # the field and the count
+    assert not plan_of(encode(clip, SCENE, BOXES, mode)).named
+
+
+def test_negatives_keep_their_words_of_gender(clip):
+    plan = plan_of(encode_negative(clip, SCENE, BOXES, STRICT, "", Options(gender_strength=1.0)))
+    assert not plan.masks_genders
+
+
+def test_a_mask_is_the_region_and_its_box_is_in_the_text(clip):
+    masks = torch.zeros(2, 100, 50)
+    masks[0, 20:60, 10:20] = 1  # the second stays empty
+    painted = masks_of(masks, 2)
+    scene = with_mask_boxes(SCENE, painted)
+    boxes = layout(scene)
+    first = boxes[0]
+    assert (first.left, first.top, first.right, first.bottom) == (200, 200, 400, 600)
+    plan = plan_of(encode(clip, scene, boxes, STRICT, masks=painted))
+    assert plan.regions[0][0] is painted[0]
+    assert plan.regions[0][1:] == plan.regions[1][1:] != ()  # the gap between them, for the handshake
+    (mine,) = (node for node in [NewBieEncodeCharacters.execute(clip, SCENE, STRICT, "", masks=masks)])
+    assert torch.equal(mine.args[0][0][0], encode(clip, scene, boxes, STRICT)[0][0])
+    assert torch.equal(plan_of(mine.args[0]).regions[0][0], painted[0])
+
+
+def test_too_many_masks_are_refused():
+    with pytest.raises(ValueError, match="3 masks for 2 characters"):
+        masks_of(torch.ones(3, 8, 8), 2)
+    assert masks_of(None, 2) == ()
+
+
+def test_a_span_without_steps_is_refused():
+    assert "leave no step isolated" in NewBieEncodeCharacters.validate_inputs(start=0.5, end=0.5)
+    assert NewBieEncodeCharacters.validate_inputs(start=0.0, end=0.5) is True
+
+
+def test_what_chunks_cannot_obey_is_said():
+    check_chunk_options(Options(joint_layers=OPEN, strength=0.5))
+    with pytest.raises(ValueError, match=r"encoder and pooled .* can't be changed"):
+        check_chunk_options(Options(encoder=OPEN, pooled=CLOSED))
