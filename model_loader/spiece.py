@@ -67,6 +67,8 @@ def from_model(data: bytes) -> bytes:
     """XLM-RoBERTa's own SentencePiece model (<unk>, <s>, </s>, pieces) -> one with the ids that the model uses."""
     fields = list(read(data))
     own = [piece_of(value) for number, value in fields if number == 1]
+    if len(own) < len(FIRST):
+        raise ValueError("no pieces")
     charts = [chart for number, value in fields if number == 3 for key, chart in read(value) if key == 2]
     pieces = (
         [(word, 0.0, UNKNOWN if word == "<unk>" else CONTROL) for word in FIRST] + own[3:] + [("<mask>", 0.0, CONTROL)]
