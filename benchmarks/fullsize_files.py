@@ -102,7 +102,7 @@ TINY = Sizes(
         "intermediate_size": 64,
     },
     vae_decoder=32,
-    shard=100_000,
+    shard=170_000,
 )
 SCALES = {"full": FULL, "tiny": TINY}
 

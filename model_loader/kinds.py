@@ -226,7 +226,7 @@ def check_pair(model: tuple[Path, Header], gemma: tuple[Path, Header], jina: tup
 
 
 def precisions(headers: Iterable[Header]) -> str:
-    """The precision in which most numbers are kept, e.g. "BF16"; with scales of its own: "F8_E4M3, scaled"."""
+    """The precision in which most weights are kept, e.g. "BF16"; with scales of its own: "F8_E4M3, scaled"."""
     counts: dict[str, int] = {}
     scaled = False
     for header in headers:
@@ -234,6 +234,7 @@ def precisions(headers: Iterable[Header]) -> str:
             size = 1
             for length in header.shapes[name]:
                 size *= length
-            counts[dtype] = counts.get(dtype, 0) + size
+            if dtype != "U8":  # the tokenizer, and marks
+                counts[dtype] = counts.get(dtype, 0) + size
             scaled = scaled or name.endswith((".weight_scale", ".scale_weight"))
     return max(counts, key=lambda dtype: counts[dtype], default="") + (", scaled" if scaled else "")

@@ -46,7 +46,7 @@ def test_every_command_has_its_help(command):
 def test_help_lists_the_commands():
     answer = run("--help")
     assert answer.returncode == 0
-    for command in ("setup", "demo", "create", "serve", "prompt", "test", "mini"):
+    for command in ("setup", "demo", "create", "serve", "prompt", "test", "models", "mini"):
         assert f"\n  {command} " in answer.stdout
 
 
