@@ -1,4 +1,5 @@
 """`./run models check`: which of the full model's files are there, which are missing, and where they go.
+`./run models lora FILE`: a LoRA of the authors' trainer, renamed for ComfyUI's LoraLoader.
 
 Reads the files' headers, downloads nothing and starts no host.
 """
@@ -19,7 +20,7 @@ from .environment import Environment, locate
 from .host import models_folder, variables
 from .problem import Problem
 
-FOLDERS = ("diffusion_models", "text_encoders", "vae", "checkpoints", "diffusers")
+FOLDERS = ("diffusion_models", "text_encoders", "vae", "checkpoints", "loras", "diffusers")
 
 # Where the ComfyUI that is used looks for models, its extra_model_paths.yaml included: it alone knows.
 ASK = """
@@ -35,16 +36,35 @@ print(json.dumps({name: folder_paths.get_folder_paths(name) for name in sys.argv
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("task", choices=("check",), help="list what is there and what is missing")
-    parser.add_argument("--folder", type=Path, help="a models folder to look into instead of ComfyUI's own")
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="check|lora")
+    check = tasks.add_parser("check", help="list what is there and what is missing")
+    check.add_argument("--folder", type=Path, help="a models folder to look into instead of ComfyUI's own")
+    lora = tasks.add_parser("lora", help="rename a LoRA of the authors' trainer for ComfyUI's LoraLoader")
+    lora.add_argument("file", type=Path, help="the trainer's .safetensors file; it is not changed")
+    lora.add_argument("--out", type=Path, help="the new file (default: beside it, NAME-comfyui.safetensors)")
 
 
 def main(root: Path, options: argparse.Namespace) -> int:
+    return convert(root, options) if options.task == "lora" else check(root, options)
+
+
+def convert(root: Path, options: argparse.Namespace) -> int:
+    target = options.out or options.file.with_name(f"{options.file.stem}-comfyui.safetensors")
+    lora = reader(root, "lora")
+    try:
+        layers = lora.convert(options.file, target)
+    except lora.CheckpointError as problem:
+        raise Problem(str(problem)) from problem
+    sys.stdout.write(f"{target}: {layers} layers, for ComfyUI's LoraLoader; put it into models/loras.\n")
+    return 0
+
+
+def check(root: Path, options: argparse.Namespace) -> int:
     """Returns 0 where one whole set of files is there, 1 where something is missing."""
     if options.folder is not None and not options.folder.is_dir():
         raise Problem(f"{options.folder} is not a folder: name a models folder.")
     folders = below(options.folder) if options.folder is not None else folders_of(locate(root))
-    found = reader(root).survey(folders)
+    found = reader(root, "survey").survey(folders)
     for title, lines in (
         ("NewBie's files", [one.line() for one in found.found]),
         ("Missing", found.advice),
@@ -60,11 +80,11 @@ def main(root: Path, options: argparse.Namespace) -> int:
     return 0 if found.complete else 1
 
 
-def reader(root: Path) -> Any:
+def reader(root: Path, module: str) -> Any:
     """The pack's own reading of checkpoints, which needs nothing but Python."""
     if inside.PACKAGE not in sys.modules:
         inside.load_pack(root)
-    return importlib.import_module(f"{inside.PACKAGE}.model_loader.survey")
+    return importlib.import_module(f"{inside.PACKAGE}.model_loader.{module}")
 
 
 def below(models: Path) -> dict[str, list[Path]]:

@@ -15,6 +15,7 @@ from .checkpoint import CheckpointError, Header
 
 DIFFUSION, GEMMA, JINA, VAE = "diffusion_model", "gemma", "jina", "vae"  # the loader node's inputs
 
+LORAS = "loras"
 NEWBIE_WIDTH = 2304  # the only width whose heads the host knows
 GEMMA_4B = (2560, 34)  # width, layers
 GEMMA_SIZES = {1152: "1B", 2560: "4B", 3840: "12B", 5376: "27B"}  # by width
@@ -100,7 +101,7 @@ def lora(tensors: Tensors) -> Kind | None:
     marked = sum(any(mark in name for mark in LORA_MARKS) for name in tensors.shapes)
     if tensors.has(*JINA_QKV) or marked * 2 < len(tensors.shapes) or not marked:  # Jina carries its adapters along
         return None
-    return Kind("a LoRA", "loras")
+    return Kind("a LoRA", LORAS)
 
 
 def checkpoint(tensors: Tensors) -> Kind | None:

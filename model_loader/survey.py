@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from . import kinds, source
+from . import kinds, lora, source
 from .checkpoint import CheckpointError
 from .kinds import DIFFUSION, GEMMA, JINA, NEEDS, VAE
 from .source import Source
 
 PARTS = (DIFFUSION, GEMMA, JINA, VAE)
 SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
-FOLDERS = ("diffusion_models", "text_encoders", "vae", "checkpoints")  # of files; releases lie in diffusers
+FOLDERS = ("diffusion_models", "text_encoders", "vae", "checkpoints", "loras")  # of files; releases lie in diffusers
 GIGABYTES = {DIFFUSION: 7.0, GEMMA: 7.8, JINA: 1.1, VAE: 0.3}  # of the usual files
 REPOSITORY = "Comfy-Org/NewBie-image-Exp0.1_repackaged on Hugging Face"
 
@@ -67,7 +67,11 @@ def survey(folders: Folders) -> Survey:
             problems.append(str(problem))
             continue
         kind = kinds.kind_of(own.header)
-        if kind is None or not kind.part:
+        if lora.is_trainers(own.header):
+            problems.append(f"{path} is a LoRA with names that ComfyUI passes over: run ./run models lora {path}")
+        elif folder == kinds.LORAS:
+            continue  # the host's matter
+        elif kind is None or not kind.part:
             others.append(f"{path}: {kind.what if kind else 'not known here'}")
         elif kind.folder != folder:
             problems.append(f"{path} is {kind.what}: move it into models/{kind.folder}.")
