@@ -49,10 +49,17 @@ def of_folder(release: Path, part: str) -> Source:
 
 
 def releases(roots: Iterable[Path]) -> dict[str, Path]:
-    """Name in the loader's list -> folder, for every release directly below one of these folders."""
+    """Name in the loader's list -> folder, for every release directly below one of these folders.
+
+    A folder that is not there or may not be read has none: this makes a node's list, which must not fail.
+    """
     found: dict[str, Path] = {}
     for root in roots:
-        for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        try:
+            folders = sorted(root.iterdir())
+        except OSError:
+            continue
+        for folder in folders:
             if all((folder / FOLDERS[part]).is_dir() for part in (DIFFUSION, JINA)):
                 found.setdefault(folder.name + SUFFIX, folder)
     return found

@@ -157,8 +157,10 @@ def test_the_list_has_whole_folders_alone(models, tmp_path, monkeypatch):
     import folder_paths
 
     (tmp_path / "diffusers" / "sdxl" / "unet").mkdir(parents=True)
+    (tmp_path / "file").touch()
     known = folder_paths.folder_names_and_paths
-    monkeypatch.setitem(known, "diffusers", ([str(tmp_path / "diffusers"), "/nowhere"], known["diffusers"][1]))
+    roots = [str(tmp_path / name) for name in ("diffusers", "nowhere", "file")]
+    monkeypatch.setitem(known, "diffusers", (roots, known["diffusers"][1]))
     assert full.releases() == {}
 
 
