@@ -3,6 +3,7 @@
     python -m benchmarks.fullsize_files DIR              first: files of the right names and shapes, random
     python -m benchmarks.fullsize DIR                    1024x1024 at batch 1, 2 and 4, and 1024x1536; a table
     python -m benchmarks.fullsize DIR --json             one JSON object a line
+    python -m benchmarks.fullsize DIR --form folder      ours loads the authors' folder (files: --form both)
     python -m benchmarks.fullsize DIR --card 8           as if the card had 8 GB
     python -m benchmarks.fullsize DIR --prompts 20       20 prompts in a row: does anything reload, does memory grow
     python -m benchmarks.fullsize DIR --scale tiny --sizes 64x64 --batches 1 --steps 2    on a CPU
@@ -11,6 +12,7 @@ Needs a ComfyUI (NEWBIE_HOST, or --host) and no network. The stock way is UNETLo
 VAELoader, ModelSamplingAuraFlow, CLIPTextEncode, KSampler (euler, the same steps and guidance) and VAEDecode, on the
 same prompt's XML; ours isolates its two characters. A stage's peak is what the device's allocator held at most during
 it; ours and the stock nodes' each begin with nothing loaded. Real files work as well: name a models folder with them.
+One precision in a folder: the first by name is taken.
 """
 
 from __future__ import annotations
