@@ -7,7 +7,7 @@ Source: https://github.com/huggingface/safetensors#format
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
@@ -27,10 +27,11 @@ class CheckpointError(ValueError):
 
 @dataclass(frozen=True)
 class Header:
-    """metadata: the file's own words; shapes: every tensor's shape by name."""
+    """metadata: the file's own words; shapes and dtypes (F32, BF16, F8_E4M3 ...): every tensor's, by name."""
 
     metadata: dict[str, str]
     shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, str] = field(default_factory=dict)
 
 
 def read_header(path: Path) -> Header:
@@ -54,12 +55,13 @@ def read_header(path: Path) -> Header:
         entries = json.loads(text)
         metadata = entries.pop("__metadata__", {})
         shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
+        dtypes = {name: str(entry["dtype"]) for name, entry in entries.items()}
         end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     except (ValueError, KeyError, TypeError, AttributeError) as problem:
         raise CheckpointError(f"{path} has a damaged header. Download it again.") from problem
     if size < end:
         raise CheckpointError(f"{path} has {size:,} of its {end:,} bytes: the download was cut off. Download it again.")
-    return Header(metadata, shapes)
+    return Header(metadata, shapes, dtypes)
 
 
 def check_complete(path: Path, expected: set[str], present: set[str]) -> None:

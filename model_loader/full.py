@@ -1,9 +1,15 @@
-"""Full-size checkpoints through the host's own loaders, with a look at the files first."""
+"""Full-size models through the host's own loaders: looked at first, their tensors called as the host calls them.
+
+Either form of the release: split files in models/diffusion_models, text_encoders and vae, or the authors' folder in
+models/diffusers. Memory, offloading, LoRA and quantized weights are the host's.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import comfy.diffusers_convert
 import comfy.sd
 import comfy.utils
 import folder_paths
@@ -11,62 +17,140 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP, VAE
 
-from .checkpoint import CheckpointError, Header, read_header
+from . import kinds, names, source, spiece
+from .checkpoint import CheckpointError, check_complete
+from .kinds import DIFFUSION, GEMMA, JINA, NEEDS
 from .mini import ISOLATION
+from .names import Tensors
+from .source import Source
 
 NONE = "none"
+DIFFUSERS_VAE = "decoder.up_blocks.0.resnets.0.norm1.weight"
 
 
-def find(folder: str, name: str, what: str) -> tuple[Path, Header]:
-    """The file that the user chose in one of the host's model folders. Raises CheckpointError."""
-    if name == NONE:
-        raise CheckpointError(f"No {what} is chosen: put its .safetensors file into models/{folder} and choose it.")
-    path = folder_paths.get_full_path(folder, name)
-    if path is None:
-        raise CheckpointError(f"{name} is not in models/{folder}: put the file there, or choose another {what}.")
-    return Path(path), read_header(Path(path))
+def releases() -> dict[str, Path]:
+    """The folders that the loader offers beside files: name in its list -> folder."""
+    return source.releases(Path(root) for root in folder_paths.get_folder_paths("diffusers"))
 
 
-def expect(path: Path, header: Header, key: str, what: str) -> None:
-    if not any(name.endswith(key) for name in header.shapes):
-        raise CheckpointError(f"{path} is not {what} (it has no tensor {key}): choose another file.")
+def find(part: str, name: str, release: Path | None = None) -> Source:
+    """What the user chose for one input, looked at; with "none", that part of the release. Raises CheckpointError."""
+    need = NEEDS[part]
+    if name == NONE and release is not None:
+        found = source.of_folder(release, part)
+    elif name == NONE:
+        raise CheckpointError(
+            f"No file is chosen for {part}, {need.what}: put one, such as {need.usual}, into models/{need.folder} "
+            "and choose it."
+        )
+    else:
+        path = folder_paths.get_full_path(need.folder, name)
+        if path is None:
+            raise CheckpointError(f"{name} is not in models/{need.folder}: put the file there, or choose another one.")
+        found = source.of_file(Path(path))
+    kinds.expect(found.where, found.header, part)
+    return found
 
 
-def load_model(name: str, dtype: torch.dtype | None) -> tuple[ModelPatcher, str]:
-    """-> MODEL and the isolation that its metadata asks for."""
-    path, header = find("diffusion_models", name, "diffusion model")
-    expect(path, header, "clip_text_pooled_proj.1.weight", "a NewBie diffusion model")
-    model = comfy.sd.load_diffusion_model(str(path), model_options={"dtype": dtype} if dtype else {})
-    return model, header.metadata.get(ISOLATION, "gentle")
+def read(found: Source) -> Tensors:
+    """All tensors; quantized layers marked as the host marks them."""
+    tensors: Tensors = {}
+    for path in found.paths:
+        own, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
+        tensors |= comfy.utils.convert_old_quants(own, metadata=metadata)[0] if is_marked(metadata) else own
+    return tensors
 
 
-def load_clip(gemma: str, jina: str) -> CLIP:
-    gemma_path, gemma_header = find("text_encoders", gemma, "Gemma text encoder")
-    jina_path, jina_header = find("text_encoders", jina, "Jina text encoder")
-    expect(gemma_path, gemma_header, "model.layers.0.self_attn.q_norm.weight", "the Gemma 3 text encoder")
-    expect(jina_path, jina_header, "model.encoder.layers.0.mixer.Wqkv.weight", "the Jina CLIP v2 text encoder")
-    for path, header in ((gemma_path, gemma_header), (jina_path, jina_header)):
-        expect(path, header, "spiece_model", "a text encoder with its tokenizer inside")
-    return comfy.sd.load_clip(
-        [str(gemma_path), str(jina_path)],
+def is_marked(metadata: dict[str, str] | None) -> bool:
+    """Whether the file's metadata, not a tensor, says which layers are quantized: by their names before ours."""
+    return "_quantization_metadata" in (metadata or {})
+
+
+# Each is also how the host makes a copy of the model for another device, hence disable_dynamic.
+
+
+def load_model(found: Source, dtype: torch.dtype | None, disable_dynamic: bool = False) -> ModelPatcher:
+    tensors = names.diffusion_model(read(found))
+    present = set(tensors)
+    options = {"dtype": dtype} if dtype else {}
+    model = comfy.sd.load_diffusion_model_state_dict(tensors, options, disable_dynamic=disable_dynamic)
+    if model is None:
+        raise CheckpointError(f"{found.where} is a diffusion model that this ComfyUI does not know: update ComfyUI.")
+    check(found, model.model.diffusion_model, present)
+    model.cached_patcher_init = (load_model, (found, dtype))
+    return model
+
+
+def load_clip(gemma: Source, jina: Source, disable_dynamic: bool = False) -> CLIP:
+    both = [names.gemma(read(gemma)), names.jina(read(jina), jina.config)]
+    for found, tensors, tokenizer in ((gemma, both[0], spiece.gemma), (jina, both[1], spiece.jina)):
+        if "spiece_model" not in tensors:
+            tensors["spiece_model"] = torch.frombuffer(bytearray(tokenizer(found.tokenizer)), dtype=torch.uint8)
+    both = [comfy.utils.convert_old_quants(tensors, metadata={})[0] for tensors in both]
+    present = [set(tensors) for tensors in both]
+    clip = comfy.sd.load_text_encoder_state_dicts(
+        both,
         embedding_directory=folder_paths.get_folder_paths("embeddings"),
         clip_type=comfy.sd.CLIPType.NEWBIE,
+        disable_dynamic=disable_dynamic,
     )
+    check(gemma, clip.cond_stage_model.gemma.transformer, present[0])
+    check(jina, clip.cond_stage_model.jina.transformer, present[1])
+    clip.patcher.cached_patcher_init = (load_clip_patcher, (gemma, jina))
+    return clip
 
 
-def load_vae(name: str) -> VAE:
-    path, _ = find("vae", name, "VAE")
-    tensors, metadata = comfy.utils.load_torch_file(str(path), return_metadata=True)
-    vae = VAE(sd=tensors, metadata=metadata)
+def load_clip_patcher(gemma: Source, jina: Source, disable_dynamic: bool = False) -> ModelPatcher:
+    return load_clip(gemma, jina, disable_dynamic).patcher
+
+
+def load_vae(found: Source) -> VAE:
+    tensors = read(found)
+    tensors = names.without_prefix(tensors, names.prefix_before(tensors, "decoder.conv_in.weight"))
+    if DIFFUSERS_VAE in tensors:
+        tensors = comfy.diffusers_convert.convert_vae_state_dict(tensors)
+    vae = VAE(sd=tensors, metadata=found.header.metadata)
     vae.throw_exception_if_invalid()
+    check(found, vae.first_stage_model, set(tensors))
+    vae.patcher.cached_patcher_init = (load_vae_patcher, (found,))
     return vae
+
+
+def load_vae_patcher(found: Source, disable_dynamic: bool = False) -> ModelPatcher:
+    return load_vae(found).patcher
+
+
+def check(found: Source, module: torch.nn.Module, present: set[str]) -> None:
+    """Raises CheckpointError if the model's weights are not all in the file."""
+    expected = {name for name in module.state_dict() if name.endswith((".weight", ".bias"))}
+    check_complete(found.where, expected, present)
 
 
 def load(
     diffusion_model: str, gemma: str, jina: str, vae: str, dtype: torch.dtype | None
 ) -> tuple[ModelPatcher, CLIP, VAE, str]:
-    """File names as the host's folders list them -> MODEL, CLIP, VAE, isolation. Raises CheckpointError."""
-    clip = load_clip(gemma, jina)  # the small mistakes first: the diffusion model takes longest
-    decoder = load_vae(vae)
-    model, isolation = load_model(diffusion_model, dtype)
-    return model, clip, decoder, isolation
+    """What the loader's inputs say -> MODEL, CLIP, VAE, isolation. Everything is looked at before anything is loaded.
+
+    diffusion_model: a file's name, or a release's; the release's own parts are used where the others are "none".
+    Raises CheckpointError.
+    """
+    release = releases().get(diffusion_model)
+    chosen: dict[str, Any] = {DIFFUSION: NONE if release else diffusion_model, GEMMA: gemma, JINA: jina, kinds.VAE: vae}
+    found = {part: find(part, name, release) for part, name in chosen.items()}
+    model, encoders = found[DIFFUSION], (found[GEMMA], found[JINA])
+    kinds.check_pair((model.where, model.header), *((encoder.where, encoder.header) for encoder in encoders))
+    for encoder, tokenizer in zip(encoders, (spiece.gemma, spiece.jina), strict=True):
+        if "spiece_model" not in encoder.header.shapes:
+            check_tokenizer(encoder, tokenizer)
+    clip = load_clip(*encoders)
+    decoder = load_vae(found[kinds.VAE])
+    return load_model(model, dtype), clip, decoder, model.header.metadata.get(ISOLATION, "gentle")
+
+
+def check_tokenizer(encoder: Source, tokenizer: Any) -> None:
+    if not encoder.tokenizer:
+        raise CheckpointError(
+            f"{encoder.where} has no tokenizer inside (no tensor spiece_model): use the file that was repackaged for "
+            "ComfyUI, or the authors' folder."
+        )
+    tokenizer(encoder.tokenizer)

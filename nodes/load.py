@@ -36,28 +36,32 @@ class NewBieLoader(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "diffusion_model",
-                    options=[MINI, *folder_paths.get_filename_list("diffusion_models")],
+                    options=[MINI, *full.releases(), *folder_paths.get_filename_list("diffusion_models")],
                     default=MINI,
                     tooltip="The built-in mini draws small demonstration pictures; "
-                    "the full model's file belongs in models/diffusion_models.",
+                    "the full model's file belongs in models/diffusion_models, its authors' folder in "
+                    "models/diffusers.",
                 ),
                 io.Combo.Input(
                     "gemma",
                     options=files("text_encoders"),
                     default=full.NONE,
-                    tooltip="Gemma 3 4B text encoder, in models/text_encoders. Not needed for the mini.",
+                    tooltip="Gemma 3 4B text encoder, in models/text_encoders. "
+                    "none is for the mini, or takes a folder's own.",
                 ),
                 io.Combo.Input(
                     "jina",
                     options=files("text_encoders"),
                     default=full.NONE,
-                    tooltip="Jina CLIP v2 text encoder, in models/text_encoders. Not needed for the mini.",
+                    tooltip="Jina CLIP v2 text encoder, in models/text_encoders. "
+                    "none is for the mini, or takes a folder's own.",
                 ),
                 io.Combo.Input(
                     "vae",
                     options=files("vae"),
                     default=full.NONE,
-                    tooltip="FLUX's VAE (ae.safetensors), in models/vae. Not needed for the mini.",
+                    tooltip="FLUX's VAE (ae.safetensors), in models/vae. "
+                    "none is for the mini, or takes a folder's own.",
                 ),
                 io.Combo.Input(
                     "precision",

@@ -16,6 +16,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 from torch import Tensor
 
+from .fit import check_fit
 from .guidance import IntervalGuider, with_bound
 
 WITH_ETA = ("euler_ancestral", "dpmpp_2s_ancestral", "dpm_2_ancestral")
@@ -81,6 +82,7 @@ def sample(
 ) -> Latent:
     """As the host's KSampler node: previews, progress, interruption, noise_mask and batch_index included."""
     chosen = sampler_for(sampler, eta)
+    check_fit(model, [*positive, *negative])
     model = with_bound(with_shift(model, shift), renorm)
     guider = IntervalGuider(model, guidance_start, guidance_end)
     guider.set_conds(positive, negative)

@@ -46,7 +46,7 @@ def test_every_command_has_its_help(command):
 def test_help_lists_the_commands():
     answer = run("--help")
     assert answer.returncode == 0
-    for command in ("setup", "demo", "create", "serve", "prompt", "test", "mini"):
+    for command in ("setup", "demo", "create", "serve", "prompt", "test", "models", "mini"):
         assert f"\n  {command} " in answer.stdout
 
 
@@ -69,6 +69,9 @@ def test_no_command_shows_the_help_and_fails():
         (["demo", "--out", "a.jpg"], "must end in .png"),
         (["demo", "--xml", "no-such-file.xml"], "cannot be read"),
         (["create", "--out", "no/such/folder"], "does not exist"),
+        (["models"], "the following arguments are required: check|lora"),
+        (["models", "check", "--folder", "no/such/folder"], "is not a folder"),
+        (["models", "lora", "no-such-file.safetensors"], "does not exist"),
         (["mini"], "followed by train or evaluate"),
         (["mini", "paint"], "followed by train or evaluate"),
     ],

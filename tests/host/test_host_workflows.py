@@ -12,6 +12,7 @@ from PIL import Image
 
 FOLDER = ROOT / "workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+NEEDS_FILES = "stock_loaders"  # of the full model; tests/loader/test_stock_loaders.py runs its graph on small ones
 
 
 def graph(name: str) -> dict:
@@ -19,7 +20,7 @@ def graph(name: str) -> dict:
 
 
 def test_every_workflow_has_a_twin_and_a_thumbnail():
-    assert {"demo", "builders"} <= set(NAMES)
+    assert {"demo", "builders", NEEDS_FILES} <= set(NAMES)
     assert sorted(path.stem for path in (FOLDER / "api").glob("*.json")) == NAMES
     assert sorted(path.stem for path in FOLDER.glob("*.jpg")) == NAMES
 
@@ -61,10 +62,24 @@ def test_its_twin_is_the_same_graph(object_info, workflow, name):
     assert to_api(graph(name), object_info) == workflow(name)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != NEEDS_FILES])
 def test_its_twin_draws_the_same_picture(object_info, draw, workflow, name):
     twin = draw(changed(workflow(name), "NewBieSample", steps=8))
     opened = draw(changed(afresh(to_api(graph(name), object_info)), "NewBieSample", steps=8))
     assert "NewBie Sample" in opened.ran  # drawn, not remembered
     assert np.array_equal(opened.picture, twin.picture)
     assert twin.picture.std() > 10  # a picture, not a plane
+
+
+def test_without_its_files_the_host_names_them_and_nothing_else(draw, workflow):
+    """The graph of the stock loaders is whole: all that the host misses are the full model's four files."""
+    from newbie_pack.client.problem import Problem
+
+    prompt = workflow(NEEDS_FILES)
+    with pytest.raises(Problem) as caught:
+        draw(prompt)
+    told = str(caught.value)
+    files = [value for node in prompt.values() for value in node["inputs"].values() if str(value).endswith("tensors")]
+    assert len(files) == 4 and all(name in told for name in files)
+    titles = [node["_meta"]["title"] for node in prompt.values()]
+    assert not [title for title in titles if title in told and not title.startswith("Load ")]

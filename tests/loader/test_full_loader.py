@@ -1,4 +1,4 @@
-"""Full-size files: what is said when one is missing or in the wrong place. The host's own loaders are not replaced."""
+"""Split files: what is said when one is missing or in the wrong place, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import folder_paths
 import torch
-from newbie_pack.model_loader import full
+from newbie_pack.model_loader import full, kinds
 from newbie_pack.model_loader.checkpoint import CheckpointError
 from safetensors.torch import save_file
 
@@ -19,44 +19,56 @@ def files(tmp_path, monkeypatch):
     """A function that puts a file with these tensors into every model folder."""
     monkeypatch.setattr(folder_paths, "get_full_path", lambda _folder, name: str(tmp_path / name))
 
-    def put(name, *tensors):
-        save_file({tensor: torch.zeros(1) for tensor in tensors}, tmp_path / name)
+    def put(name, **tensors):
+        save_file({tensor: torch.zeros(shape) for tensor, shape in tensors.items()}, tmp_path / name)
         return name
 
     return put
 
 
 def test_nothing_chosen():
-    with pytest.raises(CheckpointError, match=r"No Gemma text encoder is chosen: put its .* into models/text_encoders"):
-        full.load_clip("none", "none")
+    says = (
+        r"No file is chosen for gemma, the Gemma 3 4B text encoder: put one, such as gemma_3_4b_it_bf16\.safetensors,"
+    )
+    with pytest.raises(CheckpointError, match=says):
+        full.find(kinds.GEMMA, "none")
 
 
 def test_a_name_that_is_not_there(monkeypatch):
     monkeypatch.setattr(folder_paths, "get_full_path", lambda _folder, _name: None)
     with pytest.raises(CheckpointError, match=r"nope\.safetensors is not in models/vae"):
-        full.load_vae("nope.safetensors")
+        full.find(kinds.VAE, "nope.safetensors")
 
 
 def test_another_models_file(files):
-    name = files("sd.safetensors", "model.diffusion_model.input_blocks.0.0.weight")
-    with pytest.raises(CheckpointError, match=r"sd\.safetensors is not a NewBie diffusion model"):
-        full.load_model(name, None)
+    name = files("sd.safetensors", **{"model.diffusion_model.input_blocks.0.0.weight": (1, 4, 3, 3)})
+    with pytest.raises(CheckpointError, match=r"sd\.safetensors is an SD 1\.5 or 2 diffusion model \(UNet\) and not a"):
+        full.load(name, "none", "none", "none", None)
 
 
-def test_text_encoders_in_each_others_place(files):
-    gemma = files("gemma.safetensors", "model.layers.0.self_attn.q_norm.weight", "spiece_model")
-    jina = files("jina.safetensors", "model.encoder.layers.0.mixer.Wqkv.weight", "spiece_model")
-    with pytest.raises(CheckpointError, match=r"jina\.safetensors is not the Gemma 3 text encoder"):
-        full.load_clip(jina, gemma)
+def test_text_encoders_in_each_others_place(models):
+    gemma, jina = "gemma_3_4b_it_bf16.safetensors", "jina_clip_v2_bf16.safetensors"
+    says = r"jina_clip.* is the Jina CLIP v2 text encoder, which belongs into the input jina, and not the Gemma 3 4B"
+    with pytest.raises(CheckpointError, match=says):
+        full.load("NewBie-Image-Exp0.1-bf16.safetensors", jina, gemma, "ae.safetensors", None)
 
 
-def test_a_text_encoder_without_its_tokenizer(files):
-    gemma = files("gemma.safetensors", "model.layers.0.self_attn.q_norm.weight", "spiece_model")
-    jina = files("jina.safetensors", "model.encoder.layers.0.mixer.Wqkv.weight")
-    with pytest.raises(CheckpointError, match=r"jina\.safetensors is not a text encoder with its tokenizer inside"):
-        full.load_clip(gemma, jina)
+def test_a_text_encoder_without_its_tokenizer(models, tmp_path, monkeypatch):
+    from safetensors.torch import load_file
+
+    name = "jina_clip_v2_bf16.safetensors"
+    tensors = load_file(models / "text_encoders" / name)
+    del tensors["spiece_model"]
+    save_file(tensors, tmp_path / name)
+    get = folder_paths.get_full_path
+    monkeypatch.setattr(folder_paths, "get_full_path", lambda f, n: str(tmp_path / n) if n == name else get(f, n))
+    monkeypatch.setattr(full, "read", None)  # nothing is loaded
+    with pytest.raises(CheckpointError, match=r"jina_clip.* has no tokenizer inside \(no tensor spiece_model\)"):
+        full.load(
+            "NewBie-Image-Exp0.1-bf16.safetensors", "gemma_3_4b_it_bf16.safetensors", name, "ae.safetensors", None
+        )
 
 
-def test_the_vae_is_loaded_by_the_host(weights, monkeypatch):
+def test_a_tiny_vae_is_loaded_by_the_host(weights, monkeypatch):
     monkeypatch.setattr(folder_paths, "get_full_path", lambda _folder, name: str(weights / name))
-    assert full.load_vae("vae.safetensors").latent_channels == 16
+    assert full.load_vae(full.find(kinds.VAE, "vae.safetensors")).latent_channels == 16

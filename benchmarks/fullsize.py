@@ -1,0 +1,316 @@
+"""Seconds and peak memory of the full model, stage by stage: this pack beside the host's stock nodes, in one run.
+
+    python -m benchmarks.fullsize_files DIR              first: files of the right names and shapes, random
+    python -m benchmarks.fullsize DIR                    1024x1024 at batch 1, 2 and 4, and 1024x1536; a table
+    python -m benchmarks.fullsize DIR --json             one JSON object a line
+    python -m benchmarks.fullsize DIR --form folder      ours loads the authors' folder (files: --form both)
+    python -m benchmarks.fullsize DIR --card 8           as if the card had 8 GB
+    python -m benchmarks.fullsize DIR --prompts 20       20 prompts in a row: does anything reload, does memory grow
+    python -m benchmarks.fullsize DIR --scale tiny --sizes 64x64 --batches 1 --steps 2    on a CPU
+
+Needs a ComfyUI (NEWBIE_HOST, or --host) and no network. The stock way is UNETLoader, DualCLIPLoader (newbie),
+VAELoader, ModelSamplingAuraFlow, CLIPTextEncode, KSampler (euler, the same steps and guidance) and VAEDecode, on the
+same prompt's XML; ours isolates its two characters. A stage's peak is what the device's allocator held at most during
+it; ours and the stock nodes' each begin with nothing loaded. Real files work as well: name a models folder with them.
+One precision in a folder: the first by name is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import gc
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+STEPS, GUIDANCE, SHIFT, SEED = 28, 7.5, 6.0, 1
+SIZES, BATCHES = ("1024x1024", "1024x1536"), (1, 2, 4)
+TARGET = 1.03  # ours / stock, in time and in memory
+FOLDERS = ("diffusion_models", "text_encoders", "vae", "diffusers")
+XML = """<character_1><n>{first}</n><appearance>aqua hair, twintails, aqua eyes</appearance>
+<clothing>grey shirt, black skirt</clothing><expression>smile</expression><position>left</position></character_1>
+<character_2><n>kaito</n><appearance>blue hair, short hair</appearance><clothing>white coat, blue scarf</clothing>
+<position>right</position></character_2>
+<general_tags><background>stage, night sky</background><quality>masterpiece</quality></general_tags>"""
+NEGATIVE = "low quality, blurry"
+
+Row = dict[str, Any]
+
+
+class Way(Protocol):
+    """One way from files to a picture; every stage's result is kept for the next one."""
+
+    def load(self) -> None: ...
+
+    def encode(self, xml: str, width: int, height: int) -> None: ...
+
+    def sample(self, width: int, height: int, batch: int, steps: int) -> None: ...
+
+    def decode(self) -> None: ...
+
+
+def empty(width: int, height: int, batch: int) -> dict[str, Any]:
+    return {"samples": torch.zeros(batch, 16, height // 8, width // 8)}
+
+
+class Stock:
+    """The host's own nodes."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self.files = files
+
+    def load(self) -> None:
+        from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
+
+        import nodes
+
+        files = self.files
+        (model,) = nodes.UNETLoader().load_unet(files["diffusion_model"], "default")
+        (self.clip,) = nodes.DualCLIPLoader().load_clip(files["gemma"], files["jina"], "newbie")
+        (self.vae,) = nodes.VAELoader().load_vae(files["vae"])
+        (self.model,) = ModelSamplingAuraFlow().patch_aura(model, SHIFT)
+
+    def encode(self, xml: str, width: int, height: int) -> None:
+        import nodes
+
+        self.positive, self.negative = (nodes.CLIPTextEncode().encode(self.clip, text)[0] for text in (xml, NEGATIVE))
+
+    def sample(self, width: int, height: int, batch: int, steps: int) -> None:
+        import nodes
+
+        settings = (SEED, steps, GUIDANCE, "euler", "simple", self.positive, self.negative)
+        (self.latent,) = nodes.KSampler().sample(self.model, *settings, empty(width, height, batch))
+
+    def decode(self) -> None:
+        import nodes
+
+        (self.images,) = nodes.VAEDecode().decode(self.vae, self.latent)
+
+
+class Ours:
+    """What this pack's nodes call."""
+
+    def __init__(self, files: dict[str, str], mode: str) -> None:
+        self.files, self.mode = files, mode
+
+    def load(self) -> None:
+        from newbie_pack.isolation import modes
+        from newbie_pack.model_loader import full
+
+        self.model, self.clip, self.vae, isolation = full.load(**self.files, dtype=None)
+        modes.declare(self.clip, isolation)
+
+    def encode(self, xml: str, width: int, height: int) -> None:
+        from newbie_pack.isolation.encode import encode, encode_negative
+        from newbie_pack.xml_prompt import layout, parse
+
+        scene = parse(xml)
+        boxes = layout(scene, width / height)
+        self.positive = encode(self.clip, scene, boxes, self.mode)
+        self.negative = encode_negative(self.clip, scene, boxes, self.mode, NEGATIVE)
+
+    def sample(self, width: int, height: int, batch: int, steps: int) -> None:
+        from newbie_pack.sampling.sample import sample
+
+        settings = {"seed": SEED, "steps": steps, "guidance": GUIDANCE, "eta": 0.0, "shift": SHIFT, "sampler": "euler"}
+        self.latent = sample(self.model, self.positive, self.negative, empty(width, height, batch), **settings)
+
+    def decode(self) -> None:
+        from newbie_pack.sampling.decode import decode
+
+        self.images = decode(self.vae, self.latent["samples"])
+
+
+# --- measuring -------------------------------------------------------------------------------------------------------
+
+
+def measured(work: Callable[[], object]) -> tuple[float, float]:
+    """-> seconds, and gigabytes that the device's allocator held at most meanwhile (nan on the CPU)."""
+    device = torch.accelerator.is_available()
+    if device:
+        torch.accelerator.synchronize()
+        torch.accelerator.reset_peak_memory_stats()
+    start = time.perf_counter()
+    work()
+    if device:
+        torch.accelerator.synchronize()
+    seconds = time.perf_counter() - start
+    return seconds, torch.accelerator.max_memory_allocated() / 1e9 if device else float("nan")
+
+
+def held() -> float:
+    """Gigabytes that the device's allocator holds now (nan on the CPU)."""
+    return torch.accelerator.memory_allocated() / 1e9 if torch.accelerator.is_available() else float("nan")
+
+
+def forget() -> None:
+    """Nothing of the last way stays on the device or in memory."""
+    import comfy.model_management
+
+    gc.collect()
+    comfy.model_management.unload_all_models()
+    gc.collect()
+    comfy.model_management.soft_empty_cache()
+
+
+def rows(name: str, way: Way, sizes: Sequence[str], batches: Sequence[int], steps: int) -> Iterator[Row]:
+    """Load once; then every size and batch: a short run first, so that no one-time cost is measured, then the real."""
+
+    def row(stage: str, size: str, batch: int, work: Callable[[], object]) -> Row:
+        found: Row = {"way": name, "stage": stage, "size": size, "batch": batch}
+        try:
+            seconds, peak = measured(work)
+        except Exception as problem:  # what a user of this card would see; the next size may be smaller
+            import comfy.model_management
+
+            if not comfy.model_management.is_oom(problem):
+                raise
+            return found | {"error": "out of memory"}
+        return found | {"seconds": round(seconds, 4), "peak_gb": round(peak, 4)}
+
+    yield row("load", "", 0, way.load)
+    xml = XML.format(first="miku")
+    for size in sizes:
+        width, height = map(int, size.split("x"))
+        for batch in batches if size == sizes[0] else batches[:1]:
+            with contextlib.suppress(torch.OutOfMemoryError):
+                way.encode(xml, width, height)
+                way.sample(width, height, batch, 1)
+                way.decode()
+            yield row("encode", size, batch, partial(way.encode, xml, width, height))
+            sampled = row("sample", size, batch, partial(way.sample, width, height, batch, steps))
+            yield sampled
+            if "error" not in sampled:
+                yield row("decode", size, batch, way.decode)
+
+
+def prompts(way: Way, count: int, size: str, steps: int) -> Iterator[Row]:
+    """Prompts in a row, each with another first character: seconds of each and what is held after it."""
+    width, height = map(int, size.split("x"))
+    way.load()
+    for number in range(count):
+
+        def picture(number: int = number) -> None:
+            way.encode(XML.format(first=f"character {number}"), width, height)
+            way.sample(width, height, 1, steps)
+            way.decode()
+
+        seconds, peak = measured(picture)
+        found = {"way": "ours", "stage": f"prompt {number + 1}", "size": size, "batch": 1}
+        yield found | {"seconds": round(seconds, 4), "peak_gb": round(peak, 4), "held_gb": round(held(), 4)}
+
+
+def ratios(found: Sequence[Row]) -> Iterator[Row]:
+    """Ours / stock for every stage that both finished."""
+    stock = {(row["stage"], row["size"], row["batch"]): row for row in found if row["way"] == "stock"}
+    for row in found:
+        other = stock.get((row["stage"], row["size"], row["batch"]))
+        if row["way"] == "ours" and other and "seconds" in row and "seconds" in other:
+            yield {
+                **{key: row[key] for key in ("stage", "size", "batch")},
+                "way": "ours/stock",
+                "seconds": round(row["seconds"] / other["seconds"], 3),
+                "peak_gb": round(row["peak_gb"] / other["peak_gb"], 3),
+            }
+
+
+# --- the command -----------------------------------------------------------------------------------------------------
+
+
+def chosen(folder: Path, form: str) -> dict[str, dict[str, str]]:
+    """The loaders' inputs for each way, from what lies in the folder. Exits where a part is missing."""
+    from newbie_pack.client.models import below
+    from newbie_pack.model_loader.survey import PARTS, survey
+
+    found = survey(below(folder))
+    files = {
+        one.part: one.named
+        for one in reversed(found.found)
+        if len(one.source.paths) == 1 and "(folder)" not in one.named
+    }
+    release = next((one.named for one in found.found if "(folder)" in one.named), None)
+    if any(part not in files for part in PARTS) or (form == "folder" and release is None):
+        sys.exit("\n".join([f"{folder} lacks some of the files:", *found.advice, *found.problems]))
+    ours = dict.fromkeys(PARTS, "none") | {"diffusion_model": release} if form == "folder" else files
+    return {"stock": files, "ours": ours}
+
+
+def limit(card: float) -> None:
+    """Makes the device behave as one with so many gigabytes, for torch and for the host's own reckoning."""
+    import comfy.model_management as management
+
+    device = management.get_torch_device()
+    total = management.get_total_memory(device)
+    torch.cuda.set_per_process_memory_fraction(min(card * 1e9 / total, 1.0), device)
+    management.EXTRA_RESERVED_VRAM = max(total - card * 1e9, 0) + management.EXTRA_RESERVED_VRAM  # --reserve-vram
+
+
+def show(row: Row) -> str:
+    numbers = row.get("error") or f"{row['seconds']:9.3f} {row['peak_gb']:9.3f} {row.get('held_gb', ''):>9}"
+    return f"{row['way']:11}{row['stage']:11}{row['size']:>10}{row['batch'] or '':>6} {numbers}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="The full model's seconds and peak memory, beside the stock nodes.")
+    parser.add_argument("folder", type=Path, help="a models folder, as fullsize_files writes it")
+    parser.add_argument("--form", choices=("split", "folder"), default="split", help="what ours loads")
+    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH", help="the first with every batch")
+    parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--mode", choices=("auto", "strict", "gentle", "off"), default="auto", help="ours: isolation")
+    parser.add_argument("--ways", nargs="+", choices=("stock", "ours"), default=("stock", "ours"))
+    parser.add_argument("--prompts", type=int, default=0, help="so many prompts in a row instead, ours alone")
+    parser.add_argument("--card", type=float, default=0, metavar="GB", help="as if the card had no more")
+    parser.add_argument("--scale", choices=("full", "tiny"), default="full", help="tiny: files of that scale")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--host", default=os.environ.get("NEWBIE_HOST", ""), help="ComfyUI's folder")
+    options = parser.parse_args()
+    from .fullsize_files import SCALES
+    from .small_host import prepare, shrunk
+
+    prepare(options.host, cpu=not torch.accelerator.is_available())
+    import folder_paths
+
+    for name in FOLDERS:
+        folder_paths.add_model_folder_path(name, str(options.folder / name), is_default=True)
+    if options.card:
+        limit(options.card)
+    found: list[Row] = []
+
+    def tell(row: Row) -> None:
+        found.append(row)
+        print(json.dumps(row) if options.json else show(row), flush=True)
+
+    if not options.json:
+        last = f"{'held GB':>9}" if options.prompts else ""
+        print(f"{'':22}{'size':>10}{'batch':>6} {'seconds':>9} {'peak GB':>9} {last}")
+    small = shrunk(SCALES["tiny"]) if options.scale == "tiny" else contextlib.nullcontext()
+    with small, torch.inference_mode():  # as the host's own execution does
+        files = chosen(options.folder, options.form)
+        if options.prompts:
+            for row in prompts(Ours(files["ours"], options.mode), options.prompts, options.sizes[0], options.steps):
+                tell(row)
+            return 0
+        for name in options.ways:
+            way = Stock(files["stock"]) if name == "stock" else Ours(files["ours"], options.mode)
+            for row in rows(name, way, options.sizes, options.batches, options.steps):
+                tell(row)
+            del way
+            forget()
+    over = False
+    for row in list(ratios(found)):
+        tell(row)
+        over = over or (row["stage"] == "sample" and max(row["seconds"], row["peak_gb"]) > TARGET)
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""`./run models check`: which of the full model's files are there, which are missing, and where they go.
+`./run models lora FILE`: a LoRA of the authors' trainer, renamed for ComfyUI's LoraLoader.
+
+Reads the files' headers, downloads nothing and starts no host.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from . import inside
+from .environment import Environment, locate
+from .host import models_folder, variables
+from .problem import Problem
+
+FOLDERS = ("diffusion_models", "text_encoders", "vae", "checkpoints", "loras", "diffusers")
+
+# Where the ComfyUI that is used looks for models, its extra_model_paths.yaml included: it alone knows.
+ASK = """
+import json, os, sys
+sys.path.insert(0, sys.argv[1])
+import folder_paths
+extra = os.path.join(sys.argv[1], "extra_model_paths.yaml")
+if os.path.isfile(extra):
+    from utils.extra_config import load_extra_path_config
+    load_extra_path_config(extra)
+print(json.dumps({name: folder_paths.get_folder_paths(name) for name in sys.argv[2:]}))
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="check|lora")
+    check = tasks.add_parser("check", help="list what is there and what is missing")
+    check.add_argument("--folder", type=Path, help="a models folder to look into instead of ComfyUI's own")
+    lora = tasks.add_parser("lora", help="rename a LoRA of the authors' trainer for ComfyUI's LoraLoader")
+    lora.add_argument("file", type=Path, help="the trainer's .safetensors file; it is not changed")
+    lora.add_argument("--out", type=Path, help="the new file (default: beside it, NAME-comfyui.safetensors)")
+
+
+def main(root: Path, options: argparse.Namespace) -> int:
+    return convert(root, options) if options.task == "lora" else check(root, options)
+
+
+def convert(root: Path, options: argparse.Namespace) -> int:
+    target = options.out or options.file.with_name(f"{options.file.stem}-comfyui.safetensors")
+    lora = reader(root, "lora")
+    try:
+        layers = lora.convert(options.file, target)
+    except lora.CheckpointError as problem:
+        raise Problem(str(problem)) from problem
+    sys.stdout.write(f"{target}: {layers} layers, for ComfyUI's LoraLoader; put it into models/loras.\n")
+    return 0
+
+
+def check(root: Path, options: argparse.Namespace) -> int:
+    """Returns 0 where one whole set of files is there, 1 where something is missing."""
+    if options.folder is not None and not options.folder.is_dir():
+        raise Problem(f"{options.folder} is not a folder: name a models folder.")
+    folders = below(options.folder) if options.folder is not None else folders_of(locate(root))
+    found = reader(root, "survey").survey(folders)
+    for title, lines in (
+        ("NewBie's files", [one.line() for one in found.found]),
+        ("Missing", found.advice),
+        ("Not usable as they are", found.problems),
+        ("Of other models", found.others),
+    ):
+        if lines:
+            sys.stdout.write("\n  ".join([f"{title}:", *lines]) + "\n")
+    if found.complete:
+        sys.stdout.write("All parts are there: choose them in NewBie Loader.\n")
+    else:
+        sys.stdout.write("The built-in mini needs none of these files.\n")
+    return 0 if found.complete else 1
+
+
+def reader(root: Path, module: str) -> Any:
+    """The pack's own reading of checkpoints, which needs nothing but Python."""
+    if inside.PACKAGE not in sys.modules:
+        inside.load_pack(root)
+    return importlib.import_module(f"{inside.PACKAGE}.model_loader.{module}")
+
+
+def below(models: Path) -> dict[str, list[Path]]:
+    folders = {name: [models / name] for name in FOLDERS}
+    folders["diffusion_models"].append(models / "unet")  # the host's older names
+    folders["text_encoders"].append(models / "clip")
+    return folders
+
+
+def folders_of(environment: Environment) -> dict[str, list[Path]]:
+    """Where the ComfyUI that the commands use looks for models. Raises Problem."""
+    if environment.ours:
+        return below(models_folder(environment.home))
+    command = [str(environment.python), "-P", "-c", ASK, str(environment.comfyui), *FOLDERS]
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=120, env=variables(environment, os.environ), check=True
+        )
+        known = json.loads(answer.stdout.splitlines()[-1])
+    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as problem:
+        raise Problem(
+            f"{environment.comfyui} does not say where its models are ({problem}): name the folder with --folder."
+        ) from problem
+    return {name: [Path(path) for path in paths] for name, paths in known.items()}

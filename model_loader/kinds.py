@@ -1,0 +1,241 @@
+"""What a file is, told by its tensors' names and shapes, and what to say when it is not the file that is needed.
+
+A file's name says nothing: people rename them, and two models' files are both called model.safetensors. Names of
+tensors are found behind any prefix (model.diffusion_model., transformer., module. ...).
+Sources of the shapes: comfy/model_detection.py and detect_te_model in comfy/sd.py (ComfyUI 0.30.0).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .checkpoint import CheckpointError, Header
+
+DIFFUSION, GEMMA, JINA, VAE = "diffusion_model", "gemma", "jina", "vae"  # the loader node's inputs
+
+LORAS = "loras"
+NEWBIE_WIDTH = 2304  # the only width whose heads the host knows
+GEMMA_4B = (2560, 34)  # width, layers
+GEMMA_SIZES = {1152: "1B", 2560: "4B", 3840: "12B", 5376: "27B"}  # by width
+CLIP_SIZES = {768: "CLIP-L", 1024: "CLIP-H", 1280: "CLIP-G"}
+
+QKV = "encoder.layers.0.mixer.Wqkv"
+JINA_QKV = (f"{QKV}.weight", f"{QKV}.parametrizations.weight.original")
+LORA_MARKS = (".lora_A", ".lora_B", ".lora_down", ".lora_up", ".lokr_", ".hada_", ".dora_scale", ".alpha")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """what: as a sentence says it; folder: of models/, where it belongs; part: the loader's input that takes it."""
+
+    what: str
+    folder: str
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What one input of the loader takes: what, from which folder of models/, and the usual file."""
+
+    what: str
+    folder: str
+    usual: str
+
+
+NEEDS = {
+    DIFFUSION: Need("a NewBie diffusion model", "diffusion_models", "NewBie-Image-Exp0.1-bf16.safetensors"),
+    GEMMA: Need("the Gemma 3 4B text encoder", "text_encoders", "gemma_3_4b_it_bf16.safetensors"),
+    JINA: Need("the Jina CLIP v2 text encoder", "text_encoders", "jina_clip_v2_bf16.safetensors"),
+    VAE: Need("FLUX's 16-channel VAE", "vae", "ae.safetensors"),
+}
+
+
+class Tensors:
+    """A header's shapes, found by the end of their names."""
+
+    def __init__(self, shapes: dict[str, tuple[int, ...]]) -> None:
+        self.shapes = shapes
+
+    def name(self, *ends: str) -> str | None:
+        """The first tensor with one of these names, behind any prefix; an unprefixed one before others."""
+        for end in ends:
+            if end in self.shapes:
+                return end
+            found = next((name for name in self.shapes if name.endswith(f".{end}")), None)
+            if found is not None:
+                return found
+        return None
+
+    def shape(self, *ends: str) -> tuple[int, ...] | None:
+        name = self.name(*ends)
+        return None if name is None else self.shapes[name]
+
+    def has(self, *ends: str) -> bool:
+        return self.name(*ends) is not None
+
+    def within(self, part: str) -> bool:
+        return any(part in name for name in self.shapes)
+
+    def layers(self, end: str) -> int:
+        """How many layers there are beside the one in which layers.0.`end` is."""
+        name = self.name(f"layers.0.{end}")
+        if name is None:
+            return 0
+        head = name.removesuffix(f"0.{end}")
+        return len({other[len(head) :].split(".")[0] for other in self.shapes if other.startswith(head)})
+
+
+def kind_of(header: Header) -> Kind | None:
+    """What the file is; None for one that is not known here."""
+    tensors = Tensors(header.shapes)
+    for look in (lora, checkpoint, diffusion_model, text_encoder, vae):
+        found = look(tensors)
+        if found is not None:
+            return found
+    return None
+
+
+def lora(tensors: Tensors) -> Kind | None:
+    marked = sum(any(mark in name for mark in LORA_MARKS) for name in tensors.shapes)
+    if tensors.has(*JINA_QKV) or marked * 2 < len(tensors.shapes) or not marked:  # Jina carries its adapters along
+        return None
+    return Kind("a LoRA", LORAS)
+
+
+def checkpoint(tensors: Tensors) -> Kind | None:
+    """A file with a diffusion model and its text encoder and VAE in one."""
+    if not tensors.has("first_stage_model.decoder.conv_in.weight", "vae.decoder.conv_in.weight"):
+        return None
+    if tensors.has("conditioner.embedders.1.model.ln_final.weight"):
+        return Kind("an SDXL checkpoint", "checkpoints")
+    if tensors.has("model.diffusion_model.input_blocks.0.0.weight"):
+        return Kind("an SD 1.5 or 2 checkpoint", "checkpoints")
+    model = diffusion_model(tensors)
+    return Kind(f"a checkpoint with {model.what if model else 'a diffusion model'} and more in it", "checkpoints")
+
+
+def diffusion_model(tensors: Tensors) -> Kind | None:
+    folder = "diffusion_models"
+    caption = tensors.shape("cap_embedder.1.weight")
+    if caption is not None and tensors.has("noise_refiner.0.attention_norm1.weight"):
+        if tensors.has("clip_text_pooled_proj.1.weight"):
+            if caption[0] != NEWBIE_WIDTH:
+                return Kind(f"a NewBie diffusion model {caption[0]} wide instead of {NEWBIE_WIDTH}", folder)
+            return Kind(NEEDS[DIFFUSION].what, folder, DIFFUSION)
+        if caption[0] == 3840:
+            return Kind("a Z-Image diffusion model", folder)
+        return Kind("a Lumina 2 diffusion model (it has no place for Jina's vector)", folder)
+    if tensors.has("time_caption_embed.caption_embedder.1.weight"):
+        return Kind("a Lumina 2 diffusion model", folder)
+    if tensors.has("input_blocks.0.0.weight"):
+        sdxl = tensors.has("label_emb.0.0.weight")
+        return Kind(f"an {'SDXL' if sdxl else 'SD 1.5 or 2'} diffusion model (UNet)", folder)
+    if tensors.has("double_blocks.0.img_attn.qkv.weight", "single_transformer_blocks.0.attn.to_q.weight"):
+        return Kind("a FLUX or Hunyuan diffusion model", folder)
+    if tensors.has("joint_blocks.0.x_block.attn.qkv.weight"):
+        return Kind("an SD3 diffusion model", folder)
+    if tensors.within("controlnet_") or tensors.within("control_model."):
+        return Kind("a ControlNet", "controlnet")
+    return None
+
+
+def text_encoder(tensors: Tensors) -> Kind | None:
+    folder = "text_encoders"
+    if tensors.has(*JINA_QKV):
+        return Kind(NEEDS[JINA].what, folder, JINA)
+    if tensors.has("layers.0.post_feedforward_layernorm.weight"):
+        return gemma(tensors)
+    if tensors.has("encoder.block.0.layer.0.SelfAttention.k.weight"):
+        return Kind("a T5 text encoder", folder)
+    clip = tensors.shape("text_model.encoder.layers.0.layer_norm1.weight", "transformer.resblocks.0.ln_1.weight")
+    if clip is not None:
+        return Kind(f"a {CLIP_SIZES.get(clip[0], 'CLIP')} text encoder", folder)
+    if tensors.has("vision_model.encoder.layers.0.layer_norm1.weight"):
+        return Kind("a CLIP vision encoder", "clip_vision")
+    if tensors.has("layers.0.post_attention_layernorm.weight"):
+        return Kind("a Qwen, Llama or Mistral text encoder", folder)
+    return None
+
+
+def gemma(tensors: Tensors) -> Kind:
+    folder = "text_encoders"
+    (width,) = tensors.shape("layers.0.input_layernorm.weight") or (0,)
+    layers = tensors.layers("post_feedforward_layernorm.weight")
+    if not tensors.has("layers.0.self_attn.q_norm.weight"):
+        return Kind(f"a Gemma 2 text encoder{' (2B)' if width == 2304 else ''}", folder)
+    if (width, layers) == GEMMA_4B:
+        return Kind(NEEDS[GEMMA].what, folder, GEMMA)
+    size = GEMMA_SIZES.get(width, "")
+    if size == "4B":  # Gemma 4 is as wide
+        return Kind(f"a Gemma text encoder with {layers} layers instead of {GEMMA_4B[1]}", folder)
+    return Kind(f"a Gemma 3 text encoder of another size ({size or f'{width} wide'})", folder)
+
+
+def vae(tensors: Tensors) -> Kind | None:
+    folder = "vae"
+    tiny = tensors.shape("taesd_decoder.1.weight")
+    if tiny is not None:
+        return Kind(f"a tiny {tiny[1]}-channel VAE", folder, VAE if tiny[1] == 16 else "")
+    first = tensors.shape("decoder.conv_in.weight")
+    if first is None:
+        return None
+    if len(first) != 4:
+        return Kind("a video VAE", folder)
+    if first[1] == 16:
+        return Kind(NEEDS[VAE].what, folder, VAE)  # SD3's has the very same shapes
+    known = {4: " of SD 1.5 or SDXL", 32: " of FLUX.2"}
+    return Kind(f"a {first[1]}-channel VAE{known.get(first[1], '')}", folder)
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def expect(path: Path, header: Header, part: str) -> None:
+    """Raises CheckpointError unless the file is what this input of the loader takes."""
+    kind, need = kind_of(header), NEEDS[part]
+    if kind is not None and kind.part == part:
+        return
+    what = (
+        kind.what if kind else f"no file that is known here (its first tensor is {next(iter(header.shapes), 'none')})"
+    )
+    if kind is not None and kind.part:
+        what += f", which belongs into the input {kind.part},"
+    raise CheckpointError(
+        f"{path} is {what} and not {need.what}: put that one, such as {need.usual}, into models/{need.folder} "
+        "and choose it here."
+    )
+
+
+def check_pair(model: tuple[Path, Header], gemma: tuple[Path, Header], jina: tuple[Path, Header]) -> None:
+    """Raises CheckpointError if the diffusion model was trained with encoders of other widths."""
+    shapes = Tensors(model[1].shapes)
+    wanted = {
+        "Gemma": (gemma, "cap_embedder.1.weight", ("embed_tokens.weight",), 1),
+        "Jina": (jina, "clip_text_pooled_proj.1.weight", ("emb_ln.weight",), 0),
+    }
+    for name, ((path, header), key, ends, axis) in wanted.items():
+        takes, gives = shapes.shape(key), Tensors(header.shapes).shape(*ends)
+        if takes is None or gives is None:
+            raise CheckpointError(f"{path if takes else model[0]} lacks the tensor {ends[0] if takes else key}.")
+        if takes[1] != gives[axis]:
+            raise CheckpointError(
+                f"{path} gives text features {gives[axis]} wide, but {model[0]} takes {takes[1]} from {name}: "
+                "choose the files of one release."
+            )
+
+
+def precisions(headers: Iterable[Header]) -> str:
+    """The precision in which most weights are kept, e.g. "BF16"; with scales of its own: "F8_E4M3, scaled"."""
+    counts: dict[str, int] = {}
+    scaled = False
+    for header in headers:
+        for name, dtype in header.dtypes.items():
+            size = 1
+            for length in header.shapes[name]:
+                size *= length
+            if dtype != "U8":  # the tokenizer, and marks
+                counts[dtype] = counts.get(dtype, 0) + size
+            scaled = scaled or name.endswith((".weight_scale", ".scale_weight"))
+    return max(counts, key=lambda dtype: counts[dtype], default="") + (", scaled" if scaled else "")

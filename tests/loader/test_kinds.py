@@ -1,0 +1,191 @@
+"""What a file is, by names and shapes alone; and what is said of one that is not the file that is needed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from newbie_pack.model_loader.checkpoint import CheckpointError, Header
+from newbie_pack.model_loader.kinds import (
+    DIFFUSION,
+    GEMMA,
+    JINA,
+    NEEDS,
+    VAE,
+    check_pair,
+    expect,
+    kind_of,
+    precisions,
+)
+
+LUMINA = {"cap_embedder.1.weight": (2304, 2304), "noise_refiner.0.attention_norm1.weight": (2304,)}
+NEWBIE = {
+    "cap_embedder.1.weight": (2304, 2560),
+    "noise_refiner.0.attention_norm1.weight": (2304,),
+    "clip_text_pooled_proj.1.weight": (1024, 1024),
+}
+Z_IMAGE = {"cap_embedder.1.weight": (3840, 2560), "noise_refiner.0.attention_norm1.weight": (3840,)}
+
+
+def gemma_of(width: int, layers: int, prefix: str = "model.", q_norm: bool = True) -> dict:
+    shapes = {f"{prefix}embed_tokens.weight": (262208, width)}
+    for i in range(layers):
+        shapes[f"{prefix}layers.{i}.input_layernorm.weight"] = (width,)
+        shapes[f"{prefix}layers.{i}.post_feedforward_layernorm.weight"] = (width,)
+        if q_norm:
+            shapes[f"{prefix}layers.{i}.self_attn.q_norm.weight"] = (256,)
+    return shapes
+
+
+TOWER = {f"vision_tower.vision_model.encoder.layers.{i}.layer_norm1.weight": (1152,) for i in range(27)}
+JINA_SHAPES = {"model.encoder.layers.0.mixer.Wqkv.weight": (3072, 1024), "model.emb_ln.weight": (1024,)}
+RELEASED_JINA = {
+    "text_model.transformer.roberta.encoder.layers.0.mixer.Wqkv.parametrizations.weight.original": (3072, 1024),
+    "text_model.transformer.roberta.encoder.layers.0.mixer.Wqkv.parametrizations.weight.0.lora_A": (1, 4, 1024),
+    "text_model.transformer.roberta.encoder.layers.0.mixer.Wqkv.parametrizations.weight.0.lora_B": (1, 3072, 4),
+    "text_model.transformer.roberta.emb_ln.weight": (1024,),
+}
+UNET, SD_VAE = (
+    {"model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3)},
+    "first_stage_model.decoder.conv_in.weight",
+)
+KINDS = [
+    (NEWBIE, "a NewBie diffusion model", DIFFUSION),
+    *(
+        ({prefix + name: shape for name, shape in NEWBIE.items()}, "a NewBie diffusion model", DIFFUSION)
+        for prefix in ("model.diffusion_model.", "transformer.", "module.", "_orig_mod.model.")
+    ),
+    (NEWBIE | {"cap_embedder.1.weight": (256, 192)}, "a NewBie diffusion model 256 wide instead of 2304", ""),
+    (LUMINA, "a Lumina 2 diffusion model (it has no place for Jina's vector)", ""),
+    ({"time_caption_embed.caption_embedder.1.weight": (2304, 2304)}, "a Lumina 2 diffusion model", ""),
+    (Z_IMAGE, "a Z-Image diffusion model", ""),
+    ({"double_blocks.0.img_attn.qkv.weight": (9216, 3072)}, "a FLUX or Hunyuan diffusion model", ""),
+    ({"model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": (1, 1)}, "an SD3 diffusion model", ""),
+    (UNET, "an SD 1.5 or 2 diffusion model (UNet)", ""),
+    (UNET | {"model.diffusion_model.label_emb.0.0.weight": (1, 1)}, "an SDXL diffusion model (UNet)", ""),
+    (UNET | {SD_VAE: (512, 4, 3, 3)}, "an SD 1.5 or 2 checkpoint", ""),
+    (
+        UNET | {SD_VAE: (512, 4, 3, 3), "conditioner.embedders.1.model.ln_final.weight": (1280,)},
+        "an SDXL checkpoint",
+        "",
+    ),
+    (
+        {f"model.diffusion_model.{name}": shape for name, shape in LUMINA.items()}
+        | {"vae.decoder.conv_in.weight": (512, 16, 3, 3)},
+        "a checkpoint with a Lumina 2 diffusion model (it has no place for Jina's vector) and more in it",
+        "",
+    ),
+    (gemma_of(2560, 34), "the Gemma 3 4B text encoder", GEMMA),
+    (TOWER | gemma_of(2560, 34, "language_model.model."), "the Gemma 3 4B text encoder", GEMMA),
+    (gemma_of(2560, 34, "model.language_model.") | TOWER, "the Gemma 3 4B text encoder", GEMMA),
+    (gemma_of(2304, 26, q_norm=False), "a Gemma 2 text encoder (2B)", ""),
+    (gemma_of(3840, 48), "a Gemma 3 text encoder of another size (12B)", ""),
+    (gemma_of(1152, 26), "a Gemma 3 text encoder of another size (1B)", ""),
+    (gemma_of(2560, 42), "a Gemma text encoder with 42 layers instead of 34", ""),
+    (JINA_SHAPES, "the Jina CLIP v2 text encoder", JINA),
+    (RELEASED_JINA, "the Jina CLIP v2 text encoder", JINA),
+    ({"text_model.encoder.layers.0.layer_norm1.weight": (768,)}, "a CLIP-L text encoder", ""),
+    ({"text_model.encoder.layers.0.layer_norm1.weight": (1280,)}, "a CLIP-G text encoder", ""),
+    ({"encoder.block.0.layer.0.SelfAttention.k.weight": (4096, 4096)}, "a T5 text encoder", ""),
+    ({"vision_model.encoder.layers.0.layer_norm1.weight": (1024,)}, "a CLIP vision encoder", ""),
+    ({"model.layers.0.post_attention_layernorm.weight": (2560,)}, "a Qwen, Llama or Mistral text encoder", ""),
+    ({"decoder.conv_in.weight": (512, 16, 3, 3)}, "FLUX's 16-channel VAE", VAE),
+    ({"decoder.conv_in.weight": (512, 4, 3, 3)}, "a 4-channel VAE of SD 1.5 or SDXL", ""),
+    ({"decoder.conv_in.weight": (512, 32, 3, 3)}, "a 32-channel VAE of FLUX.2", ""),
+    ({"decoder.conv_in.weight": (512, 16, 3, 3, 3)}, "a video VAE", ""),
+    (
+        {"layers.0.attention.qkv.lora_A.weight": (8, 2304), "layers.0.attention.qkv.lora_B.weight": (3840, 8)},
+        "a LoRA",
+        "",
+    ),
+    (
+        {"lora_unet_x.lora_down.weight": (8, 1), "lora_unet_x.lora_up.weight": (1, 8), "lora_unet_x.alpha": ()},
+        "a LoRA",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize(("shapes", "what", "part"), KINDS, ids=[f"{i} {what}" for i, (_, what, _) in enumerate(KINDS)])
+def test_what_it_is(shapes, what, part):
+    kind = kind_of(Header({}, shapes))
+    assert (kind.what, kind.part) == (what, part)
+
+
+def test_what_is_not_known():
+    assert kind_of(Header({}, {"some.other.weight": (3, 3)})) is None
+    assert kind_of(Header({}, {})) is None
+
+
+def test_every_part_is_one_that_the_loader_takes():
+    taken = {kind_of(Header({}, shapes)).part for shapes, _, _ in KINDS} - {""}
+    assert taken == set(NEEDS)
+    for shapes, _, part in KINDS:
+        if part:
+            kind = kind_of(Header({}, shapes))
+            assert kind.folder == NEEDS[part].folder
+            expect(Path("x"), Header({}, shapes), part)  # no complaint
+
+
+@pytest.mark.parametrize(
+    ("part", "shapes", "says"),
+    [
+        (
+            DIFFUSION,
+            Z_IMAGE,
+            "a.safetensors is a Z-Image diffusion model and not a NewBie diffusion model: put that one, such as "
+            "NewBie-Image-Exp0.1-bf16.safetensors, into models/diffusion_models and choose it here.",
+        ),
+        (
+            GEMMA,
+            JINA_SHAPES,
+            "a.safetensors is the Jina CLIP v2 text encoder, which belongs into the input jina, and not the Gemma 3 4B "
+            "text encoder: put that one, such as gemma_3_4b_it_bf16.safetensors, into models/text_encoders and choose "
+            "it here.",
+        ),
+        (
+            VAE,
+            {"x.y": (1,)},
+            "a.safetensors is no file that is known here (its first tensor is x.y) and not FLUX's 16-channel VAE: put "
+            "that one, such as ae.safetensors, into models/vae and choose it here.",
+        ),
+    ],
+)
+def test_the_whole_sentence(part, shapes, says):
+    with pytest.raises(CheckpointError) as caught:
+        expect(Path("a.safetensors"), Header({}, shapes), part)
+    assert str(caught.value) == says
+
+
+def test_the_name_of_the_file_says_nothing(tmp_path):
+    """The same bytes under any name."""
+    from newbie_pack.model_loader.checkpoint import read_header
+
+    weights = Path(__file__).resolve().parent.parent.parent / "mini" / "weights"
+    found = set()
+    for name in ("jina_clip_v2_bf16.safetensors", "NewBie-Image-Exp0.1-bf16.safetensors", "ae.sft"):
+        shutil.copy(weights / "jina.safetensors", tmp_path / name)
+        found.add(kind_of(read_header(tmp_path / name)))
+    assert [kind.part for kind in found] == [JINA]
+
+
+def file(shapes):
+    return Path("f.safetensors"), Header({}, shapes)
+
+
+def test_a_pair_that_fits_and_two_that_do_not():
+    gemma, jina = file(gemma_of(2560, 34)), file(JINA_SHAPES)
+    check_pair(file(NEWBIE), gemma, jina)
+    narrow = file(gemma_of(2304, 34))
+    with pytest.raises(CheckpointError, match=r"gives text features 2304 wide, but .* takes 2560 from Gemma"):
+        check_pair(file(NEWBIE), narrow, jina)
+    with pytest.raises(CheckpointError, match=r"gives text features 768 wide, but .* takes 1024 from Jina"):
+        check_pair(file(NEWBIE), gemma, file(JINA_SHAPES | {"model.emb_ln.weight": (768,)}))
+
+
+def test_precision():
+    header = Header({}, {"a": (8, 8), "b": (8,), "a_scale": ()}, {"a": "F8_E4M3", "b": "BF16", "a_scale": "F32"})
+    assert precisions([header]) == "F8_E4M3"
+    scaled = Header({}, {"a.weight": (8, 8), "a.weight_scale": ()}, {"a.weight": "F8_E4M3", "a.weight_scale": "F32"})
+    assert precisions([scaled]) == "F8_E4M3, scaled"

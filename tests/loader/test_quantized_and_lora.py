@@ -1,0 +1,199 @@
+"""fp8 files, as they are and scaled, load and sample; a LoRA made for the model reaches its weights."""
+
+from __future__ import annotations
+
+import pytest
+from host_import import NO_HOST
+
+pytest.importorskip("comfy.options", reason=NO_HOST)
+
+import comfy.sd
+import torch
+from newbie_pack.benchmarks import fullsize_files as files
+from newbie_pack.model_loader import full, kinds, lora, source
+from newbie_pack.model_loader.checkpoint import CheckpointError
+from newbie_pack.sampling.sample import sample
+from safetensors.torch import load_file, save_file
+
+BF16 = "diffusion_models/NewBie-Image-Exp0.1-bf16.safetensors"
+SETTINGS = {"seed": 3, "steps": 1, "guidance": 1.0, "eta": 0.0, "sampler": "euler", "scheduler": "simple"}
+
+
+def step(model):
+    """One step of a made-up caption."""
+    generator = torch.Generator().manual_seed(5)
+    caption, pooled = torch.randn(1, 7, 48, generator=generator), torch.randn(1, 32, generator=generator)
+    entry = [[caption, {"pooled_output": pooled}]]
+    return sample(model, entry, entry, {"samples": torch.zeros(1, 16, 8, 8)}, **SETTINGS)["samples"]
+
+
+def load(path):
+    found = source.of_file(path)
+    kinds.expect(found.where, found.header, kinds.DIFFUSION)
+    return full.load_model(found, None)
+
+
+def old_scaled(tensors):
+    """The older form of scaled fp8: one mark for the file, .scale_weight beside every matrix."""
+    done = {"scaled_fp8": torch.zeros(2, dtype=torch.float8_e4m3fn)}  # 2: multiply in full precision
+    for name, value in tensors.items():
+        if value.dtype == torch.float8_e4m3fn:
+            done[name] = value
+            done[name.replace(".weight", ".scale_weight")] = tensors[name.replace(".weight", ".weight_scale")]
+        elif not name.endswith((".weight_scale", ".comfy_quant")):
+            done[name] = value
+    return done
+
+
+@pytest.mark.parametrize("form", ["fp8", "fp8_scaled", "old fp8_scaled"])
+def test_fp8_samples_what_bf16_does_but_for_its_rounding(models, tmp_path, form):
+    files.write(
+        tmp_path / "a.safetensors",
+        files.quantized(files.Weights(0).tensors(files.diffusion_shapes(files.TINY)), form.removeprefix("old ")),
+    )
+    if form.startswith("old"):
+        save_file(old_scaled(load_file(tmp_path / "a.safetensors")), tmp_path / "a.safetensors")
+    exact, got = step(load(models / BF16)), step(load(tmp_path / "a.safetensors"))
+    assert got.isfinite().all() and not torch.equal(got, exact)
+    # e4m3 keeps 4 bits: each weight is off by at most 1/16, by about 1/40 on average, and activations of the scaled
+    # form may be rounded alike; through six blocks that stays well below a fifth.
+    error = (got - exact).norm() / exact.norm()
+    assert error < 0.2, error
+
+
+def test_a_prefix_does_not_hide_the_scales(models, tmp_path):
+    """The scaled form behind a prefix that the host does not know."""
+    files.write(
+        tmp_path / "a.safetensors",
+        files.quantized(files.Weights(0).tensors(files.diffusion_shapes(files.TINY)), "fp8_scaled"),
+    )
+    tensors = load_file(tmp_path / "a.safetensors")
+    save_file({f"module.{name}": value for name, value in tensors.items()}, tmp_path / "b.safetensors")
+    assert torch.equal(step(load(tmp_path / "a.safetensors")), step(load(tmp_path / "b.safetensors")))
+
+
+@pytest.mark.parametrize("precision", ["fp8", "fp8_scaled"])
+def test_an_fp8_gemma(models, tmp_path, precision):
+    path, weights = tmp_path / "gemma.safetensors", files.Weights(0)
+    tokenizer = ("spiece_model", files.as_tensor(files.gemma_tokenizer()))
+    files.write(
+        path, files.chain(files.quantized(weights.tensors(files.gemma_shapes(files.TINY)), precision), tokenizer)
+    )
+    jina = full.find(kinds.JINA, "jina_clip_v2_bf16.safetensors")
+    exact = full.load_clip(full.find(kinds.GEMMA, "gemma_3_4b_it_bf16.safetensors"), jina)
+    rounded = full.load_clip(source.of_file(path), jina)
+    a, b = (clip.encode_from_tokens(clip.tokenize("1girl, aqua hair, smile")) for clip in (exact, rounded))
+    error = (a - b).norm() / a.norm()
+    assert 0 < error < 0.35, error
+
+
+# --- LoRA ------------------------------------------------------------------------------------------------------------
+
+TARGETS = ("attention.qkv", "attention.out", "feed_forward.w2")  # the trainer's, in every block
+NAMES = {
+    "plain": "diffusion_model.{}.lora_{}.weight",
+    "kohya": "lora_unet_{}.lora_{}.weight",
+}
+
+
+def lora_for(state, name):
+    """A LoRA of rank 2 for every target of layer 0 -> its tensors, and the change that it makes."""
+    generator = torch.Generator().manual_seed(9)
+    tensors, changes = {}, {}
+    for target in TARGETS:
+        key = f"layers.0.{target}"
+        rows, columns = state[f"{key}.weight"].shape
+        a, b = torch.randn(2, columns, generator=generator) / 8, torch.randn(rows, 2, generator=generator) / 8
+        kohya = "lora_unet" in name
+        stem = key.replace(".", "_") if kohya else key
+        tensors[name.format(stem, "down" if kohya else "A")] = a
+        tensors[name.format(stem, "up" if kohya else "B")] = b
+        changes[f"diffusion_model.{key}.weight"] = b @ a
+    return tensors, changes
+
+
+@pytest.mark.parametrize("form", list(NAMES))
+def test_the_hosts_lora_loader_changes_the_weights(models, monkeypatch, tmp_path, form):
+    import folder_paths
+
+    from nodes import LoraLoader
+
+    model = load(models / BF16)
+    tensors, changes = lora_for(load_file(models / BF16), NAMES[form])
+    save_file(tensors, tmp_path / "lora.safetensors")
+    known = folder_paths.folder_names_and_paths
+    monkeypatch.setitem(known, "loras", ([str(tmp_path)], known["loras"][1]))
+    changed, _ = LoraLoader().load_lora(model, None, "lora.safetensors", 0.5, 0.0)
+    assert set(changed.patches) == set(changes)
+    before = model.model.state_dict()
+    for key, change in changes.items():
+        got = changed.patch_weight_to_device(key, return_weight=True).float()
+        expected = before[key].float() + 0.5 * change
+        torch.testing.assert_close(got, expected, rtol=2**-7, atol=2**-7 * expected.abs().max().item())  # bf16
+        assert not torch.equal(got, before[key].float())
+    assert not torch.equal(step(changed), step(model))
+
+
+@pytest.fixture
+def trainers(models, tmp_path):
+    """A LoRA as the authors' trainer saves it: PEFT's names, alpha in the metadata. With what it changes at scale 1."""
+    tensors, changes = lora_for(load_file(models / BF16), "base_model.model.{}.lora_{}.weight")
+    path = tmp_path / "trained.safetensors"
+    save_file(tensors, path, {"lora_rank": "2", "lora_alpha": "6"})
+    return path, changes
+
+
+def test_the_trainers_own_names_do_not_reach_the_stock_loader(models, trainers):
+    """A fact about the host, ComfyUI 0.30.0, and why there is `./run models lora`: when this fails, it can go."""
+    changed, _ = comfy.sd.load_lora_for_models(load(models / BF16), None, load_file(trainers[0]), 1.0, 0.0)
+    assert not changed.patches
+
+
+def test_a_converted_lora_changes_the_weights(models, trainers, tmp_path):
+    path, changes = trainers
+    assert lora.convert(path, tmp_path / "new.safetensors") == len(changes)
+    model = load(models / BF16)
+    changed, _ = comfy.sd.load_lora_for_models(model, None, load_file(tmp_path / "new.safetensors"), 1.0, 0.0)
+    assert set(changed.patches) == set(changes)
+    before = model.model.state_dict()
+    for key, change in changes.items():
+        got = changed.patch_weight_to_device(key, return_weight=True).float()
+        expected = before[key].float() + 6 / 2 * change
+        torch.testing.assert_close(got, expected, rtol=2**-7, atol=2**-7 * expected.abs().max().item())  # bf16
+
+
+def test_what_is_not_converted(models, trainers, tmp_path):
+    path, _ = trainers
+    with pytest.raises(CheckpointError, match=r"trained\.safetensors is there already"):
+        lora.convert(path, path)
+    with pytest.raises(CheckpointError, match=r"bf16\.safetensors is not a LoRA with the trainer's names"):
+        lora.convert(models / BF16, tmp_path / "new.safetensors")
+    tensors = load_file(path) | {"base_model.model.layers.0.attention.qkv.lora_magnitude_vector": torch.ones(3)}
+    save_file(tensors, tmp_path / "dora.safetensors")
+    with pytest.raises(CheckpointError, match=r"has .*lora_magnitude_vector, which is not plain LoRA"):
+        lora.convert(tmp_path / "dora.safetensors", tmp_path / "new.safetensors")
+    save_file(load_file(path), tmp_path / "bad.safetensors", {"lora_alpha": "many"})
+    with pytest.raises(CheckpointError, match=r"says lora_alpha 'many', which is no number"):
+        lora.convert(tmp_path / "bad.safetensors", tmp_path / "new.safetensors")
+    assert not (tmp_path / "new.safetensors").exists()
+
+
+def test_the_command_and_the_survey(trainers, tmp_path, capsys):
+    from argparse import ArgumentParser
+    from pathlib import Path
+
+    from newbie_pack.client import models as command
+    from newbie_pack.client.problem import Problem
+
+    folder = tmp_path / "models" / "loras"
+    folder.mkdir(parents=True)
+    path = trainers[0].rename(folder / "trained.safetensors")
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    root = Path(command.__file__).resolve().parent.parent
+    assert command.main(root, parser.parse_args(["check", "--folder", str(folder.parent)])) == 1
+    assert f"run ./run models lora {path}" in capsys.readouterr().out
+    assert command.main(root, parser.parse_args(["lora", str(path)])) == 0
+    assert "trained-comfyui.safetensors: 3 layers" in capsys.readouterr().out
+    with pytest.raises(Problem, match="is there already"):
+        command.main(root, parser.parse_args(["lora", str(path)]))

@@ -1,0 +1,235 @@
+"""The authors' folder and the split files of the same weights are the same model, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from host_import import NO_HOST
+
+pytest.importorskip("comfy.options", reason=NO_HOST)
+
+import torch
+from newbie_pack.isolation.encode import encode, encode_plain
+from newbie_pack.model_loader import full
+from newbie_pack.model_loader.checkpoint import CheckpointError
+from newbie_pack.sampling.sample import sample
+from newbie_pack.xml_prompt import layout, parse
+from safetensors.torch import load_file, save_file
+
+SPLIT = (
+    "NewBie-Image-Exp0.1-bf16.safetensors",
+    "gemma_3_4b_it_bf16.safetensors",
+    "jina_clip_v2_bf16.safetensors",
+    "ae.safetensors",
+)
+RELEASE = "NewBie-image-Exp0.1 (folder)"
+FOLDER = (RELEASE, "none", "none", "none")
+XML = """<character_1><n>miku</n><appearance>aqua hair</appearance><position>left</position></character_1>
+<character_2><n>kaito</n><appearance>blue hair</appearance><position>right</position></character_2>
+<general_tags><background>night sky</background></general_tags>"""
+SETTINGS = {
+    "seed": 3,
+    "steps": 2,
+    "guidance": 4.0,
+    "eta": 0.0,
+    "sampler": "euler",
+    "scheduler": "simple",
+    "shift": 6.0,
+    "denoise": 1.0,
+    "guidance_start": 0.0,
+    "guidance_end": 1.0,
+    "renorm": 0.0,
+}
+
+
+@pytest.fixture
+def release(models, tmp_path, monkeypatch):
+    """A copy of the authors' folder that a test may damage."""
+    import folder_paths
+
+    folder = tmp_path / "diffusers" / "NewBie-image-Exp0.1"
+    shutil.copytree(models / "diffusers" / "NewBie-image-Exp0.1", folder)
+    known = folder_paths.folder_names_and_paths
+    monkeypatch.setitem(known, "diffusers", ([str(folder.parent)], known["diffusers"][1]))
+    return folder
+
+
+def draw(model, clip, vae, mode):
+    scene = parse(XML)
+    positive = encode(clip, scene, layout(scene), mode)
+    negative = encode_plain(clip, "")
+    latent = sample(model, positive, negative, {"samples": torch.zeros(1, 16, 8, 12)}, **SETTINGS)["samples"]
+    return positive, latent, vae.decode(latent)
+
+
+@pytest.mark.parametrize("mode", ["gentle", "strict"])
+def test_both_forms_are_the_same_bit_for_bit(models, mode):
+    split = draw(*full.load(*SPLIT, None)[:3], mode)
+    folder = draw(*full.load(*FOLDER, None)[:3], mode)
+    (features, values), (other, other_values) = split[0][0], folder[0][0]
+    assert features.shape[-1] == 48 and features.std() > 0.1
+    assert torch.equal(features, other)
+    assert torch.equal(values["pooled_output"], other_values["pooled_output"])
+    assert split[1].isfinite().all() and split[1].std() > 0.1
+    assert torch.equal(split[1], folder[1])
+    assert torch.equal(split[2], folder[2])
+
+
+def test_other_weights_are_not_the_same(models, release):
+    """What the test above would not see if it compared a thing with itself."""
+    path = release / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    tensors["layers.1.attention.qkv.weight"] = tensors["layers.1.attention.qkv.weight"] * 1.5
+    save_file(tensors, path)
+    split = draw(*full.load(*SPLIT, None)[:3], "gentle")
+    folder = draw(*full.load(*FOLDER, None)[:3], "gentle")
+    assert torch.equal(split[0][0][0], folder[0][0][0])
+    assert not torch.equal(split[1], folder[1])
+
+
+def test_a_part_of_the_folder_can_be_a_file(models):
+    _, clip, _, isolation = full.load(RELEASE, SPLIT[1], "none", SPLIT[3], None)
+    assert isolation == "gentle"
+    assert clip.cond_stage_model.jina is not None
+
+
+def test_the_stock_loader_makes_the_same_of_the_split_files(models):
+    import comfy.sd
+
+    paths = [str(models / "text_encoders" / name) for name in SPLIT[1:3]]
+    stock = comfy.sd.load_clip(paths, clip_type=comfy.sd.CLIPType.NEWBIE)
+    _, ours, _, _ = full.load(*SPLIT, None)
+    (a, a_values), (b, b_values) = (encode_plain(clip, "1girl, aqua hair")[0] for clip in (ours, stock))
+    assert torch.equal(a, b) and torch.equal(a_values["pooled_output"], b_values["pooled_output"])
+
+
+def test_q_k_and_v_apart_are_joined(models, release):
+    path = release / "transformer" / "diffusion_pytorch_model.safetensors"
+    apart = {}
+    for name, value in load_file(path).items():
+        stem = name.removesuffix("qkv.weight")
+        if stem == name:
+            name = name.replace("attention.out.", "attention.to_out.0.")
+            apart[name.replace("q_norm", "norm_q").replace("k_norm", "norm_k")] = value
+            continue
+        for part, rows in zip("qkv", value.split([64, 32, 32]), strict=True):  # 2 heads and 1 of 32
+            apart[f"{stem}to_{part}.weight"] = rows.clone()
+    save_file(apart, path)
+    model = full.load_model(full.find("diffusion_model", "none", release), None)
+    expected = load_file(models / "diffusion_models" / SPLIT[0])
+    state = model.model.diffusion_model.state_dict()
+    assert {name: torch.equal(state[name], value) for name, value in expected.items()} == dict.fromkeys(expected, True)
+    del apart["layers.0.attention.to_k.weight"]
+    save_file(apart, path)
+    with pytest.raises(CheckpointError, match=r"lacks the key or the value beside layers\.0\.attention\.to_q\.weight"):
+        full.load_model(full.find("diffusion_model", "none", release), None)
+
+
+@pytest.mark.parametrize("prefix", ["model.diffusion_model.", "diffusion_model.", "transformer.", "module.", "model."])
+def test_any_prefix(models, tmp_path, prefix):
+    tensors = load_file(models / "diffusion_models" / SPLIT[0])
+    path = tmp_path / "prefixed.safetensors"
+    save_file({prefix + name: value for name, value in tensors.items()}, path)
+    from newbie_pack.model_loader import source
+
+    found = source.of_file(path)
+    full.kinds.expect(path, found.header, "diffusion_model")
+    state = full.load_model(found, None).model.diffusion_model.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in tensors.items())
+
+
+def test_the_host_can_make_its_copies(models):
+    """What it calls for another device, or to load without its dynamic memory."""
+    model, clip, vae, _ = full.load(*FOLDER, None)
+    for patcher in (model, clip.patcher, vae.patcher):
+        make, arguments = patcher.cached_patcher_init
+        copy, own = make(*arguments, disable_dynamic=True).model.state_dict(), patcher.model.state_dict()
+        assert copy.keys() == own.keys() and all(torch.equal(copy[name], own[name]) for name in own)
+
+
+# --- what is missing or wrong ----------------------------------------------------------------------------------------
+
+
+def test_the_list_has_whole_folders_alone(models, tmp_path, monkeypatch):
+    assert list(full.releases()) == [RELEASE]
+    import folder_paths
+
+    (tmp_path / "diffusers" / "sdxl" / "unet").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    known = folder_paths.folder_names_and_paths
+    roots = [str(tmp_path / name) for name in ("diffusers", "nowhere", "file")]
+    monkeypatch.setitem(known, "diffusers", (roots, known["diffusers"][1]))
+    assert full.releases() == {}
+
+
+def test_a_missing_shard_is_named(release):
+    (release / "text_encoder" / "model-00002-of-00003.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"lacks model-00002-of-00003\.safetensors, one of its 3 parts"):
+        full.load(*FOLDER, None)
+
+
+def test_an_index_that_leads_out_of_the_folder_is_refused(release):
+    path = release / "text_encoder" / "model.safetensors.index.json"
+    path.write_text(json.dumps({"weight_map": {"a": "../clip_model/jina-clip-v2.safetensors"}}))
+    with pytest.raises(CheckpointError, match=r"index\.json is damaged"):
+        full.load(*FOLDER, None)
+
+
+def test_a_copy_beside_the_model_is_named(release):
+    vae = release / "vae"
+    shutil.copy(vae / "diffusion_pytorch_model.safetensors", vae / "copy.safetensors")
+    with pytest.raises(CheckpointError, match=r"another file beside it too: keep one copy"):
+        full.load(*FOLDER, None)
+
+
+def test_a_missing_part_of_the_folder(release):
+    shutil.rmtree(release / "vae")
+    with pytest.raises(CheckpointError, match=r"NewBie-image-Exp0\.1 has no folder vae"):
+        full.load(*FOLDER, None)
+
+
+def test_pickles_alone(release):
+    path = release / "text_encoder"
+    for file in path.glob("*.safetensors*"):
+        file.unlink()
+    with pytest.raises(CheckpointError, match=r"text_encoder has no \.safetensors file"):
+        full.load(*FOLDER, None)
+    (path / "pytorch_model.bin").write_bytes(b"\x80\x02")
+    with pytest.raises(CheckpointError, match=r"only pickles"):
+        full.load(*FOLDER, None)
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("text_encoder/tokenizer.model", r"text_encoder has no tokenizer\.model: put Gemma's tokenizer there"),
+        ("clip_model/tokenizer.json", r"clip_model has no tokenizer\.json or sentencepiece\.bpe\.model"),
+    ],
+)
+def test_a_missing_tokenizer_is_told_before_loading(release, monkeypatch, file, says):
+    (release / file).unlink()
+    monkeypatch.setattr(full, "read", None)  # nothing is loaded
+    with pytest.raises(CheckpointError, match=says):
+        full.load(*FOLDER, None)
+
+
+def test_a_model_and_encoders_that_do_not_fit(models, release, monkeypatch):
+    path = release / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    tensors["cap_embedder.0.weight"] = torch.ones(72)
+    tensors["cap_embedder.1.weight"] = torch.ones(64, 72)
+    save_file(tensors, path)
+    monkeypatch.setattr(full, "read", None)  # nothing is loaded
+    with pytest.raises(CheckpointError, match=r"text_encoder gives text features 48 wide, but .*transformer takes 72"):
+        full.load(*FOLDER, None)
+
+
+def test_a_missing_tensor_is_named(models, release):
+    path = release / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    del tensors["layers.0.attention.qkv.weight"]
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match=r"transformer lacks the tensor layers\.0\.attention\.qkv\.weight"):
+        full.load(*FOLDER, None)

@@ -1,0 +1,51 @@
+"""Text features of another model's width are told before the first step."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from host_import import NO_HOST
+
+pytest.importorskip("comfy.options", reason=NO_HOST)
+
+import torch
+from newbie_pack.sampling.fit import check_fit
+from newbie_pack.sampling.sample import sample
+
+
+def model_of(**config):
+    return SimpleNamespace(model=SimpleNamespace(model_config=SimpleNamespace(unet_config=config)))
+
+
+def entry(width, pooled=None):
+    return torch.zeros(1, 3, width), {} if pooled is None else {"pooled_output": torch.zeros(1, pooled)}
+
+
+NEWBIE = model_of(cap_feat_dim=2560, clip_text_dim=1024)
+
+
+def test_what_fits_and_what_says_nothing():
+    check_fit(NEWBIE, [entry(2560, 1024), entry(2560)])
+    check_fit(model_of(context_dim=768), [entry(768, 1280)])
+
+
+@pytest.mark.parametrize(
+    ("bad", "says"),
+    [
+        (entry(2304, 1024), "The text features are 2304 wide, but this model takes 2560 from Gemma"),
+        (entry(2560, 768), "The text features are 768 wide, but this model takes 1024 from Jina"),
+    ],
+)
+def test_what_does_not_fit(bad, says):
+    with pytest.raises(ValueError, match=says):
+        check_fit(NEWBIE, [entry(2560, 1024), bad])
+
+
+def test_the_sampler_asks(mini):
+    model = mini[0]
+    fits, bad = [list(entry(48, 32))], [list(entry(40, 32))]
+    latent = {"samples": torch.zeros(1, 16, 8, 8)}
+    sample(model, fits, fits, latent, seed=1, steps=1)
+    with pytest.raises(ValueError, match="The text features are 40 wide, but this model takes 48 from Gemma"):
+        sample(model, fits, bad, latent, seed=1, steps=1)
