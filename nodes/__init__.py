@@ -11,6 +11,7 @@ from .load import NewBieLoader
 from .preview import NewBieLayoutPreview
 from .prompt import NewBieXMLPrompt
 from .sample import NewBieSample
+from .sampling_parts import NewBieGuider, NewBieSampler
 from .text import NewBieTextToXML
 
 
@@ -26,4 +27,6 @@ class NewBieExtension(ComfyExtension):
             NewBieSample,
             NewBieDecode,
             NewBieLayoutPreview,
+            NewBieGuider,
+            NewBieSampler,
         ]

@@ -72,3 +72,13 @@ def with_bound(model: ModelPatcher, renorm: float) -> ModelPatcher:
     model = model.clone()
     model.set_model_sampler_post_cfg_function(bounded(renorm))
     return model
+
+
+def guider_for(
+    model: ModelPatcher, positive: list, negative: list, guidance: float, start: float, end: float, renorm: float
+) -> IntervalGuider:
+    """Raises ValueError for an interval that holds nothing."""
+    guider = IntervalGuider(with_bound(model, renorm), start, end)
+    guider.set_conds(positive, negative)
+    guider.set_cfg(guidance)
+    return guider

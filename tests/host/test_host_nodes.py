@@ -15,6 +15,8 @@ NODES = (
     "NewBieSample",
     "NewBieDecode",
     "NewBieLayoutPreview",
+    "NewBieGuider",
+    "NewBieSampler",
 )
 
 

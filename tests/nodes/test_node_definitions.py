@@ -25,6 +25,8 @@ IDS = [
     "NewBieSample",
     "NewBieDecode",
     "NewBieLayoutPreview",
+    "NewBieGuider",
+    "NewBieSampler",
 ]  # stable for ever: workflows name them
 
 

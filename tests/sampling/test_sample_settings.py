@@ -11,7 +11,8 @@ import comfy.sample
 import comfy.samplers
 import torch
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
-from newbie_pack.sampling.sample import SAMPLERS, WITH_ETA, WITHOUT_ETA, sample
+from newbie_pack.sampling.sample import sample
+from newbie_pack.sampling.samplers import SAMPLERS, WITH_ETA, WITHOUT_ETA
 
 import nodes
 
