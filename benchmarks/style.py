@@ -6,8 +6,10 @@
 
 Needs no host: the training networks draw many pictures in a batch, with the same arithmetic (mini/generate.py).
 
+Both look at the figures' own places alone, without the background.
+
 Seeds: `count` seeds of each prompt. Spreads are standard deviations over the seeds of one prompt, then the mean over
-the prompts: of the picture's mean colour (CIE Lab, all three together), saturation and contrast, and of the share of
+figures and prompts: of the mean colour (CIE Lab, all three together), saturation and contrast, and of the share of
 pixels on an edge. Agreement is the share of attributes on which a seed says what most seeds say.
 
 Guidance: `count` held-out scenes of two. Saturation and contrast are given beside the drawings' own (1 is the same).
@@ -57,16 +59,27 @@ def look(image: Tensor) -> dict[str, float | np.ndarray]:
     }
 
 
-def means(images: Tensor) -> dict[str, float]:
-    looks = [look(image) for image in images]
+def crops(image: Tensor, picture: Any) -> list[Tensor]:
+    """The figures alone: the background is most of a picture, hardly burns, and hides what does."""
+    boxes = [(f.x, f.y, f.x + f.width, f.y + f.height) for f in picture.figures]
+    return [image[:, round(top) : round(bottom), round(left) : round(right)] for left, top, right, bottom in boxes]
+
+
+def means(images: Tensor, pictures: Sequence[Any]) -> dict[str, float]:
+    looks = [look(crop) for image, picture in zip(images, pictures, strict=True) for crop in crops(image, picture)]
     return {key: float(np.mean([one[key] for one in looks])) for key in ("saturation", "contrast", "line")}
 
 
-def spread(images: Tensor) -> dict[str, float]:
-    """Over the pictures of one prompt: the colour's in Lab units, the others' in percent of a whole."""
-    looks = [look(image) for image in images]
-    found = {"colour": float(np.sqrt(np.var([one["lab"] for one in looks], axis=0).sum()))}
-    return found | {key: 100 * float(np.std([one[key] for one in looks])) for key in ("saturation", "contrast", "line")}
+def spread(images: Tensor, picture: Any) -> dict[str, float]:
+    """Over the seeds of one prompt, of each figure: the colour's in Lab units, the others' in percent of a whole."""
+    found = []
+    for figure in zip(*(crops(image, picture) for image in images), strict=True):
+        looks = [look(crop) for crop in figure]
+        row = {"colour": float(np.sqrt(np.var([one["lab"] for one in looks], axis=0).sum()))}
+        found.append(
+            row | {key: 100 * float(np.std([one[key] for one in looks])) for key in ("saturation", "contrast", "line")}
+        )
+    return {key: float(np.mean([row[key] for row in found])) for key in found[0]}
 
 
 def agreement(attributes: Tensor) -> float:
@@ -110,7 +123,7 @@ def seed_rows(mini: Any, count: int, steps: int, prompts: int, out: Path | None)
             attributes = judged.attributes.reshape(count, len(picture.figures), -1)
             right = (judged.attributes == values) & judged.present[:, None]
             scores = {"agreement": agreement(attributes), "accuracy": 100 * right.float().mean().item()}
-            rows.append(spread(images) | scores)
+            rows.append(spread(images, picture) | scores)
             sheets.append(images)
         save(out, f"seeds {name}", torch.cat(sheets), count)
         yield {"table": "seeds", "name": name, **{key: float(np.mean([row[key] for row in rows])) for key in rows[0]}}
@@ -124,11 +137,11 @@ def guidance_rows(mini: Any, count: int, steps: int, out: Path | None) -> Iterat
     def row(name: str, images: Tensor) -> dict[str, Any]:
         measured = evaluate.score(mini, pictures, images)
         save(out, f"guidance {name}", images[:24], 6)
-        beside = {key: value / own[key] for key, value in means(images).items()}
+        beside = {key: value / own[key] for key, value in means(images, pictures).items()}
         scores = {"accuracy": measured["mean"], "all_right": measured["all_right"]}
         return {"table": "guidance", "name": name, **beside, **scores}
 
-    own = means(drawings)
+    own = means(drawings, pictures)
     yield row("drawings", drawings)
     for name, settings in GUIDANCE.items():
         yield row(name, evaluate.paint(mini, pictures, "isolated", {**settings, "steps": steps}))

@@ -12,6 +12,7 @@ from .preview import NewBieLayoutPreview
 from .prompt import NewBieXMLPrompt
 from .sample import NewBieSample
 from .sampling_parts import NewBieGuider, NewBieSampler
+from .seeds import NewBieSeeds
 from .text import NewBieTextToXML
 
 
@@ -29,4 +30,5 @@ class NewBieExtension(ComfyExtension):
             NewBieLayoutPreview,
             NewBieGuider,
             NewBieSampler,
+            NewBieSeeds,
         ]

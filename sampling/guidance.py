@@ -27,6 +27,9 @@ class IntervalGuider(CFGGuider):
 
     Kynkäänniemi et al. 2024, "Applying Guidance in a Limited Interval Improves Sample and Distribution Quality in
     Diffusion Models". Fractions as the host's start_percent and end_percent: 0 is pure noise, 1 the finished picture.
+    The host's RenormCFG has a cfg_trunc, which is something else: it leaves guidance to the steps whose sigma is below
+    it, the late ones, while the authors of Lumina-Image-2.0 count from noise to data and so guide the early ones; and
+    it computes the unguided side all the same.
     """
 
     def __init__(self, model: ModelPatcher, start: float = 0.0, end: float = 1.0) -> None:

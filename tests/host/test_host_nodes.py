@@ -17,6 +17,7 @@ NODES = (
     "NewBieLayoutPreview",
     "NewBieGuider",
     "NewBieSampler",
+    "NewBieSeeds",
 )
 
 

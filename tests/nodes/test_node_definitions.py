@@ -27,6 +27,7 @@ IDS = [
     "NewBieLayoutPreview",
     "NewBieGuider",
     "NewBieSampler",
+    "NewBieSeeds",
 ]  # stable for ever: workflows name them
 
 

@@ -12,6 +12,7 @@ from comfy_extras.nodes_custom_sampler import BasicScheduler, RandomNoise, Sampl
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 from newbie_pack.nodes.sample import NewBieSample
 from newbie_pack.nodes.sampling_parts import NewBieGuider, NewBieSampler
+from newbie_pack.nodes.seeds import NewBieSeeds
 
 GUIDANCE = {"guidance": 7.5, "guidance_start": 0.0, "guidance_end": 1.0, "renorm": 0.0}
 NOISE = {"sampler": "euler_ancestral", "eta": 0.3, "s_noise": 1.0}
@@ -70,3 +71,10 @@ def test_what_would_be_ignored_is_said_before_anything_runs():
     assert NewBieSampler.validate_inputs(None, 0.3) is True  # linked
     assert "choose a start from 0 to 1" in NewBieGuider.validate_inputs(0.6, 0.5)
     assert NewBieGuider.validate_inputs(0.0, None) is True
+
+
+def test_seeds_follow_one_by_one_and_begin_again_after_the_last():
+    (output,) = NewBieSeeds.GET_SCHEMA().outputs
+    assert output.is_output_list  # so that the host runs what is behind once for each
+    assert NewBieSeeds.execute(7, 3).result == ([7, 8, 9],)
+    assert NewBieSeeds.execute(2**64 - 1, 2).result == ([2**64 - 1, 0],)
