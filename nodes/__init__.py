@@ -11,6 +11,8 @@ from .load import NewBieLoader
 from .preview import NewBieLayoutPreview
 from .prompt import NewBieXMLPrompt
 from .sample import NewBieSample
+from .sampling_parts import NewBieGuider, NewBieSampler
+from .seeds import NewBieSeeds
 from .text import NewBieTextToXML
 
 
@@ -26,4 +28,7 @@ class NewBieExtension(ComfyExtension):
             NewBieSample,
             NewBieDecode,
             NewBieLayoutPreview,
+            NewBieGuider,
+            NewBieSampler,
+            NewBieSeeds,
         ]

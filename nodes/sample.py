@@ -7,8 +7,8 @@ from typing import Any
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..sampling.guidance import check_interval
-from ..sampling.sample import SAMPLERS, SCHEDULERS, check_eta, sample
+from ..sampling.sample import SCHEDULERS, sample
+from . import sampling_inputs as inputs
 from .common import CATEGORY
 
 
@@ -35,25 +35,8 @@ class NewBieSample(io.ComfyNode):
                     tooltip="The same seed gives the same picture.",
                 ),
                 io.Int.Input("steps", default=28, min=1, max=1000, tooltip="More steps, finer picture, longer wait."),
-                io.Float.Input(
-                    "guidance",
-                    default=7.5,
-                    min=0.0,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
-                    tooltip="How closely to follow the prompt. 1 is neutral: no negative, twice as fast.",
-                ),
-                io.Float.Input(
-                    "eta",
-                    default=0.3,
-                    min=0.0,
-                    max=1.0,
-                    step=0.05,
-                    round=0.01,
-                    tooltip="Fresh noise in every step. 0 is neutral: deterministic. "
-                    "Only the samplers with ancestral in their name have it.",
-                ),
+                inputs.guidance(),
+                inputs.eta(),
                 io.Float.Input(
                     "shift",
                     default=6.0,
@@ -63,12 +46,7 @@ class NewBieSample(io.ComfyNode):
                     round=0.01,
                     tooltip="How long the steps dwell on composition. 1 is neutral.",
                 ),
-                io.Combo.Input(
-                    "sampler",
-                    options=list(SAMPLERS),
-                    default="euler_ancestral",
-                    tooltip="euler_ancestral uses eta; with eta 0 it is euler.",
-                ),
+                inputs.sampler(),
                 io.Combo.Input(
                     "scheduler", options=list(SCHEDULERS), default="simple", tooltip="How the steps are spaced."
                 ),
@@ -80,35 +58,10 @@ class NewBieSample(io.ComfyNode):
                     step=0.01,
                     tooltip="How much of the latent is drawn anew. 1 is everything; less keeps a given picture.",
                 ),
-                io.Float.Input(
-                    "guidance_start",
-                    default=0.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    advanced=True,
-                    tooltip="Where guidance begins, as a fraction of the schedule. 0 is neutral: from pure noise on.",
-                ),
-                io.Float.Input(
-                    "guidance_end",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
-                    tooltip="Where guidance ends, as a fraction of the schedule. 1 is neutral. Around 0.7, strong "
-                    "guidance keeps its colours clean, and the steps after it take half the time.",
-                ),
-                io.Float.Input(
-                    "renorm",
-                    default=0.0,
-                    min=0.0,
-                    max=10.0,
-                    step=0.05,
-                    round=0.01,
-                    advanced=True,
-                    tooltip="Bounds the guided prediction to so many times the unguided one's norm, against burnt "
-                    "pictures; Lumina-Image-2.0 uses 1. 0 is neutral: no bound.",
-                ),
+                inputs.guidance_start(),
+                inputs.guidance_end(),
+                inputs.renorm(),
+                inputs.s_noise(),
             ],
             outputs=[io.Latent.Output()],
         )
@@ -122,17 +75,8 @@ class NewBieSample(io.ComfyNode):
         guidance_end: float | None = None,
     ) -> bool | str:
         """What would be ignored is told before anything runs; linked values are checked when they arrive."""
-        if sampler is not None and sampler not in SAMPLERS:
-            return f"There is no sampler {sampler}: choose one of {', '.join(SAMPLERS)}."
-        if eta is not None and not 0 <= eta <= 1:
-            return f"eta is {eta:g}: choose a number from 0 to 1."
-        try:
-            check_eta(sampler or SAMPLERS[0], eta or 0.0)
-            if guidance_start is not None and guidance_end is not None:
-                check_interval(guidance_start, guidance_end)
-        except ValueError as problem:
-            return str(problem)
-        return True
+        problem = inputs.sampler_problem(sampler, eta) or inputs.interval_problem(guidance_start, guidance_end)
+        return problem or True
 
     @classmethod
     def execute(

@@ -1,12 +1,41 @@
-"""Latent -> IMAGE through the host's VAE, in tiles where memory is short."""
+"""Latent -> IMAGE through the host's VAE: whole where it fits, in tiles where it doesn't."""
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 import comfy.model_management
 from comfy.sd import VAE
 from torch import Tensor
+
+TILES = (192, 128, 96, 64, 48, 32)  # sides in latent pixels; the largest that fits is the closest to the whole
+OVERLAP = 4  # a tile's side is so many overlaps
+SCALE = 8  # picture pixels a latent pixel, of the autoencoders that belong to the model
+GB = 1024**3
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes, by the host's estimate: for one picture, for one tile of each side, and free."""
+
+    picture: float
+    tiles: dict[int, float]
+    free: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """tile: side in latent pixels, None for whole pictures. at_once: pictures of a batch together."""
+
+    tile: int | None
+    at_once: int
+    why: str
+
+    def __str__(self) -> str:
+        if self.tile is not None:
+            return f"in tiles of {self.tile * SCALE} pixels, {self.why}"
+        return f"whole, {self.at_once} at a time, {self.why}"
 
 
 def out_of_memory(problem: Exception) -> bool:
@@ -14,21 +43,82 @@ def out_of_memory(problem: Exception) -> bool:
     return comfy.model_management.is_oom(problem) or "not enough memory" in str(problem)
 
 
-def decode(vae: VAE, samples: Tensor) -> Tensor:
-    """samples [B, C, h, w] -> [B, 8h, 8w, 3] in 0..1. Raises ValueError if latent and VAE don't belong together."""
+def check_fits(vae: VAE, samples: Tensor) -> None:
+    """Raises ValueError if latent and VAE don't belong together, or not to this model."""
+    belongs = "use the VAE that belongs to the model, NewBie Loader's own or FLUX's ae.safetensors."
+    if samples.ndim != 4:
+        raise ValueError(
+            f"The latent has {samples.ndim} dimensions, as a video's or a sound's has, and NewBie Decode makes "
+            "pictures from 4: connect the LATENT of NewBie Sample, or decode this one with VAE Decode."
+        )
+    if vae.latent_dim != 2 or vae.upscale_ratio != SCALE:
+        raise ValueError(f"This VAE is not one for pictures at {SCALE} times the latent's size: {belongs}")
     if samples.shape[1] != vae.latent_channels:
         raise ValueError(
-            f"The latent has {samples.shape[1]} channels, but this VAE decodes {vae.latent_channels}: "
-            "use the VAE that belongs to the model, NewBie Loader's own or FLUX's ae.safetensors."
+            f"The latent has {samples.shape[1]} channels, but this VAE decodes {vae.latent_channels}: {belongs}"
         )
-    tiled = False
+
+
+def memory_of(vae: VAE, shape: tuple[int, ...]) -> Memory:
+    """What the host says when it has made room as for its own decode. shape: the latent's [B, C, h, w]."""
+
+    def needed(height: int, width: int) -> float:
+        return vae.memory_used_decode((1, shape[1], height, width), vae.vae_dtype)
+
+    picture = needed(*shape[2:])
+    comfy.model_management.load_models_gpu(
+        [vae.patcher], memory_required=picture, force_full_load=vae.disable_offload
+    )
+    free = vae.patcher.get_free_memory(vae.device)
+    return Memory(picture, {side: needed(side, side) for side in TILES}, free)
+
+
+def tiles_for(shape: tuple[int, ...]) -> list[int]:
+    """Sides that cut a picture of this latent shape at all; the smallest one always, as the last resort."""
+    return [side for side in TILES if side * side < shape[2] * shape[3]] or [TILES[-1]]
+
+
+def plan(memory: Memory, shape: tuple[int, ...]) -> Plan:
+    why = f"because one picture needs about {memory.picture / GB:.1f} GB and {memory.free / GB:.1f} GB are free"
+    if memory.picture <= memory.free:
+        return Plan(None, min(shape[0], int(memory.free // memory.picture)), why)
+    sides = tiles_for(shape)
+    return Plan(next((side for side in sides if memory.tiles[side] <= memory.free), sides[-1]), 1, why)
+
+
+def smaller(done: Plan, shape: tuple[int, ...]) -> Plan | None:
+    """What to try after this one ran out of memory all the same."""
+    sides = [side for side in tiles_for(shape) if done.tile is None or side < done.tile]
+    return Plan(sides[0], 1, "because there was not enough memory") if sides else None
+
+
+def attempt(vae: VAE, samples: Tensor, chosen: Plan) -> Tensor | None:
+    """None where memory ran out: so that the failed attempt's tensors, which its exception holds, are free by then."""
     try:
-        images = vae.decode(samples)
+        if chosen.tile is None:
+            return vae.decode(samples)
+        return vae.decode_tiled(samples, tile_x=chosen.tile, tile_y=chosen.tile, overlap=chosen.tile // OVERLAP)
     except Exception as problem:
         if not out_of_memory(problem):
             raise
-        tiled = True  # retried outside this block, so that the failed attempt's tensors are free by then
-    if tiled:
-        logging.warning("NewBie: not enough memory to decode the picture at once; decoding it in tiles.")
-        images = vae.decode_tiled(samples)
-    return images.reshape(-1, *images.shape[-3:])
+        return None
+
+
+def decode(vae: VAE, samples: Tensor) -> Tensor:
+    """samples [B, C, h, w] -> [B, 8h, 8w, 3] in 0..1.
+
+    Raises ValueError if latent and VAE don't belong together, RuntimeError if not even the smallest tile fits.
+    """
+    check_fits(vae, samples)
+    shape = tuple(samples.shape)
+    chosen: Plan | None = plan(memory_of(vae, shape), shape)
+    while chosen is not None:
+        logging.info("NewBie Decode: %s.", chosen)
+        images = attempt(vae, samples, chosen)
+        if images is not None:
+            return images
+        comfy.model_management.soft_empty_cache()
+        chosen = smaller(chosen, shape)
+    raise RuntimeError(
+        "There is not enough memory to decode even a small tile of the picture: close other programs, or draw smaller."
+    )

@@ -27,6 +27,9 @@ class IntervalGuider(CFGGuider):
 
     Kynkäänniemi et al. 2024, "Applying Guidance in a Limited Interval Improves Sample and Distribution Quality in
     Diffusion Models". Fractions as the host's start_percent and end_percent: 0 is pure noise, 1 the finished picture.
+    The host's RenormCFG has a cfg_trunc, which is something else: it leaves guidance to the steps whose sigma is below
+    it, the late ones, while the authors of Lumina-Image-2.0 count from noise to data and so guide the early ones; and
+    it computes the unguided side all the same.
     """
 
     def __init__(self, model: ModelPatcher, start: float = 0.0, end: float = 1.0) -> None:
@@ -72,3 +75,13 @@ def with_bound(model: ModelPatcher, renorm: float) -> ModelPatcher:
     model = model.clone()
     model.set_model_sampler_post_cfg_function(bounded(renorm))
     return model
+
+
+def guider_for(
+    model: ModelPatcher, positive: list, negative: list, guidance: float, start: float, end: float, renorm: float
+) -> IntervalGuider:
+    """Raises ValueError for an interval that holds nothing."""
+    guider = IntervalGuider(with_bound(model, renorm), start, end)
+    guider.set_conds(positive, negative)
+    guider.set_cfg(guidance)
+    return guider

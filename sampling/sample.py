@@ -1,7 +1,4 @@
-"""Latent -> latent through the host's samplers, with what NewBie wants: guidance 7.5, eta 0.3, shift 6, 28 steps.
-
-eta is the share of fresh noise in every step, in its rectified-flow form (the host's ..._RF samplers); 0 is none.
-"""
+"""Latent -> latent through the host's samplers, with what NewBie wants: guidance 7.5, eta 0.3, shift 6, 28 steps."""
 
 from __future__ import annotations
 
@@ -17,38 +14,12 @@ from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 from torch import Tensor
 
 from .fit import check_fit
-from .guidance import IntervalGuider, with_bound
+from .guidance import guider_for
+from .samplers import sampler_for
 
-WITH_ETA = ("euler_ancestral", "dpmpp_2s_ancestral", "dpm_2_ancestral")
-NOISELESS = {"euler_ancestral": "euler", "dpm_2_ancestral": "dpm_2"}  # what they are at eta 0
-WITHOUT_ETA = ("euler", "res_multistep", "dpmpp_2m", "heun", "dpm_2", "deis", "uni_pc")
-SAMPLERS = WITH_ETA + WITHOUT_ETA
 SCHEDULERS = tuple(comfy.samplers.SCHEDULER_NAMES)
 
 Latent = dict[str, Any]  # the host's {"samples": [B, C, h, w], ...}
-
-
-def check_eta(sampler: str, eta: float) -> None:
-    """Raises ValueError where eta would be ignored."""
-    if eta > 0 and sampler not in WITH_ETA:
-        raise ValueError(
-            f"The sampler {sampler} adds no noise and can't use eta {eta:g}: "
-            f"set eta to 0, or choose one of {', '.join(WITH_ETA)}."
-        )
-
-
-def sampler_for(sampler: str, eta: float) -> comfy.samplers.Sampler:
-    """The host's sampler with eta set.
-
-    At eta 0 the deterministic twin: Euler bit for bit, and no NaN, which the host's dpm_2_ancestral makes of eta 0 (it
-    multiplies noise by the root of a rounding error).
-    """
-    check_eta(sampler, eta)
-    if eta == 0:
-        sampler = NOISELESS.get(sampler, sampler)
-    if sampler in WITH_ETA:
-        return comfy.samplers.ksampler(sampler, {"eta": eta, "s_noise": 1.0})
-    return comfy.samplers.sampler_object(sampler)
 
 
 def with_shift(model: ModelPatcher, shift: float) -> ModelPatcher:
@@ -79,14 +50,15 @@ def sample(
     guidance_start: float = 0.0,
     guidance_end: float = 1.0,
     renorm: float = 0.0,
+    s_noise: float = 1.0,
 ) -> Latent:
     """As the host's KSampler node: previews, progress, interruption, noise_mask and batch_index included."""
-    chosen = sampler_for(sampler, eta)
     check_fit(model, [*positive, *negative])
-    model = with_bound(with_shift(model, shift), renorm)
-    guider = IntervalGuider(model, guidance_start, guidance_end)
-    guider.set_conds(positive, negative)
-    guider.set_cfg(guidance)
+    chosen = sampler_for(sampler, eta, s_noise, latent.get("batch_index"))
+    guider = guider_for(
+        with_shift(model, shift), positive, negative, guidance, guidance_start, guidance_end, renorm
+    )
+    model = guider.model_patcher
     sigmas = schedule(model, sampler, scheduler, steps, denoise)
     ratios = (latent.get("downscale_ratio_spacial"), latent.get("downscale_ratio_temporal"))
     image = comfy.sample.fix_empty_latent_channels(model, latent["samples"], *ratios)

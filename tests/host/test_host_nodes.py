@@ -15,6 +15,9 @@ NODES = (
     "NewBieSample",
     "NewBieDecode",
     "NewBieLayoutPreview",
+    "NewBieGuider",
+    "NewBieSampler",
+    "NewBieSeeds",
 )
 
 

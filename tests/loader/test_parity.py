@@ -12,7 +12,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from newbie_pack.benchmarks.fullsize_files import TINY
-from newbie_pack.isolation.encode import encode_apart, encode_jointly
+from newbie_pack.isolation.captions import CaptionTokens, encode_apart, encode_jointly
 from newbie_pack.model_loader import full, kinds
 from newbie_pack.xml_prompt.render import SHARED, Segment
 
@@ -39,7 +39,8 @@ def test_one_segment_is_exactly_the_stock_encode(clip, way, text):
     from nodes import CLIPTextEncode
 
     ((stock, values),) = CLIPTextEncode().encode(clip, text)[0]
-    features, extra, caption = way(clip, [Segment(SHARED, text)])
+    caption = CaptionTokens(genders=False)
+    features, extra = way(clip, [Segment(SHARED, text)], caption, text)
     assert torch.equal(features, stock)
     assert torch.equal(extra["pooled_output"], values["pooled_output"])
     assert len(caption.owner) == stock.shape[1]

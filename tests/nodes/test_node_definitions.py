@@ -25,6 +25,9 @@ IDS = [
     "NewBieSample",
     "NewBieDecode",
     "NewBieLayoutPreview",
+    "NewBieGuider",
+    "NewBieSampler",
+    "NewBieSeeds",
 ]  # stable for ever: workflows name them
 
 

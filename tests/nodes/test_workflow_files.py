@@ -23,11 +23,15 @@ FILES = ("unet_name", "clip_name1", "clip_name2", "vae_name")  # the full model'
 @pytest.fixture(scope="module")
 def definitions():
     """class_type -> its inputs as the front-end gets them: {name: (type, options)}, in order."""
+    from comfy_extras.nodes_lumina2 import RenormCFG
+    from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
     from comfy_extras.nodes_sd3 import EmptySD3LatentImage
 
     classes = {cls.GET_SCHEMA().node_id: cls for cls in asyncio.run(NewBieExtension().get_node_list())}
-    classes |= {"EmptySD3LatentImage": EmptySD3LatentImage, "SaveImage": nodes.SaveImage}
-    classes |= {name: nodes.NODE_CLASS_MAPPINGS[name] for name in ("UNETLoader", "DualCLIPLoader", "VAELoader")}
+    classes |= {cls.__name__: cls for cls in (EmptySD3LatentImage, ModelSamplingAuraFlow, RenormCFG)}
+    stock = ("CLIPTextEncode", "KSampler", "VAEDecode", "PreviewImage", "SaveImage")
+    stock += ("UNETLoader", "DualCLIPLoader", "VAELoader")
+    classes |= {name: getattr(nodes, name) for name in stock}
     found = {}
     for name, cls in classes.items():
         groups = cls.INPUT_TYPES()
@@ -42,7 +46,7 @@ def is_widget(kind):
 
 
 def test_there_are_workflows():
-    assert {"demo", "builders", "stock_loaders"} <= set(NAMES)
+    assert {"demo", "builders", "stock_loaders", "stock_nodes_beside_newbie"} <= set(NAMES)
     assert sorted(path.stem for path in (FOLDER / "api").glob("*.json")) == NAMES
 
 

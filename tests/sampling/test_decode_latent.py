@@ -1,4 +1,9 @@
+"""Decoding: whole, split or in tiles by the host's own estimate, without a seam, and again when memory ran out."""
+
 from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
 
 import pytest
 from host_import import NO_HOST
@@ -6,7 +11,11 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
-from newbie_pack.sampling.decode import decode
+from newbie_pack.model_loader import mini as loader
+from newbie_pack.sampling import decode as module
+from newbie_pack.sampling.decode import GB, OVERLAP, TILES, Memory, decode, plan, smaller
+
+ROUND = 2 / 255  # the bound on tiled against whole
 
 
 @pytest.fixture
@@ -18,40 +27,151 @@ def latent(batch=1, channels=16, height=6, width=10):
     return torch.randn(batch, channels, height, width, generator=torch.Generator().manual_seed(0))
 
 
-def test_decodes_as_the_host_does(vae):
+def said(caplog):
+    return [record.getMessage() for record in caplog.records if record.getMessage().startswith("NewBie Decode")]
+
+
+def memory(picture=1.0, free=2.0):
+    """A picture of 96 x 64 latent pixels; tiles by area."""
+    return Memory(picture * GB, {side: picture * GB * side**2 / (96 * 64) for side in TILES}, free * GB)
+
+
+def test_decodes_as_the_host_does(vae, caplog):
+    caplog.set_level(logging.INFO)
     images = decode(vae, latent(2))
     assert images.shape == (2, 48, 80, 3)
     assert torch.equal(images, vae.decode(latent(2)))
+    (line,) = said(caplog)
+    assert line.startswith("NewBie Decode: whole, 2 at a time, because one picture needs about 0.0 GB and ")
 
 
-def test_a_latent_of_another_model_is_refused_in_one_sentence(vae):
-    with pytest.raises(ValueError, match="The latent has 4 channels, but this VAE decodes 16"):
-        decode(vae, latent(channels=4))
+@pytest.mark.parametrize(
+    ("needs", "free", "batch", "tile", "at_once"),
+    [
+        (1.0, 8.0, 4, None, 4),
+        (1.0, 2.5, 4, None, 2),  # split
+        (1.0, 1.0, 4, None, 1),
+        (1.0, 0.99, 4, 64, 1),
+        (1.0, 0.5, 1, 48, 1),
+        (1.0, 0.2, 1, 32, 1),
+        (1.0, 0.01, 1, 32, 1),  # nothing fits: the smallest is tried all the same
+    ],
+)
+def test_the_plan_follows_the_memory(needs, free, batch, tile, at_once):
+    chosen = plan(memory(needs, free), (batch, 16, 96, 64))
+    assert (chosen.tile, chosen.at_once) == (tile, at_once)
+    assert f"{needs:.1f} GB" in str(chosen) and f"{free:.1f} GB are free" in str(chosen)
+
+
+def test_after_a_failure_comes_the_next_smaller_tile():
+    shape, sides = (1, 16, 96, 64), []
+    chosen = plan(memory(1.0, 8.0), shape)
+    while chosen := smaller(chosen, shape):
+        sides.append(chosen.tile)
+    assert sides == [64, 48, 32]
+
+
+def test_tiles_are_no_larger_than_the_picture():
+    assert plan(memory(1.0, 0.1), (1, 16, 40, 40)).tile == 32
+    assert plan(memory(1.0, 0.9), (1, 16, 6, 10)).tile == 32
+
+
+@pytest.mark.parametrize(
+    ("samples", "sentence"),
+    [
+        (latent(channels=4), "The latent has 4 channels, but this VAE decodes 16: use the VAE that belongs"),
+        (latent().unsqueeze(2), "The latent has 5 dimensions, as a video's or a sound's has, and NewBie Decode makes"),
+    ],
+)
+def test_a_latent_of_another_model_is_refused_in_one_sentence(vae, samples, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        decode(vae, samples)
+
+
+@pytest.mark.parametrize("kind", [{"latent_dim": 3}, {"upscale_ratio": 16}, {"upscale_ratio": (4, 8, 8)}])
+def test_a_vae_of_another_kind_is_refused_in_one_sentence(kind):
+    other = SimpleNamespace(**{"latent_channels": 16, "latent_dim": 2, "upscale_ratio": 8, **kind})
+    with pytest.raises(ValueError, match="not one for pictures at 8 times the latent's size: use the VAE that belongs"):
+        decode(other, latent())
 
 
 class Failing:
-    """A VAE whose plain decode fails."""
+    """The mini's VAE, but memory runs out for anything larger than a tile of `fits`; a tile that fits is all black."""
 
-    latent_channels = 16
+    def __init__(self, vae, fits, problem):
+        self.vae, self.fits, self.problem, self.tried = vae, fits, problem, []
 
-    def __init__(self, problem):
-        self.problem = problem
+    def __getattr__(self, name):
+        return getattr(self.vae, name)
 
     def decode(self, samples):
+        self.tried.append(None)
         raise self.problem
 
-    def decode_tiled(self, samples):
-        return torch.zeros(samples.shape[0], samples.shape[2] * 8, samples.shape[3] * 8, 3)
+    def decode_tiled(self, samples, tile_x, tile_y, overlap):
+        self.tried.append(tile_x)
+        if tile_x > self.fits:
+            raise self.problem
+        assert tile_x == tile_y and 0 < overlap < tile_x / 2  # the host also cuts strips half as wide
+        return torch.zeros(samples.shape[0], 8 * samples.shape[2], 8 * samples.shape[3], 3)
 
 
 @pytest.mark.parametrize(
     "problem",
     [torch.OutOfMemoryError("no room"), RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate")],
 )
-def test_short_memory_is_answered_with_tiles(problem):
-    assert decode(Failing(problem), latent()).shape == (1, 48, 80, 3)
+def test_memory_that_runs_out_is_answered_with_ever_smaller_tiles(vae, caplog, problem):
+    caplog.set_level(logging.INFO)
+    failing = Failing(vae, 32, problem)
+    assert decode(failing, latent(height=56, width=56)).shape == (1, 448, 448, 3)
+    assert failing.tried == [None, 48, 32]
+    assert [line.partition(", ")[0] for line in said(caplog)] == [
+        "NewBie Decode: whole",
+        "NewBie Decode: in tiles of 384 pixels",
+        "NewBie Decode: in tiles of 256 pixels",
+    ]
+    failing.fits = 0
+    with pytest.raises(RuntimeError, match="not enough memory to decode even a small tile"):
+        decode(failing, latent(height=56, width=56))
 
 
-def test_other_failures_are_not_hidden():
+def test_other_failures_are_not_hidden(vae):
     with pytest.raises(RuntimeError, match="broken"):
-        decode(Failing(RuntimeError("broken")), latent())
+        decode(Failing(vae, 0, RuntimeError("broken")), latent())
+
+
+def test_short_memory_is_seen_before_anything_fails(vae, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    real = module.memory_of
+
+    def short(vae, shape):
+        found = real(vae, shape)
+        return Memory(found.picture, found.tiles, found.tiles[32])
+
+    monkeypatch.setattr(module, "memory_of", short)
+    failing = Failing(vae, 32, RuntimeError("never reached"))
+    assert decode(failing, latent(height=40, width=40)).shape == (1, 320, 320, 3)
+    assert failing.tried == [32]
+    (line,) = said(caplog)
+    assert line.startswith("NewBie Decode: in tiles of 256 pixels, because one picture needs about ")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The built-in model's own autoencoder, and the latent of a picture with a hard edge, a slope and fine texture."""
+    vae = loader.load_vae()
+    y, x = torch.meshgrid(torch.linspace(0, 1, 384), torch.linspace(0, 1, 384), indexing="ij")
+    fine = 0.1 * torch.randn(384, 384, generator=torch.Generator().manual_seed(1))
+    picture = torch.stack([y, (x > 0.55).float(), 0.5 + 0.4 * torch.sin(40 * x * y) + fine], -1).clamp(0, 1)
+    return vae, vae.encode(picture[None])
+
+
+def test_the_smallest_tiles_leave_no_seam(trained):
+    vae, samples = trained
+    tile = TILES[-1]
+    whole = vae.decode(samples)
+    tiled = vae.decode_tiled(samples, tile_x=tile, tile_y=tile, overlap=tile // OVERLAP)
+    away = (tiled - whole).abs()
+    assert 0 < away.mean() < ROUND / 2  # 0.5 of 255 when this was written; 0.1 with tiles of 64
+    assert away.mean((0, 1, 3)).max() < 2 * ROUND  # no column stands out
+    assert away.mean((0, 2, 3)).max() < 2 * ROUND  # nor a row

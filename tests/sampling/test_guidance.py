@@ -74,6 +74,14 @@ def test_the_bound_is_the_hosts_renormcfg(model, prompts):
     torch.testing.assert_close(sample(model, *prompts, EMPTY, **SETTINGS, renorm=50.0)["samples"], free, **CLOSE)
 
 
+def test_the_hosts_cfg_trunc_guides_the_late_steps_and_saves_nothing(model, prompts, passes):
+    """Why the interval is not built on it. Three steps of the simple schedule: sigma 1, 0.92 and 0.75."""
+    (trunc,) = RenormCFG.execute(model, 0.95, 0.0).result
+    theirs = sample(trunc, *prompts, EMPTY, **SETTINGS)["samples"]
+    assert len(passes) == 6
+    torch.testing.assert_close(theirs, stock_stages(model, prompts, [(1.0, 1), (7.5, 3)]), **CLOSE)
+
+
 def test_each_picture_of_a_batch_has_its_own_bound():
     conditional = torch.ones(2, 1, 2, 2)
     guided = torch.stack([3 * torch.ones(1, 2, 2), 0.5 * torch.ones(1, 2, 2)])

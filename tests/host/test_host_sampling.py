@@ -1,0 +1,56 @@
+"""Contact sheets and SamplerCustomAdvanced in a real host: the very pictures of NewBie Sample alone."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from graphs import changed, node_of
+from PIL import Image
+
+FEW = 4
+
+
+def pictures(server, prompt):
+    from newbie_pack.client import api
+
+    saved = [picture for picture in api.draw(server, prompt).pictures if picture.kind == "output"]
+    return [np.asarray(Image.open(io.BytesIO(api.download(server, one))).convert("RGB")) for one in saved]
+
+
+def test_a_list_of_seeds_draws_each_as_if_alone(server, workflow):
+    demo = changed(workflow("demo"), "NewBieSample", steps=FEW)
+    listed = changed(demo, "NewBieSample", seed=["20", 0])
+    listed["20"] = {"class_type": "NewBieSeeds", "inputs": {"seed": 7, "count": 2}}
+    both = pictures(server, listed)
+    assert len(both) == 2 and not np.array_equal(*both)
+    for seed, picture in enumerate(both, 7):
+        (alone,) = pictures(server, changed(demo, "NewBieSample", seed=seed))
+        assert np.array_equal(alone, picture)
+
+
+def test_the_guider_and_the_sampler_draw_the_same_picture_in_samplercustomadvanced(server, workflow):
+    demo = changed(workflow("demo"), "NewBieSample", steps=FEW)
+    said = node_of(demo, "NewBieSample")["inputs"]
+    custom = changed(demo, "NewBieDecode", samples=["24", 0])
+    del custom["5"]
+    guidance = ("positive", "negative", "guidance", "guidance_start", "guidance_end", "renorm")
+    custom |= {
+        "20": {"class_type": "ModelSamplingAuraFlow", "inputs": {"model": said["model"], "shift": said["shift"]}},
+        "21": {"class_type": "NewBieGuider", "inputs": {"model": ["20", 0], **{key: said[key] for key in guidance}}},
+        "22": {"class_type": "NewBieSampler", "inputs": {key: said[key] for key in ("sampler", "eta", "s_noise")}},
+        "23": {
+            "class_type": "BasicScheduler",
+            "inputs": {"model": ["20", 0], "scheduler": said["scheduler"], "steps": FEW, "denoise": 1.0},
+        },
+        "25": {"class_type": "RandomNoise", "inputs": {"noise_seed": said["seed"]}},
+        "24": {
+            "class_type": "SamplerCustomAdvanced",
+            "inputs": {
+                "noise": ["25", 0], "guider": ["21", 0], "sampler": ["22", 0], "sigmas": ["23", 0],
+                "latent_image": said["latent"],
+            },
+        },
+    }
+    (ours,), (theirs,) = pictures(server, demo), pictures(server, custom)
+    assert np.array_equal(ours, theirs)
