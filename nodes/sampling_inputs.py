@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..sampling.guidance import check_interval
+from ..sampling.guidance import GUIDANCE_END, check_interval
 from ..sampling.samplers import SAMPLERS, check_eta
 
 
@@ -35,11 +35,11 @@ def guidance_start() -> io.Float.Input:
 def guidance_end() -> io.Float.Input:
     return io.Float.Input(
         "guidance_end",
-        default=1.0,
+        default=GUIDANCE_END,
         min=0.0,
         max=1.0,
         step=0.01,
-        tooltip="Where guidance ends, as a fraction of the schedule. 1 is neutral. Around 0.7, strong "
+        tooltip="Where guidance ends, as a fraction of the schedule. 1 is neutral: never. At three quarters, strong "
         "guidance keeps its colours clean, and the steps after it take half the time.",
     )
 

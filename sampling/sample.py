@@ -14,7 +14,7 @@ from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 from torch import Tensor
 
 from .fit import check_fit
-from .guidance import guider_for
+from .guidance import GUIDANCE_END, guider_for
 from .samplers import sampler_for
 
 SCHEDULERS = tuple(comfy.samplers.SCHEDULER_NAMES)
@@ -48,7 +48,7 @@ def sample(
     scheduler: str = "simple",
     denoise: float = 1.0,
     guidance_start: float = 0.0,
-    guidance_end: float = 1.0,
+    guidance_end: float = GUIDANCE_END,
     renorm: float = 0.0,
     s_noise: float = 1.0,
 ) -> Latent:
