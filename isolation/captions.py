@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 from comfy.sd import CLIP
-from torch import Tensor
 
 from ..xml_prompt.render import SHARED, Segment
+from .encoded import Encoded, kept
 from .marks import token_genders, token_weights
 
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
@@ -42,12 +42,16 @@ def start_token(clip: CLIP) -> list[Token]:
     return tokens_of(clip, "")["gemma"][0][:1]
 
 
-def encode_tokens(clip: CLIP, gemma: list[Token], jina: list[list[Token]]) -> tuple[Tensor, dict[str, Any]]:
+def encode_tokens(clip: CLIP, gemma: list[Token], jina: list[list[Token]]) -> Encoded:
     """One causal encode -> features [1, L, D] and the entry's other values (pooled_output, hooks)."""
     tokens = {"gemma": [gemma], "jina": jina} if jina else {LUMINA: [gemma]}
-    extra = clip.encode_from_tokens(tokens, return_dict=True)
-    extra.pop("attention_mask", None)
-    return extra.pop("cond"), extra
+
+    def encode() -> Encoded:
+        extra = clip.encode_from_tokens(tokens, return_dict=True)
+        extra.pop("attention_mask", None)
+        return extra.pop("cond"), extra
+
+    return kept(clip, tokens, encode)
 
 
 @dataclass
@@ -71,7 +75,7 @@ class CaptionTokens:
 
 def encode_apart(
     clip: CLIP, segments: Sequence[Segment], caption: CaptionTokens, pooled: str
-) -> tuple[Tensor, dict[str, Any]]:
+) -> Encoded:
     """-> features of [start | prefix | every other segment, each read behind the prefix alone], extra."""
     shared = len(list(takewhile(lambda segment: segment.owner == SHARED, segments)))
     head = start_token(clip)
@@ -88,7 +92,7 @@ def encode_apart(
 
 def encode_jointly(
     clip: CLIP, segments: Sequence[Segment], caption: CaptionTokens, pooled: str
-) -> tuple[Tensor, dict[str, Any]]:
+) -> Encoded:
     """-> features of all segments read as one text, extra."""
     gemma = start_token(clip)
     for segment in segments:

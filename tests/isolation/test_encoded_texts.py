@@ -1,0 +1,85 @@
+"""A text that has been encoded is not encoded again, unless anything that it depends on has changed."""
+
+from __future__ import annotations
+
+import pytest
+from host_import import NO_HOST
+
+pytest.importorskip("comfy.options", reason=NO_HOST)
+
+import comfy.hooks
+import torch
+from newbie_pack.isolation import encoded
+from newbie_pack.isolation.encode import encode
+from newbie_pack.xml_prompt import layout, parse
+
+TWO = (
+    "<character_1><n>miku</n></character_1><character_2><n>{}</n></character_2>"
+    "<general_tags><count>2</count></general_tags>"
+)
+
+
+@pytest.fixture
+def clip(mini, monkeypatch):
+    """A clone whose encodes are counted in clip.reads, with nothing kept yet."""
+    clip = mini[1].clone()
+    monkeypatch.setattr(clip.cond_stage_model, "newbie_encoded", None, raising=False)
+    clip.reads = []
+    read = clip.encode_from_tokens
+    monkeypatch.setattr(clip, "encode_from_tokens", lambda *args, **kw: clip.reads.append(args[0]) or read(*args, **kw))
+    return clip
+
+
+def encode_two(clip, name):
+    scene = parse(TWO.format(name))
+    return encode(clip, scene, layout(scene), "strict")[0]
+
+
+def test_only_what_changed_is_read_again(clip):
+    first = encode_two(clip, "kaito")
+    assert len(clip.reads) == 4  # the prefix with the pooled vector, two characters, the general tags
+    again = encode_two(clip, "kaito")
+    assert len(clip.reads) == 4
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1]["pooled_output"], again[1]["pooled_output"])
+    other = encode_two(clip, "rin")
+    assert len(clip.reads) == 6  # the second character, and the pooled vector of the whole
+    del clip.cond_stage_model.newbie_encoded
+    fresh = encode_two(clip, "rin")
+    assert len(clip.reads) == 10
+    assert torch.equal(other[0], fresh[0]) and torch.equal(other[1]["pooled_output"], fresh[1]["pooled_output"])
+
+
+def test_a_patched_encoder_reads_anew(clip):
+    encode_two(clip, "kaito")
+    name, weight = next((n, w) for n, w in clip.cond_stage_model.named_parameters() if n.endswith("q_proj.weight"))
+    clip.patcher = clip.patcher.clone()
+    clip.patcher.add_patches({name: (torch.ones_like(weight),)}, 0.5)
+    before = len(clip.reads)
+    encode_two(clip, "kaito")
+    assert len(clip.reads) == before + 4
+
+
+def test_hooks_and_embeddings_are_never_kept(clip):
+    tokens = {"gemma": [[(2, 1.0)]], "jina": [[(0, 1.0)]]}
+    assert encoded.key_of(clip, tokens) is not None
+    assert encoded.key_of(clip, {**tokens, "gemma": [[(torch.zeros(8), 1.0)]]}) is None
+    clip.apply_hooks_to_conds = comfy.hooks.HookGroup()
+    assert encoded.key_of(clip, tokens) is None
+
+
+def test_no_more_is_kept_than_said(clip, monkeypatch):
+    monkeypatch.setattr(encoded, "ENTRIES", 5)
+    for name in ("a", "b", "c"):
+        encode_two(clip, name)
+    assert len(clip.cond_stage_model.newbie_encoded) == 5
+    before = len(clip.reads)
+    encode_two(clip, "c")  # the latest is still there
+    assert len(clip.reads) == before
+    encode_two(clip, "a")
+    assert len(clip.reads) > before
+
+
+def test_what_is_kept_is_not_changed_by_its_readers(clip):
+    first = encode_two(clip, "kaito")
+    first[1]["pooled_output"] = None
+    assert encode_two(clip, "kaito")[1]["pooled_output"] is not None
