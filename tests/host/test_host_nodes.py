@@ -4,28 +4,14 @@ from __future__ import annotations
 
 import pytest
 from graphs import inputs_of
-
-NODES = (
-    "NewBieLoader",
-    "NewBieXMLPrompt",
-    "NewBieTextToXML",
-    "NewBieCharacter",
-    "NewBieScene",
-    "NewBieEncodeCharacters",
-    "NewBieSample",
-    "NewBieDecode",
-    "NewBieLayoutPreview",
-    "NewBieGuider",
-    "NewBieSampler",
-    "NewBieSeeds",
-)
+from node_ids import NODE_IDS
 
 
 def test_the_pack_brings_these_nodes_and_no_others(object_info):
-    assert {name for name, info in object_info.items() if info["category"].startswith("NewBie")} == set(NODES)
+    assert {name for name, info in object_info.items() if info["category"].startswith("NewBie")} == set(NODE_IDS)
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", NODE_IDS)
 def test_a_node_explains_itself(object_info, name):
     info = object_info[name]
     assert info["display_name"].startswith("NewBie ")
@@ -35,7 +21,7 @@ def test_a_node_explains_itself(object_info, name):
         assert spec[1].get("tooltip"), key
 
 
-@pytest.mark.parametrize("name", NODES)
+@pytest.mark.parametrize("name", NODE_IDS)
 @pytest.mark.parametrize("page", ["{}.md", "{}/zh.md"])
 def test_a_node_has_its_help(object_info, server, name, page):
     """Fetched where the front-end fetches it."""
@@ -53,7 +39,7 @@ def test_names_and_tooltips_are_translated(object_info, server, locale):
     from newbie_pack.client import api
 
     words = api.ask(server, "/i18n")[locale]["nodeDefs"]
-    for name in NODES:
+    for name in NODE_IDS:
         assert words[name]["display_name"] and words[name]["description"]
         for key in inputs_of(object_info[name]):
             assert words[name]["inputs"][key]["name"] and words[name]["inputs"][key]["tooltip"]

@@ -8,7 +8,7 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
-from comfy.patcher_extension import WrappersMP
+from conditionings import entry, owned, plan_of
 from newbie_pack.isolation import modes
 from newbie_pack.isolation.captions import tokens_of
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain
@@ -27,21 +27,6 @@ OTHER = parse(TWO.format("<appearance>red hair, short_hair</appearance>"))
 @pytest.fixture
 def clip(mini):
     return mini[1]
-
-
-def entry(conditioning):
-    assert len(conditioning) == 1
-    return conditioning[0]
-
-
-def plan_of(conditioning):
-    (hook,) = entry(conditioning)[1]["hooks"].hooks
-    (wrapper,) = hook.transformers_dict["wrappers"][WrappersMP.DIFFUSION_MODEL]["newbie_isolation"]
-    return wrapper.plan
-
-
-def owned(conditioning, owner):
-    return entry(conditioning)[0][:, torch.tensor(plan_of(conditioning).owner) == owner]
 
 
 def test_strict_reads_every_character_alone(clip):

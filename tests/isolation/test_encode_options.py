@@ -8,7 +8,7 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
-from comfy.patcher_extension import WrappersMP
+from conditionings import plan_of
 from newbie_pack.isolation.captions import tokens_of
 from newbie_pack.isolation.encode import encode, encode_negative
 from newbie_pack.isolation.marks import SPACE, token_bytes
@@ -28,12 +28,6 @@ BOXES = layout(SCENE)
 @pytest.fixture
 def clip(mini):
     return mini[1]
-
-
-def plan_of(conditioning):
-    (hook,) = conditioning[0][1]["hooks"].hooks
-    (wrapper,) = hook.transformers_dict["wrappers"][WrappersMP.DIFFUSION_MODEL]["newbie_isolation"]
-    return wrapper.plan
 
 
 def test_every_leak_opens_and_closes_its_own_way(clip):

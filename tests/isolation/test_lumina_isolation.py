@@ -9,7 +9,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import random_mini
 import torch
-from comfy.patcher_extension import WrappersMP
+from conditionings import entry, plan_of
 from newbie_pack.isolation.encode import encode, encode_negative
 from newbie_pack.xml_prompt import layout, parse
 
@@ -62,17 +62,6 @@ def fill(module, seed):
     generator = torch.Generator().manual_seed(seed)
     state = random_mini.randomise(module, generator)
     module.load_state_dict({name: value.float() for name, value in state.items()})
-
-
-def entry(conditioning):
-    assert len(conditioning) == 1
-    return conditioning[0]
-
-
-def plan_of(conditioning):
-    (hook,) = entry(conditioning)[1]["hooks"].hooks
-    (wrapper,) = hook.transformers_dict["wrappers"][WrappersMP.DIFFUSION_MODEL]["newbie_isolation"]
-    return wrapper.plan
 
 
 @pytest.mark.parametrize("mode", ["strict", "gentle"])

@@ -9,7 +9,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import random_sd
 import torch
-from comfy.patcher_extension import WrappersMP
+from conditionings import entry, owned, plan_of
 from newbie_pack.isolation.chunks import chunks_of, tokens_of
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain
 from newbie_pack.isolation.plan import fractions
@@ -36,21 +36,6 @@ def clips():
 @pytest.fixture(params=KINDS)
 def clip(request, clips):
     return clips[request.param]
-
-
-def entry(conditioning):
-    assert len(conditioning) == 1
-    return conditioning[0]
-
-
-def plan_of(conditioning):
-    (hook,) = entry(conditioning)[1]["hooks"].hooks
-    (wrapper,) = hook.transformers_dict["wrappers"][WrappersMP.DIFFUSION_MODEL]["newbie_isolation"]
-    return wrapper.plan
-
-
-def owned(conditioning, owner):
-    return entry(conditioning)[0][:, torch.tensor(plan_of(conditioning).owner) == owner]
 
 
 def ids(tokens):

@@ -16,7 +16,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import comfy.sample
 import torch
-from comfy.patcher_extension import WrappersMP
+from conditionings import plan_of
 from newbie_pack.isolation.encode import encode, encode_plain
 from newbie_pack.mini import config, dataset, export, prompts, tokens
 from newbie_pack.mini.generate import Networks, caption, collate, decode, empty, generate
@@ -36,12 +36,6 @@ DEMO = """<scene> <character_1> <n>miku</n> <position>left, center_y</position> 
 def difference(ours, packs):
     assert ours.shape == packs.shape
     return ((ours - packs.float()).norm() / packs.float().norm()).item()
-
-
-def plan_of(conditioning):
-    (hook,) = conditioning[0][1]["hooks"].hooks
-    (wrapper,) = hook.transformers_dict["wrappers"][WrappersMP.DIFFUSION_MODEL]["newbie_isolation"]
-    return wrapper.plan
 
 
 def described(count, seed=0):

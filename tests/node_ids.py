@@ -1,0 +1,18 @@
+"""The pack's nodes, by the ids that workflows name for ever."""
+
+from __future__ import annotations
+
+NODE_IDS = (
+    "NewBieLoader",
+    "NewBieXMLPrompt",
+    "NewBieTextToXML",
+    "NewBieCharacter",
+    "NewBieScene",
+    "NewBieEncodeCharacters",
+    "NewBieSample",
+    "NewBieDecode",
+    "NewBieLayoutPreview",
+    "NewBieGuider",
+    "NewBieSampler",
+    "NewBieSeeds",
+)
