@@ -1,8 +1,8 @@
 """What isolation costs: a step of the model with it over the host's plain step, in time and in memory.
 
-    python -m benchmarks.attention                     the full 3.5B architecture on a GPU, random bf16 weights
-    python -m benchmarks.attention --model mini        the built-in model's architecture; the default on a CPU
-    python -m benchmarks.attention --json              one JSON object a line
+    ./run bench attention                     the full 3.5B architecture on a GPU, random bf16 weights
+    ./run bench attention --model mini        the built-in model's architecture; the default on a CPU
+    ./run bench attention --json              one JSON object a line
 
 Every row measures its arms in turn, again and again, and compares medians:
 
@@ -13,7 +13,7 @@ Every row measures its arms in turn, again and again, and compares medians:
                  (single pictures alone: it takes long)
 
 It fails where `codes` takes more than 1.03 of the plain step or of its memory (on a CPU: `dense` more than 1.10), or
-where the kernel's result differs from a float64 reference by more than 1e-2. Needs a ComfyUI: COMFYUI_PATH.
+where the kernel's result differs from a float64 reference by more than 1e-2.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .pack import add_host, add_pack
+from ..isolation.appended import AppendedCodes, NoKernelError
+from ..isolation.codes import make_codes
+from ..isolation.plan import Plan
+from ..mini.config import DIFFUSION
+from .host import add_host
 
 FULL: dict[str, Any] = {  # NewBie-image-Exp0.1, as comfy/model_detection.py reads it from the released weights
     "patch_size": 2, "in_channels": 16, "dim": 2304, "n_layers": 36, "n_refiner_layers": 2, "n_heads": 24,
@@ -71,8 +75,7 @@ class Step:
     """One forward of one size, in each of the arms."""
 
     def __init__(self, network: torch.nn.Module, config: dict[str, Any], size: int, people: int, batch: int) -> None:
-        from newbie_pack.isolation.forward import IsolatedForward
-        from newbie_pack.isolation.plan import Plan
+        from ..isolation.forward import IsolatedForward
 
         self.network, self.people = network, people
         self.plan = Plan(owners(people), strips(people), weight=(1.2,) * SHARED + (1.0,) * (OWN * people))
@@ -161,10 +164,6 @@ def measure(step: Step, names: list[str], runs: int) -> dict[str, Any]:
 
 def errors(device: torch.device) -> Iterator[dict[str, Any]]:
     """The kernel on this device against float64, at several widths of heads; NaN where there is none."""
-    from newbie_pack.isolation.appended import AppendedCodes, NoKernelError
-    from newbie_pack.isolation.codes import make_codes
-    from newbie_pack.isolation.plan import Plan
-
     rows, columns = 24, 20
     for width in (64, 96, 120, 128):
         for dtype in (torch.bfloat16, torch.float16):
@@ -186,26 +185,22 @@ def errors(device: torch.device) -> Iterator[dict[str, Any]]:
             yield {**row, "error": ((out - expected).norm() / expected.norm()).item()}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="What isolation costs a step of the model, in time and in memory.")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./run bench attention", description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=("full", "mini"))
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--people", type=int, nargs="+", default=[2, 4, 6, 8])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    options = parser.parse_args()
-    add_pack()
+    options = parser.parse_args(arguments)
     add_host()
     import comfy.model_management
 
     device = comfy.model_management.get_torch_device()
     on_cpu = device.type == "cpu"
     model = options.model or ("mini" if on_cpu else "full")
-    if model == "mini":
-        from newbie_pack.mini.config import DIFFUSION as config
-    else:
-        config = FULL
+    config = DIFFUSION if model == "mini" else FULL
     names = ["plain", "dense"] if on_cpu else ["plain", "codes", "dense", "one by one"]
     measured, limit = names[1], CPU_LIMIT if on_cpu else GPU_LIMIT
     torch.set_grad_enabled(False)
@@ -233,7 +228,3 @@ def main() -> int:
                     first = False
                 print("".join(f"{value:>18}" for value in row.values()), flush=True)
     return int(failed)
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

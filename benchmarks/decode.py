@@ -1,7 +1,7 @@
 """How far a picture decoded in tiles is from the same picture decoded whole, and what each takes.
 
-    python -m benchmarks.decode --host COMFYUI                      the built-in model's autoencoder, on the CPU
-    python -m benchmarks.decode --host COMFYUI --device default --flux --latent 128    and FLUX's, on the GPU
+    ./run bench decode                          the built-in model's autoencoder
+    ./run bench decode --flux --latent 128      and FLUX's; on a GPU, or it takes long
 
 FLUX's autoencoder has random weights here (--width 128 is its full size), so its pictures are noise. They are harder on
 tiles than real ones may be: its group norms and its attention look at everything a tile shows.
@@ -12,13 +12,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from .host import add_host, pack
+from .host import add_host
 
 BOUND = 2.0  # of 255, on average
 
@@ -51,7 +49,8 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
 def rows(name: str, vae: Any, side: int, least: int) -> list[dict[str, Any]]:
     import torch
 
-    decoding = pack("sampling.decode")
+    from ..sampling import decode as decoding
+
     latent = torch.randn(1, 16, side, side, generator=torch.Generator().manual_seed(0))
     whole, seconds = timed(lambda: vae.decode(latent))
     found = [{"vae": name, "latent": side, "tile": None, "mean": 0.0, "most": 0.0, "seconds": round(seconds, 2)}]
@@ -67,18 +66,18 @@ def rows(name: str, vae: Any, side: int, least: int) -> list[dict[str, Any]]:
     return found
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Tiled against whole decoding, in 255ths.")
-    parser.add_argument("--host", type=Path, default=Path(os.environ.get("NEWBIE_HOST", "")), help="a ComfyUI folder")
-    parser.add_argument("--device", choices=("cpu", "default"), default="cpu", help="default: what the host chooses")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./run bench decode", description=__doc__.splitlines()[0])
     parser.add_argument("--latent", type=int, default=64, help="side of the latent; 8 times as many pixels")
     parser.add_argument("--least", type=int, default=0, help="leave out smaller tiles")
     parser.add_argument("--flux", action="store_true", help="FLUX's autoencoder with random weights too")
     parser.add_argument("--width", type=int, default=128, help="of FLUX's first layer")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    options = parser.parse_args()
-    add_host(options.host, options.device == "cpu")
-    vaes = {"mini": pack("model_loader.mini").load_vae}
+    options = parser.parse_args(arguments)
+    add_host()
+    from ..model_loader import mini
+
+    vaes = {"mini": mini.load_vae}
     if options.flux:
         vaes[f"flux {options.width}"] = lambda: flux(options.width)
     over = False
@@ -93,7 +92,3 @@ def main() -> int:
                 said = {**row, "tile": row["tile"] or "whole"}
                 print("{vae:10}{latent:>8}{tile:>8}{mean:>9.3f}{most:>9.1f}{seconds:>9.2f}".format(**said), flush=True)
     return 1 if over else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

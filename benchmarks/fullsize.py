@@ -1,18 +1,17 @@
-"""Seconds and peak memory of the full model, stage by stage: this pack beside the host's stock nodes, in one run.
+"""Seconds and peak memory of the full model, stage by stage, beside the host's stock nodes.
 
-    python -m benchmarks.fullsize_files DIR              first: files of the right names and shapes, random
-    python -m benchmarks.fullsize DIR                    1024x1024 at batch 1, 2 and 4, and 1024x1536; a table
-    python -m benchmarks.fullsize DIR --json             one JSON object a line
-    python -m benchmarks.fullsize DIR --form folder      ours loads the authors' folder (files: --form both)
-    python -m benchmarks.fullsize DIR --card 8           as if the card had 8 GB
-    python -m benchmarks.fullsize DIR --prompts 20       20 prompts in a row: does anything reload, does memory grow
-    python -m benchmarks.fullsize DIR --scale tiny --sizes 64x64 --batches 1 --steps 2    on a CPU
+    ./run bench fullsize_files DIR              first: files of the right names and shapes, random
+    ./run bench fullsize DIR                    1024x1024 at batch 1, 2 and 4, and 1024x1536; a table
+    ./run bench fullsize DIR --json             one JSON object a line
+    ./run bench fullsize DIR --form folder      ours loads the authors' folder (files: --form both)
+    ./run bench fullsize DIR --card 8           as if the card had 8 GB
+    ./run bench fullsize DIR --prompts 20       20 prompts in a row: does anything reload, does memory grow
+    ./run bench fullsize DIR --scale tiny --sizes 64x64 --batches 1 --steps 2    on a CPU
 
-Needs a ComfyUI (NEWBIE_HOST, or --host) and no network. The stock way is UNETLoader, DualCLIPLoader (newbie),
-VAELoader, ModelSamplingAuraFlow, CLIPTextEncode, KSampler (euler, the same steps and guidance) and VAEDecode, on the
-same prompt's XML; ours isolates its two characters. A stage's peak is what the device's allocator held at most during
-it; ours and the stock nodes' each begin with nothing loaded. Real files work as well: name a models folder with them.
-One precision in a folder: the first by name is taken.
+The stock way is UNETLoader, DualCLIPLoader (newbie), VAELoader, ModelSamplingAuraFlow, CLIPTextEncode, KSampler (euler,
+the same steps and guidance) and VAEDecode, on the same prompt's XML; ours isolates its two characters. A stage's peak
+is what the device's allocator held at most during it; ours and the stock nodes' each begin with nothing loaded. Real
+files work as well: name a models folder with them. One precision in a folder: the first by name is taken.
 """
 
 from __future__ import annotations
@@ -21,8 +20,6 @@ import argparse
 import contextlib
 import gc
 import json
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -30,6 +27,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+
+from ..client.models import below
+from ..client.problem import Problem
+from ..model_loader.survey import PARTS, survey
+from ..xml_prompt import layout, parse
+from .fullsize_files import SCALES
+from .host import add_host
+from .small_host import shrunk
 
 STEPS, GUIDANCE, SHIFT, SEED = 28, 7.5, 6.0, 1
 SIZES, BATCHES = ("1024x1024", "1024x1536"), (1, 2, 4)
@@ -102,15 +107,14 @@ class Ours:
         self.files, self.mode = files, mode
 
     def load(self) -> None:
-        from newbie_pack.isolation import modes
-        from newbie_pack.model_loader import full
+        from ..isolation import modes
+        from ..model_loader import full
 
         self.model, self.clip, self.vae, isolation = full.load(**self.files, dtype=None)
         modes.declare(self.clip, isolation)
 
     def encode(self, xml: str, width: int, height: int) -> None:
-        from newbie_pack.isolation.encode import encode, encode_negative
-        from newbie_pack.xml_prompt import layout, parse
+        from ..isolation.encode import encode, encode_negative
 
         scene = parse(xml)
         boxes = layout(scene, width / height)
@@ -118,13 +122,13 @@ class Ours:
         self.negative = encode_negative(self.clip, scene, boxes, self.mode, NEGATIVE)
 
     def sample(self, width: int, height: int, batch: int, steps: int) -> None:
-        from newbie_pack.sampling.sample import sample
+        from ..sampling.sample import sample
 
         settings = {"seed": SEED, "steps": steps, "guidance": GUIDANCE, "eta": 0.0, "shift": SHIFT, "sampler": "euler"}
         self.latent = sample(self.model, self.positive, self.negative, empty(width, height, batch), **settings)
 
     def decode(self) -> None:
-        from newbie_pack.sampling.decode import decode
+        from ..sampling.decode import decode
 
         self.images = decode(self.vae, self.latent["samples"])
 
@@ -226,10 +230,7 @@ def ratios(found: Sequence[Row]) -> Iterator[Row]:
 
 
 def chosen(folder: Path, form: str) -> dict[str, dict[str, str]]:
-    """The loaders' inputs for each way, from what lies in the folder. Exits where a part is missing."""
-    from newbie_pack.client.models import below
-    from newbie_pack.model_loader.survey import PARTS, survey
-
+    """The loaders' inputs for each way, from what lies in the folder. Raises Problem where a part is missing."""
     found = survey(below(folder))
     files = {
         one.part: one.named
@@ -238,7 +239,7 @@ def chosen(folder: Path, form: str) -> dict[str, dict[str, str]]:
     }
     release = next((one.named for one in found.found if "(folder)" in one.named), None)
     if any(part not in files for part in PARTS) or (form == "folder" and release is None):
-        sys.exit("\n".join([f"{folder} lacks some of the files:", *found.advice, *found.problems]))
+        raise Problem("\n".join([f"{folder} lacks some of the files:", *found.advice, *found.problems]))
     ours = dict.fromkeys(PARTS, "none") | {"diffusion_model": release} if form == "folder" else files
     return {"stock": files, "ours": ours}
 
@@ -258,8 +259,8 @@ def show(row: Row) -> str:
     return f"{row['way']:11}{row['stage']:11}{row['size']:>10}{row['batch'] or '':>6} {numbers}"
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="The full model's seconds and peak memory, beside the stock nodes.")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./run bench fullsize", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="a models folder, as fullsize_files writes it")
     parser.add_argument("--form", choices=("split", "folder"), default="split", help="what ours loads")
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH", help="the first with every batch")
@@ -271,12 +272,8 @@ def main() -> int:
     parser.add_argument("--card", type=float, default=0, metavar="GB", help="as if the card had no more")
     parser.add_argument("--scale", choices=("full", "tiny"), default="full", help="tiny: files of that scale")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--host", default=os.environ.get("NEWBIE_HOST", ""), help="ComfyUI's folder")
-    options = parser.parse_args()
-    from .fullsize_files import SCALES
-    from .small_host import prepare, shrunk
-
-    prepare(options.host, cpu=not torch.accelerator.is_available())
+    options = parser.parse_args(arguments)
+    add_host()
     import folder_paths
 
     for name in FOLDERS:
@@ -310,7 +307,3 @@ def main() -> int:
         tell(row)
         over = over or (row["stage"] == "sample" and max(row["seconds"], row["peak_gb"]) > TARGET)
     return 1 if over else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,13 +1,13 @@
-"""Writes files of exactly the full model's names, shapes and dtypes, with random weights: what loading them costs.
+"""Makes files for fullsize: exactly the full model's names, shapes and dtypes, with random weights.
 
-    python -m benchmarks.fullsize_files DIR                       split files, in DIR/diffusion_models and so on
-    python -m benchmarks.fullsize_files DIR --form folder         the authors' folder, in DIR/diffusers
-    python -m benchmarks.fullsize_files DIR --precision fp8_scaled    or fp8, or bf16
-    python -m benchmarks.fullsize_files DIR --scale tiny          the same names at a size for tests (small_host.py)
+    ./run bench fullsize_files DIR                       split files, in DIR/diffusion_models and so on
+    ./run bench fullsize_files DIR --form folder         the authors' folder, in DIR/diffusers
+    ./run bench fullsize_files DIR --precision fp8_scaled    or fp8, or bf16
+    ./run bench fullsize_files DIR --scale tiny          the same names at a size for tests (small_host.py)
 
-Needs a ComfyUI on the path (NEWBIE_HOST, or --host): the names are those of its own classes. The tokenizers have the
-mini's 1,280 pieces, so a prompt has more tokens than with the real ones. The vision towers in the authors' folder are
-left out but for one tensor each: nothing reads them.
+The names are those of the host's own classes. The tokenizers have the mini's 1,280 pieces, so a prompt has more tokens
+than with the real ones. The vision towers in the authors' folder are left out but for one tensor each: nothing reads
+them.
 Sources: comfy/model_detection.py for width 2304; models/model.py and the trainer's conversion script of
 github.com/NewBieAI-Lab for the folder; config.json of jinaai/jina-clip-v2 for its adapters.
 """
@@ -17,10 +17,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import re
 import struct
-import sys
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -30,7 +28,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-ROOT = Path(__file__).resolve().parent.parent
+from ..model_loader import spiece
+from .host import ROOT, add_host
+
 POOL = (1 << 22) + 15  # numbers drawn; odd, so that no two rows of a matrix are alike
 FP8_MAX = 448.0
 BLOCKS = ("layers.", "noise_refiner.", "context_refiner.", "model.layers.")
@@ -255,8 +255,6 @@ def as_tensor(data: bytes) -> Tensor:
 
 def write_split(folder: Path, sizes: Sizes, weights: Weights, precision: str) -> None:
     """The four files of the ComfyUI repackaging, by their names there."""
-    from newbie_pack.model_loader import spiece
-
     diffusion = quantized(weights.tensors(diffusion_shapes(sizes)), precision)
     write(folder / "diffusion_models" / f"NewBie-Image-Exp0.1-{precision}.safetensors", diffusion)
     tokenizer = ("spiece_model", as_tensor(gemma_tokenizer()))
@@ -398,25 +396,18 @@ def squeezed(name: str, value: Tensor) -> Tensor:
 FORMS = {"split": write_split, "folder": write_folder}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Random weights under the full model's names, shapes and dtypes.")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./run bench fullsize_files", description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the models folder to write into")
     parser.add_argument("--form", choices=[*FORMS, "both"], default="split")
     parser.add_argument("--precision", choices=PRECISIONS, default="bf16")
     parser.add_argument("--scale", choices=list(SCALES), default="full")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--host", default=os.environ.get("NEWBIE_HOST", ""), help="ComfyUI's folder")
-    options = parser.parse_args()
-    from .small_host import prepare
-
-    prepare(options.host)
+    options = parser.parse_args(arguments)
+    add_host()
     weights = Weights(options.seed)
     for form in FORMS if options.form == "both" else (options.form,):
         FORMS[form](options.folder, SCALES[options.scale], weights, options.precision)
     for path in sorted(options.folder.rglob("*.safetensors")):
         print(f"{path.stat().st_size / 1e9:8.3f} GB  {path.relative_to(options.folder)}")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,8 +1,8 @@
 """How long a prompt takes: parse, layout and render, on one core, without a host.
 
-    python -m benchmarks.prompt            a table
-    python -m benchmarks.prompt --json     one JSON object a line
-    python -m benchmarks.prompt --package DIR    measures another copy of xml_prompt, for before and after
+    ./run bench prompt                   a table
+    ./run bench prompt --json            one JSON object a line
+    ./run bench prompt --package DIR     measures another copy of xml_prompt, for before and after
 
 First the prompt people write (two characters, 60 tags), stage by stage; then the growth up to the bound of 4,096 tags.
 """
@@ -21,6 +21,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from .. import xml_prompt
+from ..client.problem import Problem
 
 RUNS, SECONDS = 400, 2.0  # of each row, whichever is over first
 TARGET_MS = 1.0
@@ -124,14 +127,21 @@ def rows(pack: ModuleType) -> Iterator[dict[str, Any]]:
         yield row("growth", size, lambda text=text: everything(text))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="How long parse, layout and render take, on one core.")
+def copy_in(folder: Path) -> ModuleType:
+    """xml_prompt imports nothing of ours, so that a copy works anywhere. Raises Problem."""
+    folder = folder.resolve()
+    if not (folder / "__init__.py").is_file():
+        raise Problem(f"{folder} is not a copy of xml_prompt, it has no __init__.py: name the copy's own folder.")
+    sys.path.insert(0, str(folder.parent))
+    return importlib.import_module(folder.name)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./run bench prompt", description=__doc__.splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("--package", default=str(Path(__file__).resolve().parent.parent / "xml_prompt"))
-    options = parser.parse_args()
-    package = Path(options.package).resolve()
-    sys.path.insert(0, str(package.parent))
-    pack = importlib.import_module(package.name)
+    parser.add_argument("--package", type=Path, metavar="DIR", help="another copy of xml_prompt")
+    options = parser.parse_args(arguments)
+    pack = copy_in(options.package) if options.package else xml_prompt
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     if not options.json:
@@ -145,7 +155,3 @@ def main() -> int:
             numbers = "{tags:>6}{median_ms:>12.3f}{min_ms:>10.3f}{us_per_tag:>9.2f}{runs:>6}".format(**found)
             print(f"{found['name']:8}{numbers}", flush=True)
     return 1 if over else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

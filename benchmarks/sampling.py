@@ -1,7 +1,7 @@
 """What NewBie Sample costs over the host's KSampler, and what ending guidance early saves.
 
-    python -m benchmarks.sampling --host COMFYUI            a table
-    python -m benchmarks.sampling --host COMFYUI --json     one JSON object a line
+    ./run bench sampling            a table
+    ./run bench sampling --json     one JSON object a line
 
 The built-in model, the same prompt, sampler and settings; the rows take turns, so that a busy machine is busy for all.
 The first two draw the same latent bit for bit, or the benchmark fails; it fails too where NewBie Sample takes more than
@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from .host import add_host, pack
+from .host import add_host
 
 TARGET = 1.01
 XML = "<character_1><n>miku</n><position>left</position></character_1><character_2><n>kaito</n></character_2>"
@@ -33,8 +31,10 @@ def arms(size: int, steps: int, sampler: str) -> dict[str, Callable[[], Any]]:
 
     import nodes
 
-    sample = pack("sampling.sample").sample
-    model, clip, _, _ = pack("model_loader.mini").load()
+    from ..model_loader import mini
+    from ..sampling.sample import sample
+
+    model, clip, _, _ = mini.load()
     prompts = [clip.encode_from_tokens_scheduled(clip.tokenize(text)) for text in (XML, "")]
     latent = {"samples": torch.zeros(1, 16, size // 8, size // 8)}
 
@@ -81,17 +81,15 @@ def measure(runs: dict[str, Callable[[], Any]], rounds: int) -> list[dict[str, A
     ]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="NewBie Sample against the host's KSampler.")
-    parser.add_argument("--host", type=Path, default=Path(os.environ.get("NEWBIE_HOST", "")), help="a ComfyUI folder")
-    parser.add_argument("--device", choices=("cpu", "default"), default="cpu", help="default: what the host chooses")
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./run bench sampling", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--size", type=int, default=320)
     parser.add_argument("--steps", type=int, default=28)
     parser.add_argument("--sampler", default="res_multistep", help="one without noise, so that both draw the same")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    options = parser.parse_args()
-    add_host(options.host, options.device == "cpu")
+    options = parser.parse_args(arguments)
+    add_host()
     import comfy.utils
 
     comfy.utils.set_progress_bar_enabled(False)
@@ -105,7 +103,3 @@ def main() -> int:
             print("{name:20}{median_s:>10.3f}{min_s:>9.3f}{ratio:>8.3f}{min_ratio:>8.3f}  {same_latent}".format(**row))
     ours = rows[1]
     return 0 if ours["same_latent"] and min(ours["ratio"], ours["min_ratio"]) <= TARGET else 1
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

@@ -1,8 +1,8 @@
 """Does the look hold from seed to seed, and does strong guidance burn it: figures from the built-in model.
 
-    python -m benchmarks.style --count 10            tables
-    python -m benchmarks.style --json                one JSON object a line
-    python -m benchmarks.style --out FOLDER          contact sheets too
+    ./run bench style --count 10            tables
+    ./run bench style --json                one JSON object a line
+    ./run bench style --out FOLDER          contact sheets too
 
 Needs no host: the training networks draw many pictures in a batch, with the same arithmetic (mini/generate.py).
 
@@ -29,7 +29,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .host import ROOT, pack
+from ..mini import prompts, tokens
+from ..mini.evaluate import (
+    GROUPS,
+    Mini,
+    coverage,
+    drawn,
+    held_out_pictures,
+    load,
+    paint,
+    score,
+    sheet,
+    true_labels,
+    write_png,
+)
+from ..mini.generate import collate, decode, generate
+from ..mini.judge import judge_figures
+from ..mini.scenes import Picture
+from .host import ROOT, chosen_device
 
 PROMPTS = 4
 SEEDS = {  # the project's defaults, the bundled workflows', a drawing without fresh noise, and one with all of it
@@ -87,39 +104,35 @@ def agreement(attributes: Tensor) -> float:
     return 100 * (attributes == attributes.mode(0).values).float().mean().item()
 
 
-def paint_seeds(mini: Any, picture: Any, seeds: Sequence[int], sampling: Mapping[str, float]) -> Tensor:
+def paint_seeds(mini: Mini, picture: Picture, seeds: Sequence[int], sampling: Mapping[str, float]) -> Tensor:
     """One prompt, word for word, with every seed: [S, 3, H, W] in 0..1."""
-    evaluate, generate = pack("mini.evaluate"), pack("mini.generate")
-    prompts, tokens = pack("mini.prompts"), pack("mini.tokens")
     described = prompts.describe(picture, random.Random(0), complete=True)
     made = tokens.tokenize(prompts.segments(described, "boxes"), True, tokens.Tokenizers())
     size = (picture.width, picture.height)
-    grid = next(group.grid for group in evaluate.GROUPS if group.size == size)
-    covers = torch.from_numpy(np.stack([evaluate.coverage(described, grid)] * len(seeds)))
+    grid = next(group.grid for group in GROUPS if group.size == size)
+    covers = torch.from_numpy(np.stack([coverage(described, grid)] * len(seeds)))
     noise = torch.cat(
         [torch.randn(1, 16, 2 * grid[0], 2 * grid[1], generator=torch.Generator().manual_seed(seed)) for seed in seeds]
     )
-    prompt = generate.collate([made] * len(seeds), covers, mini.device)
-    latent = generate.generate(mini.networks, prompt, noise.to(mini.device), seed=seeds[0], **sampling)
-    return generate.decode(mini.autoencoder, latent)
+    prompt = collate([made] * len(seeds), covers, mini.device)
+    latent = generate(mini.networks, prompt, noise.to(mini.device), seed=seeds[0], **sampling)
+    return decode(mini.autoencoder, latent)
 
 
 def save(out: Path | None, name: str, images: Tensor, columns: int) -> None:
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-        evaluate = pack("mini.evaluate")
-        evaluate.write_png(out / f"{name}.png".replace(" ", "_").replace("/", ""), evaluate.sheet(images, columns))
+        write_png(out / f"{name}.png".replace(" ", "_").replace("/", ""), sheet(images, columns))
 
 
-def seed_rows(mini: Any, count: int, steps: int, prompts: int, out: Path | None) -> Iterator[dict[str, Any]]:
-    evaluate, judge = pack("mini.evaluate"), pack("mini.judge")
-    pictures = evaluate.held_out_pictures(2, prompts, 300)
+def seed_rows(mini: Mini, count: int, steps: int, number: int, out: Path | None) -> Iterator[dict[str, Any]]:
+    pictures = held_out_pictures(2, number, 300)
     for name, settings in SEEDS.items():
         rows, sheets = [], []
         for picture in pictures:
             images = paint_seeds(mini, picture, range(count), {**settings, "steps": steps})
-            index, boxes, values = evaluate.true_labels([picture] * count, mini.device)
-            judged = judge.judge_figures(mini.judge, images, index, boxes)
+            index, boxes, values = true_labels([picture] * count, mini.device)
+            judged = judge_figures(mini.judge, images, index, boxes)
             attributes = judged.attributes.reshape(count, len(picture.figures), -1)
             right = (judged.attributes == values) & judged.present[:, None]
             scores = {"agreement": agreement(attributes), "accuracy": 100 * right.float().mean().item()}
@@ -129,13 +142,12 @@ def seed_rows(mini: Any, count: int, steps: int, prompts: int, out: Path | None)
         yield {"table": "seeds", "name": name, **{key: float(np.mean([row[key] for row in rows])) for key in rows[0]}}
 
 
-def guidance_rows(mini: Any, count: int, steps: int, out: Path | None) -> Iterator[dict[str, Any]]:
-    evaluate = pack("mini.evaluate")
-    pictures = evaluate.held_out_pictures(2, count, 102)
-    drawings = evaluate.drawn(pictures, mini.device)
+def guidance_rows(mini: Mini, count: int, steps: int, out: Path | None) -> Iterator[dict[str, Any]]:
+    pictures = held_out_pictures(2, count, 102)
+    drawings = drawn(pictures, mini.device)
 
     def row(name: str, images: Tensor) -> dict[str, Any]:
-        measured = evaluate.score(mini, pictures, images)
+        measured = score(mini, pictures, images)
         save(out, f"guidance {name}", images[:24], 6)
         beside = {key: value / own[key] for key, value in means(images, pictures).items()}
         scores = {"accuracy": measured["mean"], "all_right": measured["all_right"]}
@@ -144,11 +156,11 @@ def guidance_rows(mini: Any, count: int, steps: int, out: Path | None) -> Iterat
     own = means(drawings, pictures)
     yield row("drawings", drawings)
     for name, settings in GUIDANCE.items():
-        yield row(name, evaluate.paint(mini, pictures, "isolated", {**settings, "steps": steps}))
+        yield row(name, paint(mini, pictures, "isolated", {**settings, "steps": steps}))
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./run bench style", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=ROOT / "mini" / "weights")
     parser.add_argument("--count", type=int, default=10, help="seeds of each prompt, and scenes a guidance")
     parser.add_argument("--prompts", type=int, default=PROMPTS)
@@ -156,9 +168,8 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="folder for contact sheets")
     parser.add_argument("--tables", nargs="+", choices=("seeds", "guidance"), default=("seeds", "guidance"))
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    options = parser.parse_args()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    mini = pack("mini.evaluate").load(options.weights, device)
+    options = parser.parse_args(arguments)
+    mini = load(options.weights, chosen_device())
     tables = {
         "seeds": lambda: seed_rows(mini, options.count, options.steps, options.prompts, options.out),
         "guidance": lambda: guidance_rows(mini, options.count, options.steps, options.out),
@@ -176,7 +187,3 @@ def main() -> int:
                 heading = False
             print(f"{row['name']:24}" + "".join(f"{value:>12.3f}" for value in numbers.values()), flush=True)
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

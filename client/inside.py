@@ -1,6 +1,7 @@
 """Runs a module of this pack in the environment's Python, as the package that it is inside the host.
 
-As a program: python -P client/inside.py client.prompt_tool check scene.xml
+As a program: python client/inside.py client.prompt_tool check scene.xml
+So it works without a set-up too: COMFYUI_PATH=/folder python client/inside.py benchmarks.attention
 """
 
 from __future__ import annotations
@@ -42,9 +43,15 @@ def load_pack(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    load_pack(Path(__file__).resolve().parent.parent)
+    here = Path(__file__).resolve().parent
+    if Path(sys.path[0]).resolve() == here:  # without -P; our neighbours' names are other modules' too
+        del sys.path[0]
+    load_pack(here.parent)
     sys.argv[0] = sys.argv[1]  # what a --help calls itself
+    problem = importlib.import_module(f"{PACKAGE}.client.problem")
     try:
         sys.exit(importlib.import_module(f"{PACKAGE}.{sys.argv[1]}").main(sys.argv[2:]))
+    except problem.Problem as sentence:
+        sys.exit(str(sentence))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -46,7 +46,7 @@ def test_every_command_has_its_help(command):
 def test_help_lists_the_commands():
     answer = run("--help")
     assert answer.returncode == 0
-    for command in ("setup", "demo", "create", "serve", "prompt", "test", "models", "mini"):
+    for command in ("setup", "demo", "create", "serve", "prompt", "test", "models", "mini", "bench"):
         assert f"\n  {command} " in answer.stdout
 
 
@@ -74,6 +74,7 @@ def test_no_command_shows_the_help_and_fails():
         (["models", "lora", "no-such-file.safetensors"], "does not exist"),
         (["mini"], "followed by train or evaluate"),
         (["mini", "paint"], "followed by train or evaluate"),
+        (["bench", "paint"], "no benchmark 'paint': choose one of attention, binding, "),
     ],
 )
 def test_wrong_arguments_are_told_before_any_set_up(arguments, words):

@@ -9,6 +9,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from newbie_pack.benchmarks import fullsize
+from newbie_pack.client.problem import Problem
 
 SIZE, BATCHES = "64x48", (1, 2)
 
@@ -39,5 +40,5 @@ def test_prompts_in_a_row(models):
 
 
 def test_a_folder_without_the_files(tmp_path):
-    with pytest.raises(SystemExit, match=r"lacks some of the files"):
+    with pytest.raises(Problem, match=r"lacks some of the files"):
         fullsize.chosen(tmp_path, "split")
