@@ -131,7 +131,7 @@ def rows(painter: Painter, modes: Sequence[str], count: int, seed: int, out: Pat
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./run bench colours", description=__doc__.splitlines()[0])
     parser.add_argument("--diffusion-model", default=MINI)
     for part in ("gemma", "jina", "vae"):
         parser.add_argument(f"--{part}", default="none")
