@@ -13,9 +13,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from .codes import Codes
 
+ROWS = 16  # queries whose result is compared, spread over all tokens
+TOLERANCE = 0.05  # of their norm; bfloat16 itself rounds to 0.004
+
 
 class NoKernelError(RuntimeError):
-    """This device, dtype or width has no kernel; str() says which."""
+    """This device, dtype or width has no kernel, or none that is right; str() says which."""
 
 
 class AppendedCodes:
@@ -52,3 +55,18 @@ class AppendedCodes:
                 raise
             raise NoKernelError(f"no kernel for width {query.shape[-1]} in {q.dtype}") from problem
         return out.transpose(1, 2).flatten(2)
+
+    def check(self, q: Tensor, k: Tensor, v: Tensor, out: Tensor) -> None:
+        """Raises NoKernelError if out is not what plain arithmetic gives for some of the queries.
+
+        Kernels for uncommon widths are young, and a wrong one would spoil pictures without a word.
+        """
+        batch, heads, tokens, _ = q.shape
+        rows = torch.linspace(0, tokens - 1, min(ROWS, tokens), device=q.device).long()
+        query, key = (code[:, :, 0, self.width :] for code in (self.query, self.key))  # [B, T, E], of any head
+        bias = query[:, rows].float() @ key.float().transpose(1, 2)  # [B, R, T]
+        scores = (q[:, :, rows].float() @ k.float().transpose(2, 3) + bias[:, None]) * self.width**-0.5
+        expected = (scores.softmax(-1) @ v.float()).transpose(1, 2).flatten(2)  # [B, R, H * D]
+        error = (out[:, rows].float() - expected).norm() / expected.norm()
+        if not error <= TOLERANCE:  # a NaN is not either
+            raise NoKernelError(f"the kernel for width {self.query.shape[-1]} in {q.dtype} is off by {error:.0%}")

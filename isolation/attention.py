@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,19 +27,32 @@ OVERRIDE = "optimized_attention_override"
 JOINT, CAPTION = "joint", "caption"
 
 
-@lru_cache(maxsize=8)
-def say_once(message: str) -> None:
-    logging.info(message)
+@dataclass
+class Kernel:
+    """Whether attention with appended codes works on this device; None until it has been tried."""
+
+    works: bool | None = None
+
+
+def may_have_kernel(q: Tensor) -> bool:
+    half = q.dtype in (torch.float16, torch.bfloat16)
+    return half and model_management.is_nvidia() and model_management.is_device_cuda(q.device)
 
 
 class IsolatedAttention:
     """Remembers nothing beyond its forward: a region follows the latent's size, whatever that is."""
 
     def __init__(
-        self, codes: dict[str, Codes], caption: int, image: int, refiners: int, inner: Callable | None = None
+        self,
+        codes: dict[str, Codes],
+        caption: int,
+        image: int,
+        refiners: int,
+        kernel: Kernel,
+        inner: Callable | None = None,
     ) -> None:
         """codes: of JOINT and CAPTION, where they have any; caption, image: how many tokens each has."""
-        self.codes, self.caption, self.image = codes, caption, image
+        self.codes, self.caption, self.image, self.kernel = codes, caption, image, kernel
         self.refiners, self.inner = refiners, inner
         self.dense: dict[tuple[str, torch.dtype], Tensor] = {}
         self.appended: AppendedCodes | None = None
@@ -63,17 +76,21 @@ class IsolatedAttention:
         return self.dense[layer, dtype]
 
     def append(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor | None:
-        """[B, T, H * D], or None where this device has no kernel for it."""
-        half = q.dtype in (torch.float16, torch.bfloat16)
-        if not (half and model_management.is_nvidia() and model_management.is_device_cuda(q.device)):
+        """[B, T, H * D], or None where there is no kernel for it."""
+        if self.kernel.works is False or not may_have_kernel(q):
             return None
         if self.appended is None or not self.appended.fits(q):
             self.appended = AppendedCodes(self.codes[JOINT], q)
         try:
-            return self.appended.attend(q, k, v)
+            out = self.appended.attend(q, k, v)
+            if self.kernel.works is None:
+                self.appended.check(q, k, v, out)
         except NoKernelError as problem:
-            say_once(f"NewBie: isolating with a dense mask, which takes longer: {problem}")
+            logging.info("NewBie: isolating with a dense mask, which takes longer, because %s.", problem)
+            self.kernel.works, self.appended = False, None
             return None
+        self.kernel.works = True
+        return out
 
     def __call__(
         self, func: Callable, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **kwargs: Any

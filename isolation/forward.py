@@ -10,7 +10,7 @@ from comfy.ldm.lumina.model import NextDiT
 from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
-from .attention import CAPTION, JOINT, OVERRIDE, IsolatedAttention
+from .attention import CAPTION, JOINT, OVERRIDE, IsolatedAttention, Kernel
 from .plan import Plan
 from .planned import PlannedForward
 
@@ -32,6 +32,10 @@ def check(plan: Plan, model: object, context: Tensor, references: object) -> Non
 
 
 class IsolatedForward(PlannedForward):
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.kernel = Kernel()
+
     def override(
         self,
         plan: Plan,
@@ -48,7 +52,7 @@ class IsolatedForward(PlannedForward):
             codes[JOINT] = self.codes(joint, rows, columns, device)
         if plan.refiner and plan.divides:
             codes[CAPTION] = self.codes(plan, rows, columns, device)
-        return IsolatedAttention(codes, len(plan.owner), rows * columns, refiners, inner)
+        return IsolatedAttention(codes, len(plan.owner), rows * columns, refiners, self.kernel, inner)
 
     def __call__(
         self, executor: WrapperExecutor, x: Tensor, timesteps: Tensor, context: Tensor, *rest: Any, **kwargs: Any

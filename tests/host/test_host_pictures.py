@@ -29,7 +29,7 @@ def look(boxes):
     network = export.read_judge(ROOT / "mini" / "weights")
 
     def judged(picture: np.ndarray) -> tuple[list[dict[str, str]], int]:
-        image = torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1)[None].float() / 255
+        image = torch.from_numpy(np.array(picture)).permute(2, 0, 1)[None].float() / 255
         verdict = judge.judge_figures(network, image, torch.zeros(len(boxes), dtype=torch.long), torch.tensor(boxes))
         people = judge.judge_pictures(network, image)[1].item()
         return [

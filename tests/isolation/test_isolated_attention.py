@@ -14,7 +14,8 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import torch
 import torch.nn.functional as F
 from comfy.ldm.modules.attention import attention_pytorch, attention_split, attention_sub_quad
-from newbie_pack.isolation.appended import AppendedCodes, NoKernelError
+from newbie_pack.isolation import attention
+from newbie_pack.isolation.appended import AppendedCodes
 from newbie_pack.isolation.codes import make_codes
 from newbie_pack.isolation.coverage import coverage
 from newbie_pack.isolation.forward import IsolatedForward
@@ -250,11 +251,45 @@ def test_the_appended_cut_is_exact_in_every_dtype(dtype):
     assert torch.equal(image[:, :, :3], image_2[:, :, :3]) and not torch.equal(image, image_2)
 
 
-def test_a_device_without_the_kernel_says_so():
-    q, k, v = qkv(len(OWNER) + 24)
-    appended = AppendedCodes(make_codes(Plan(OWNER, ((LEFT,), (RIGHT,))), 4, 6), q)
-    with pytest.raises(NoKernelError, match="width 24"):
-        appended.attend(q, k, v)
+def on_this_processor(self, q, k, v):
+    """AppendedCodes.attend with whatever kernel the CPU has."""
+    wide = self.wide(q, k)
+    return F.scaled_dot_product_attention(*wide, v, scale=self.width**-0.5).transpose(1, 2).flatten(2)
+
+
+def wrong(self, q, k, v):
+    return on_this_processor(self, q, k, v).roll(1, 1)
+
+
+def not_a_number(self, q, k, v):
+    return on_this_processor(self, q, k, v) * math.nan
+
+
+@pytest.mark.parametrize(
+    ("attend", "works"), [(on_this_processor, True), (wrong, False), (not_a_number, False), (None, False)]
+)
+def test_a_kernel_is_used_where_there_is_one_that_is_right(monkeypatch, caplog, attend, works):
+    """None: the real one, for a GPU, which the CPU has not."""
+    monkeypatch.setattr(attention, "may_have_kernel", lambda q: True)
+    if attend is not None:
+        monkeypatch.setattr(AppendedCodes, "attend", attend)
+    plan = Plan(OWNER, ((LEFT,), (RIGHT,)), weight=(1, 1, 2, 1, 1, 0.5, 1, 1, 3))
+    wrapper, asked = IsolatedForward(plan), []
+    q, k, v = qkv(len(OWNER) + 24, width=96, dtype=torch.bfloat16)
+
+    def hosts(*args, **kwargs):
+        asked.append(args)
+        return attention_pytorch(*args, **kwargs)
+
+    with caplog.at_level("INFO"):
+        for _ in range(2):  # two forwards: what was found out in the first holds in the second
+            override = wrapper.override(plan, 4, 6, torch.device("cpu"), 2)
+            for _ in range(2):
+                out = override(hosts, q, k, v, 3, None, skip_reshape=True)
+                assert relative_error(out, reference(q, k, v, plan, 4, 6)) <= 1e-2
+    assert wrapper.kernel.works is works
+    assert len(asked) == (0 if works else 4)
+    assert caplog.text.count("dense mask") == (0 if works else 1)
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(4, 6), (5, 3)])
