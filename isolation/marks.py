@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import accumulate, pairwise
 from typing import TypeVar
+from unicodedata import normalize
 
 from comfy.sd import CLIP
 
@@ -32,20 +33,41 @@ def token_bytes(clip: CLIP, ids: Sequence[int]) -> list[bytes]:
     return pieces
 
 
+def places_of(text: str, stream: bytes) -> list[int]:
+    """Where in the stream of all tokens' bytes every character of text begins, and the end. Raises ValueError.
+
+    stream: without SPACE. A vocabulary may write white space in another way, or none, and characters in their
+    compatibility form (NFKC), as the mini's does.
+    """
+    places = [0]
+    for character in text:
+        for form in (character, without_space(character), without_space(normalize("NFKC", character))):
+            written = form.encode()
+            if stream.startswith(written, places[-1]):
+                places.append(places[-1] + len(written))
+                break
+        else:
+            raise ValueError("the text encoder rewrites it")
+    if places[-1] != len(stream):
+        raise ValueError("the text encoder rewrites it")
+    return places
+
+
+def without_space(text: str) -> str:
+    return "".join(text.replace(SPACE, " ").split())
+
+
 def marked(clip: CLIP, text: str, ids: Sequence[int], spans: Iterable[tuple[int, int, Mark]], none: Mark) -> list[Mark]:
     """One mark a token of text: that of the span with which it shares a letter, or `none`. Raises ValueError."""
     marks = [none] * len(ids)
     spans = list(spans)
     if not spans:
         return marks
-    pieces = token_bytes(clip, ids)
-    written = text.replace(" ", SPACE)
-    if b"".join(pieces) != written.encode():
-        raise ValueError("the text encoder rewrites it")
-    places = [(*(len(written[:at].encode()) for at in (start, end)), mark) for start, end, mark in spans]
+    pieces = [piece.replace(SPACE.encode(), b"") for piece in token_bytes(clip, ids)]
+    places = places_of(text, b"".join(pieces))
     for index, (start, end) in enumerate(pairwise(accumulate(map(len, pieces), initial=0))):
-        for first, last, mark in places:
-            if start < last and first < end:
+        for first, last, mark in spans:
+            if places[first] < end and start < places[last]:  # or a space within the span: start is end there
                 marks[index] = mark
     return marks
 

@@ -255,3 +255,33 @@ def test_negatives_change_nothing_of_what_is_wanted(clip):
     without = parse(TWO.format(""))
     first, second = (encode(clip, scene, layout(scene), "strict") for scene in (without, NEGATIVE))
     assert torch.equal(entry(first)[0], entry(second)[0])
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    """The built-in model's own text encoders, whose vocabulary rewrites line ends, white space and full-width signs."""
+    from newbie_pack.model_loader import mini as loader
+
+    return loader.load()[1]
+
+
+@pytest.mark.parametrize("mode", ["strict", "gentle"])
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("(aqua_hair:1.5), twintails", "aqua_hair"),
+        ("smile,\n(red  eyes:1.5)", "redeyes"),
+        ("微笑，(短发！:1.5)", "短发\x21"),
+    ],
+)
+def test_weights_reach_the_shipped_models_tokens(shipped, mode, words, expected):
+    scene = parse(TWO.format(f"<appearance>{words}</appearance>"))
+    conditioning = encode(shipped, scene, layout(scene), mode)
+    found, weights = weighted_text(conditioning, shipped, render_xml(scene, layout(scene)))
+    assert found.replace(SPACE, "").strip("<>,") == expected and weights == {1.5}
+
+
+def test_words_of_gender_are_found_among_the_shipped_models_tokens(shipped):
+    scene = parse(TWO.format("<gender>1boy</gender>"))
+    plan = plan_of(encode(shipped, scene, layout(scene), "strict", modes.Options(gender_strength=0.5)))
+    assert set(plan.named) == {"", "boy"} and plan.named.count("boy") >= 1
