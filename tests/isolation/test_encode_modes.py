@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from host_import import NO_HOST
 
@@ -262,7 +264,9 @@ def shipped():
     """The built-in model's own text encoders, whose vocabulary rewrites line ends, white space and full-width signs."""
     from newbie_pack.model_loader import mini as loader
 
-    return loader.load()[1]
+    with pytest.MonkeyPatch.context() as patch:  # the random model of the other tests may stand in its place
+        patch.setattr(loader, "WEIGHTS", Path(loader.__file__).parent.parent / "mini" / "weights")
+        return loader.load()[1]
 
 
 @pytest.mark.parametrize("mode", ["strict", "gentle"])
