@@ -1,4 +1,4 @@
-"""Leaky data: how alike people are and how little is said is as stated, and the shipped weights' data stay as they were."""
+"""Leaky data: people are as alike and prompts as silent as stated; the shipped weights' data stay as they were."""
 
 from __future__ import annotations
 
