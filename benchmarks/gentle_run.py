@@ -108,23 +108,25 @@ class Bench:
     """Draws arms on its pictures and keeps what the judge saw of them, in memory and in its folder."""
 
     mini: Mini
+    name: str
     sets: Sequence[PictureSet]
     drawn: Sequence[np.ndarray]  # uint8 [P, H, W, 3], one a set
     steps: int
-    folder: Path
-    again: bool  # what lies in the folder is not drawn anew
+    out: Path
+    again: bool  # what an earlier run kept there is not drawn anew
     rows: list[Row]  # of this bench and of others, in the order of measuring
+    file: Path  # where all rows are written after each, so that a run cut off leaves some
     truths: dict[str, Truth] = field(init=False)
     seen: dict[str, Seen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.out / self.name).mkdir(parents=True, exist_ok=True)
         self.truths = {test.name: truth_of(test) for test in self.sets}
         self.see(DRAWINGS, None)
 
     def see(self, name: str, arm: Gentle | None) -> None:
         """arm: None for the drawings themselves."""
-        path = self.folder / f"{name.replace(', ', '_').replace(' ', '_')}.npz"
+        path = self.out / self.name / f"{name.replace(', ', '_').replace(' ', '_')}.npz"
         if self.again and path.exists():
             self.seen[name] = read(path)
             return
@@ -146,7 +148,8 @@ class Bench:
         begin = time.perf_counter()
         self.see(name, arm)
         row = row_of(name, against, self.seen, self.truths) | {"seconds": round(time.perf_counter() - begin, 1)}
-        self.rows.append(row | {"settings": asdict(arm), "set": self.folder.name})
+        self.rows.append(row | {"settings": asdict(arm), "set": self.name})
+        self.file.write_text("".join(json.dumps(each) + "\n" for each in self.rows), encoding="utf-8")
         shown = {column: row[column] for column in COLUMNS if column in row}
         print(json.dumps(shown), flush=True)
         return row
@@ -182,15 +185,14 @@ def run(options: argparse.Namespace) -> list[Row]:
     print(f"{options.count} pictures an arm, {options.confirm} others for the winner, {options.steps} steps. "
           f"Ready after {time.perf_counter() - begin:.1f} s.", flush=True)
     rows: list[Row] = []
-    first = Bench(mini, searched, drawn[0], options.steps, options.out / "search", options.again, rows)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    settings = options.steps, options.out, options.again, rows, options.json
+    first = Bench(mini, "search", searched, drawn[0], *settings)
     choice = search(first.measure)
-    second = Bench(mini, fresh, drawn[1], options.steps, options.out / "confirm", options.again, rows)
+    second = Bench(mini, "confirm", fresh, drawn[1], *settings)
     against = {STOCK: STOCK, choice.reference: STOCK, choice.winner: choice.reference}
     confirmed = {name: second.measure(name, choice.arms[name], other) for name, other in against.items()}
     text = verdict(choice, confirmed)
-    for path in (options.json, options.out / "table.md"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     parts = [measures.table([row for row in rows if row["set"] == kind], COLUMNS) for kind in ("search", "confirm")]
     (options.out / "table.md").write_text("\n".join(["# Gentle", text, *parts]), encoding="utf-8")
     print(f"{text}\n{time.perf_counter() - begin:.1f} s in all", flush=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 import torch
+from newbie_pack.benchmarks import binding_arms
 from newbie_pack.benchmarks import binding_scenes as scenes
 from newbie_pack.benchmarks import gentle_arms as arms
 from newbie_pack.benchmarks import gentle_choice as choice
@@ -18,7 +20,7 @@ from newbie_pack.isolation import rules
 from newbie_pack.isolation.plan import Plan
 from newbie_pack.mini import prompts, tokens
 from newbie_pack.mini.generate import Isolated, Networks, caption, collate, predictor, shifted, velocity
-from newbie_pack.mini.model import additive
+from newbie_pack.mini.model import Autoencoder, additive
 from newbie_pack.xml_prompt.scene import Box, Character, Field, Scene, Tag
 
 CPU = torch.device("cpu")
@@ -177,6 +179,24 @@ def test_a_bias_takes_the_place_of_the_rules(networks):
 def test_mixtures():
     mixed = arms.mixture(lambda x, sigma: x, lambda x, sigma: x + 8, 0.25)
     assert mixed(torch.ones(1), torch.ones(1)).item() == 3
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_every_kind_of_arm_draws(networks, precision, monkeypatch):
+    """Two steps of random networks on a small canvas, also in the precision of an accelerator."""
+    monkeypatch.setattr(binding_arms, "mixed", lambda device: torch.autocast("cpu", torch.bfloat16,
+                                                                             precision == torch.bfloat16))
+    autoencoder = Autoencoder()
+    autoencoder.initialise()
+    mini = OnlyNetworks(networks)
+    mini.autoencoder = autoencoder.requires_grad_(False)
+    described = scenes.unstated_set(3, 2).described
+    base = Gentle("json", strength=0.9, until=0.5, soft_edge=0.1, margin=0.05, gender_strength=1.0)
+    one_way, beside = replace(base, both=False), replace(base, swapped=0.5)
+    kinds = (Gentle(), Gentle("boxes"), Gentle(swapped=1.0), base, one_way, beside)
+    made = [arms.paint(mini, arm, described, (96, 96), 2) for arm in kinds]
+    assert all(images.shape == (2, 3, 96, 96) and images.isfinite().all() for images in made)
+    assert all((a - b).abs().max() > 1e-3 for a, b in combinations(made, 2))
 
 
 # ------------------------------------------------------------------ the rule
