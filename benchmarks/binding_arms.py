@@ -13,7 +13,7 @@ encoding-open, refiner-open, joint-open strict but for one: one joint encode; co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +32,8 @@ from .binding_scenes import Truth
 SAMPLING = {"guidance": 7.5, "guidance_end": 0.75, "eta": 0.3}  # the bundled workflows'
 STEPS, BATCH, SEED = 28, 160, 7
 LATENT_CELL = 2  # latent pixels along a side of an image token
+# prompts of a batch, grid -> positive and negative of the guidance
+Predictors = Callable[[Sequence[prompts.Description], tuple[int, int]], tuple[Predict, Predict]]
 
 
 @dataclass(frozen=True)
@@ -94,27 +96,38 @@ def coverage(described: Sequence[prompts.Description], grid: tuple[int, int]) ->
     return np.stack([dataset.coverage(d, grid) for d in described])
 
 
-@torch.no_grad()
 def paint(
     mini: Mini, arm: Arm, described: Sequence[prompts.Description], size: tuple[int, int], steps: int = STEPS
 ) -> Tensor:
-    """[P, 3, H, W] in 0..1; picture p is drawn from the same noise whatever the arm and the prompt."""
-    grid = size[1] // dataset.TOKEN_PIXELS, size[0] // dataset.TOKEN_PIXELS
-    tokenizers, parts = tokens.Tokenizers(), []
-    covered = torch.from_numpy(coverage(described, grid))
+    """[P, 3, H, W] in 0..1, as draw draws."""
+    tokenizers = tokens.Tokenizers()
+
+    def predictors(described: Sequence[prompts.Description], grid: tuple[int, int]) -> tuple[Predict, Predict]:
+        covered = torch.from_numpy(coverage(described, grid))
+        if arm.areas:
+            positive = area_predictor(mini, described, covered, grid, tokenizers)
+        else:
+            made = [prompt_tokens(arm, d, tokenizers) for d in described]
+            positive = predictor(mini.networks, collate(made, covered, mini.device), arm.isolated)
+        return positive, predictor(mini.networks, empty(len(described), covered.shape[2], mini.device))
+
+    return draw(mini, predictors, described, size, steps, SAMPLING)
+
+
+@torch.no_grad()
+def draw(
+    mini: Mini, predictors: Predictors, described: Sequence[prompts.Description], size: tuple[int, int], steps: int,
+    sampling: Mapping[str, float],
+) -> Tensor:
+    """[P, 3, H, W] in 0..1; picture p is drawn from the same noise whatever the predictors and the prompt."""
+    grid, parts = (size[1] // dataset.TOKEN_PIXELS, size[0] // dataset.TOKEN_PIXELS), []
     shape = (len(described), 16, LATENT_CELL * grid[0], LATENT_CELL * grid[1])
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(SEED))
     for start in range(0, len(described), BATCH):
         part = slice(start, start + BATCH)
         with mixed(mini.device):
-            if arm.areas:
-                positive = area_predictor(mini, described[part], covered[part], grid, tokenizers)
-            else:
-                made = [prompt_tokens(arm, d, tokenizers) for d in described[part]]
-                positive = predictor(mini.networks, collate(made, covered[part], mini.device), arm.isolated)
-            nothing = empty(len(described[part]), covered.shape[2], mini.device)
-            negative = predictor(mini.networks, nothing)
-            latent = sample(positive, negative, noise[part].to(mini.device), steps, seed=start, **SAMPLING)
+            positive, negative = predictors(described[part], grid)
+            latent = sample(positive, negative, noise[part].to(mini.device), steps, seed=start, **sampling)
         parts.append(decode(mini.autoencoder, latent))
     return torch.cat(parts)
 

@@ -51,11 +51,11 @@ def attention_to_people(box: Tensor, grid: tuple[int, int]) -> Tensor:
 
 
 def training_batch(pool: Pool, count: int, device: torch.device) -> tuple[Tensor, Tensor, Batch, Tensor]:
-    """-> latents, loss weights, the prompts as a Batch (half isolated, a tenth empty), isolated [B] bool."""
+    """-> latents, loss weights, the prompts as a Batch (a tenth empty), isolated [B] bool (plain world: half)."""
     arrays = {name: parts[0] for name, parts in pool.arrays.items()}
     row = torch.randint(len(arrays["latent"]), (count,), device=device)
     variant = torch.randint(len(VARIANTS), (count,), device=device)
-    isolated = (variant < ISOLATED) & (torch.rand(count, device=device) < 0.9)
+    isolated = (variant < ISOLATED) & (torch.rand(count, device=device) < pool.group.world.apart)
     nothing = torch.rand(count, device=device) < 0.1
     ids, owner, segment, position = (arrays[n][row, variant].long() for n in ("ids", "owner", "segment", "position"))
     length = arrays["length"][row, variant].long()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from . import prompts, tokens
 from .attributes import BACKGROUND, VALUES
 from .draw import render
 from .scenes import Picture, sample_picture
+from .world import LEAKY, PLAIN, World
 
 PEOPLE = 4  # most people in one picture
 VARIANTS = ("boxes", "boxes", "any", "any")  # prompts a picture; the first ISOLATED are also kept piece by piece
@@ -34,6 +35,7 @@ class Group:
     length: int  # caption tokens kept
     jina_length: int
     share: float  # of the training pictures
+    world: World = PLAIN
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -46,11 +48,17 @@ GROUPS = tuple(
     for size, share in (((320, 320), 0.5), ((384, 256), 0.3), ((256, 384), 0.2))
     for people, length, jina_length, part in (((1, 2), 112, 120, 0.56), ((3, 4), 184, 192, 0.44))
 )
+LEAKY_GROUPS = tuple(  # longer prompts, more often of three or four; two shapes of canvas, which compile sooner
+    Group(size, people, length, length, share * part, LEAKY)
+    for size, share in (((320, 320), 0.6), ((384, 256), 0.4))
+    for people, length, part in (((1, 2), 160, 0.42), ((3, 4), 256, 0.58))
+)
+WORLDS = {"plain": GROUPS, "leaky": LEAKY_GROUPS}
 
 
 def sample(group: Group, rng: random.Random) -> Picture:
-    weights = {1: 0.4, 2: 0.6, 3: 0.55, 4: 0.45}
-    return sample_picture(rng, group.size, rng.choices(group.people, [weights[n] for n in group.people])[0])
+    people = rng.choices(group.people, [group.world.people[n] for n in group.people])[0]
+    return sample_picture(rng, group.size, people, world=group.world)
 
 
 Sampler = Callable[[Group, random.Random], Picture]
@@ -78,13 +86,14 @@ def coverage(description: prompts.Description, grid: tuple[int, int]) -> np.ndar
 def prompt_tokens(
     picture: Picture, variant: int, group: Group, rng: random.Random, tokenizers: tokens.Tokenizers
 ) -> tuple[prompts.Description, tokens.Tokens]:
-    description = prompts.describe(picture, rng)
+    world = group.world
+    description, apart = prompts.describe(picture, rng, world=world), world.apart > 0 and variant < ISOLATED
     form = "boxes"
-    if VARIANTS[variant] == "any":
-        form = rng.choices(("boxes", "xml", "json", "tags"), (0.25, 0.5, 0.15, 0.1))[0]
-    made = tokens.tokenize(prompts.segments(description, form), variant < ISOLATED, tokenizers)
+    if VARIANTS[variant] == "any" or world.apart == 0:
+        form = rng.choices(list(world.forms), list(world.forms.values()))[0]
+    made = tokens.tokenize(prompts.segments(description, form), apart, tokenizers)
     if len(made.ids) > group.length:  # the template form of a full picture: say it shorter
-        made = tokens.tokenize(prompts.segments(description, "xml"), variant < ISOLATED, tokenizers)
+        made = tokens.tokenize(prompts.segments(description, "xml"), apart, tokenizers)
     return description, made
 
 
@@ -127,19 +136,21 @@ def make_chunk(
     return chunk
 
 
-def plan_chunks(pictures: int, chunk: int, groups: int) -> list[int]:
-    """The group of every chunk, mixed, so that each stretch of the work holds all of the first `groups` groups."""
+def plan_chunks(pictures: int, chunk: int, groups: Sequence[Group]) -> list[int]:
+    """The group of every chunk, mixed, so that each stretch of the work holds all of the groups."""
     chunks = []
-    for index, group in enumerate(GROUPS[:groups]):
+    for index, group in enumerate(groups):
         chunks += [index] * max(1, round(pictures * group.share / chunk))
     random.Random(0).shuffle(chunks)
     return chunks
 
 
-def work(worker: int, workers: int, chunks: list[int], chunk: int, seed: int, folder: Path) -> None:
+def work(
+    worker: int, workers: int, chunks: list[int], chunk: int, seed: int, folder: Path, groups: Sequence[Group]
+) -> None:
     tokenizers = tokens.Tokenizers()
     for number in range(worker, len(chunks), workers):
-        arrays = make_chunk(GROUPS[chunks[number]], chunk, seed + 1000003 * number, tokenizers)
+        arrays = make_chunk(groups[chunks[number]], chunk, seed + 1000003 * number, tokenizers)
         unfinished = folder / f"{number}.part"
         with unfinished.open("wb") as file:
             np.savez(file, **arrays)
@@ -149,7 +160,9 @@ def work(worker: int, workers: int, chunks: list[int], chunk: int, seed: int, fo
 class Drawing:
     """Draws all chunks in the background; `arrived` yields the new ones as (group index, arrays)."""
 
-    def __init__(self, pictures: int, chunk: int, workers: int, seed: int, folder: Path, groups: int) -> None:
+    def __init__(
+        self, pictures: int, chunk: int, workers: int, seed: int, folder: Path, groups: Sequence[Group]
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for stale in folder.glob("*"):
             stale.unlink()
@@ -157,7 +170,7 @@ class Drawing:
         self.waiting = set(range(len(self.chunks)))
         context = multiprocessing.get_context("fork")
         self.processes = [
-            context.Process(target=work, args=(w, workers, self.chunks, chunk, seed, folder), daemon=True)
+            context.Process(target=work, args=(w, workers, self.chunks, chunk, seed, folder, groups), daemon=True)
             for w in range(workers)
         ]
         for process in self.processes:

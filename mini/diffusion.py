@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..isolation.rules import PADDING
 from .batches import blank_pool, training_batch
-from .dataset import GROUPS
+from .dataset import WORLDS
 from .generate import Networks, caption, mixed, velocity
 from .plan import Plan
 from .pools import Pool
@@ -63,7 +63,7 @@ def compile_ahead(plan: Plan) -> None:
     networks = Networks().to(device)
     networks.initialise()
     compile_blocks(networks)
-    for group in GROUPS[: plan.groups]:
+    for group in WORLDS[plan.world][: plan.groups]:
         diffusion_loss(networks, blank_pool(group, device), plan.diffusion_batch, device)[0].backward()
 
 
@@ -92,9 +92,10 @@ def train_diffusion(
     networks.zero_grad(set_to_none=True)
     clock.say("diffusion: compiled")
     begin, step, skipped = time.monotonic(), 0, 0
+    seconds = min(plan.diffusion_seconds, max(1.0, plan.total_seconds - clock.passed()))
     saved = begin
     shares = [len(p.arrays["latent"][0]) for p in pools]
-    while (passed := (time.monotonic() - begin) / plan.diffusion_seconds) < 1:
+    while (passed := (time.monotonic() - begin) / seconds) < 1:
         share = plan.diffusion_from + (1 - plan.diffusion_from) * passed
         for group in optimizer.param_groups:
             group["lr"] = plan.diffusion_rate * min(1.0, (step + 1) / 250) * cosine(share, 0.35)

@@ -14,6 +14,7 @@ from . import config, tokens
 from .generate import Networks
 from .judge import Judge
 from .model import Autoencoder
+from .world import PLAIN, World
 
 
 def save(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -35,9 +36,8 @@ def export_judge(folder: Path, judge: Judge) -> None:
     save(folder / "judge.safetensors", judge.state_dict(), {})
 
 
-def export_networks(folder: Path, networks: Networks) -> None:
-    trained = "whole prompts jointly, and isolated with boxes stated"
-    training = {"newbie.isolation": "strict", "newbie.training": trained}
+def export_networks(folder: Path, networks: Networks, world: World = PLAIN) -> None:
+    training = {"newbie.isolation": world.isolation, "newbie.training": world.training}
     for name, network in (("diffusion_model", networks.diffusion), ("gemma", networks.gemma), ("jina", networks.jina)):
         weights = network.state_dict()
         if name != "diffusion_model":
@@ -49,6 +49,12 @@ def export_networks(folder: Path, networks: Networks) -> None:
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The weights of one file in float32, without the vocabulary."""
     return {name: weight.float() for name, weight in load_file(path).items() if name != "spiece_model"}
+
+
+def training_of(folder: Path) -> str:
+    """What the diffusion model's metadata say of its training."""
+    with safe_open(folder / "diffusion_model.safetensors", "pt") as file:
+        return file.metadata().get("newbie.training", "")
 
 
 def read_networks(folder: Path) -> Networks:

@@ -83,14 +83,18 @@ Predict = Callable[[Tensor, Tensor], Tensor]  # x [B, 16, h, w], sigma [B] -> ve
 
 def velocity(
     networks: Networks, x: Tensor, sigma: Tensor, batch: Batch, features: Tensor, pooled: Tensor,
-    isolated: Isolated = EVERYWHERE,
+    isolated: Isolated = EVERYWHERE, bias: Tensor | None = None,
 ) -> Tensor:
-    """x [B, 16, h, w], sigma [B] -> [B, 16, h, w]. A batch whose owners are all shared is not isolated at all."""
+    """x [B, 16, h, w], sigma [B] -> [B, 16, h, w]. A batch whose owners are all shared is not isolated at all.
+
+    bias [B, L+N, L+N]: added to the joint layers' logits in place of the rules, padding included.
+    """
     refiner, joint = (
         batch.owner if kept else batch.owner.clamp(max=0) for kept in (isolated.refiner, isolated.joint)
     )
+    between = rules.joint_rules(joint, batch.covers) if bias is None else bias
     return networks.diffusion(
-        x, sigma, features, batch.length, pooled, rules.caption_rules(refiner), rules.joint_rules(joint, batch.covers)
+        x, sigma, features, batch.length, pooled, rules.caption_rules(refiner), between
     ).float()
 
 

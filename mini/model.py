@@ -19,7 +19,12 @@ from . import config
 
 
 def additive(rules: Tensor, dtype: torch.dtype) -> Tensor:
-    """Boolean rules -> an attention bias of 0 and -inf; a row that allows nothing (padding) allows everything."""
+    """Boolean rules -> an attention bias of 0 and -inf; a row that allows nothing (padding) allows everything.
+
+    Rules that are a bias already stay as they are.
+    """
+    if rules.is_floating_point():
+        return rules.to(dtype)
     rules = rules | ~rules.any(-1, keepdim=True)
     return torch.zeros(rules.shape, device=rules.device, dtype=dtype).masked_fill_(~rules, float("-inf"))
 
@@ -177,7 +182,8 @@ class NextDiT(nn.Module):
     ) -> Tensor:
         """x [B, 16, h, w]; sigma [B]; caption [B, L, C] padded on the right; pooled [B, P].
 
-        caption_rules [B, L, L] and joint_rules [B, L+N, L+N] say what each token may attend to (isolation.rules).
+        caption_rules [B, L, L] and joint_rules [B, L+N, L+N] say what each token may attend to (isolation.rules), or
+        are what is added to its logits.
         """
         c, patch = self.config, self.config["patch_size"]
         batch, channels, height, width = x.shape

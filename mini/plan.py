@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 class Plan:
     """Seconds, counts and rates of a run."""
 
-    groups: int = 6  # of dataset.GROUPS, the first so many
+    world: str = "plain"  # of dataset.WORLDS: how alike a picture's people are, and how much their prompts say
+    groups: int = 6  # of the world's groups, the first so many
     pictures: int = 90000
     chunk: int = 200  # pictures drawn at a time
     workers: int = 12
@@ -23,6 +25,7 @@ class Plan:
     diffusion_from: float = 0.0  # where the learning rate is on its course at the start: above 0 to go on with a run
     diffusion_batch: int = 256
     diffusion_rate: float = 1e-3
+    total_seconds: float = math.inf  # from the start; the diffusion model gets what is left of it, if that is less
     compiled: bool = True
 
 

@@ -12,6 +12,7 @@ from ..xml_prompt import render
 from ..xml_prompt.scene import GRID, Box, Character, Field, Interaction, Scene, Tag
 from .attributes import NAMED, VALUES
 from .scenes import Figure, Picture
+from .world import PLAIN, World
 
 SYSTEM = (
     "You are an assistant designed to generate high-quality anime images with the highest degree of image-text "
@@ -61,13 +62,14 @@ def position_words(box: Box, rng: random.Random) -> str:
     return f"{word}, {vertical}" if rng.random() < 0.4 else word
 
 
-def describe(picture: Picture, rng: random.Random, complete: bool = False) -> Description:
-    """complete: everything stated, in a fixed order, as evaluation does it; otherwise people's habits at random."""
+def describe(picture: Picture, rng: random.Random, complete: bool = False, world: World = PLAIN) -> Description:
+    """complete: everything stated, in a fixed order, as evaluation does it; otherwise the world's habits at random."""
     figures = picture.figures
     order = list(range(len(figures)))
     if not complete and rng.random() < 0.35:
         rng.shuffle(order)
-    drop = 0.0 if complete else rng.choices((0.0, 0.12, 0.4, 0.95), (0.45, 0.33, 0.15, 0.07))[0]
+    drop = 0.0 if complete else rng.choices(list(world.left_out), list(world.left_out.values()))[0]
+    wordy = not complete and world.wordy > 0 and rng.random() < world.wordy
     spaces = not complete and rng.random() < 0.25
     pairs = sorted({tuple(sorted((i, f.partner))) for i, f in enumerate(figures) if f.partner is not None})
     as_interaction = bool(pairs) and (complete or rng.random() < 0.92)
@@ -76,7 +78,7 @@ def describe(picture: Picture, rng: random.Random, complete: bool = False) -> De
         box = figure_box(figures[index], picture)
         boxes.append(box if complete else loosened(box, rng))
         character, said = _character(figures[index], f"character_{k + 1}", box, rng, complete, drop, spaces,
-                                     as_interaction)
+                                     as_interaction, world.placed)
         characters.append(character)
         stated.append(said)
     where = {index: f"character_{k + 1}" for k, index in enumerate(order)}
@@ -84,8 +86,9 @@ def describe(picture: Picture, rng: random.Random, complete: bool = False) -> De
     interactions = tuple(Interaction(kind, tuple(sorted(where[i] for i in pair))) for pair in pairs)
     scene = Scene(
         characters=tuple(characters),
-        general=_general(picture, rng, complete, drop, spaces),
-        system=SYSTEM if not complete and rng.random() < 0.2 else "",
+        general=_general(picture, rng, complete, drop, spaces, wordy),
+        caption=nobodys_tags(picture, rng, spaces) if wordy else "",
+        system=SYSTEM if not complete and rng.random() < (1.0 if wordy else 0.2) else "",
         interactions=interactions if as_interaction else (),
     )
     return Description(scene, tuple(boxes), tuple(order), tuple(stated))
@@ -100,6 +103,7 @@ def _character(
     drop: float,
     spaces: bool,
     as_interaction: bool,
+    placed: float,
 ) -> tuple[Character, frozenset[str]]:
     look, usual = figure.look, NAMED.get(figure.name, {})
     said: set[str] = set()
@@ -144,7 +148,7 @@ def _character(
     if not name and not complete:
         name = rng.choices(("", rng.choice(OTHER_NAMES), f"${identity}$"), (0.45, 0.4, 0.15))[0]
     gender = [look["gender"]] if say("gender") else []
-    position = [position_words(box, rng)] if complete or rng.random() < 0.6 else []
+    position = [position_words(box, rng)] if complete or rng.random() < placed else []
     parts = [("gender", gender), ("appearance", appearance), ("clothing", clothing), ("expression", expression),
              ("action", action), ("position", position)]
     fields = tuple(Field(name_, _tags(words, spaces)) for name_, words in parts if words)
@@ -155,14 +159,25 @@ def _tags(words: list[str], spaces: bool) -> tuple[Tag, ...]:
     return tuple(Tag(word.replace("_", " ") if spaces else word) for word in words)
 
 
-def _general(picture: Picture, rng: random.Random, complete: bool, drop: float, spaces: bool) -> tuple[Field, ...]:
+def nobodys_tags(picture: Picture, rng: random.Random, spaces: bool) -> str:
+    """Most of the hair and clothes in the picture, as tags of the whole: whose they are is not said."""
+    looks = [figure.look for figure in picture.figures]
+    words = {f"{look['hair']}_hair" for look in looks} | {f"{look['cloth']}_{look['kind']}" for look in looks}
+    said = [word for word in sorted(words) if rng.random() < 0.7]
+    rng.shuffle(said)
+    return render.tag_text(_tags(said, spaces))
+
+
+def _general(
+    picture: Picture, rng: random.Random, complete: bool, drop: float, spaces: bool, wordy: bool
+) -> tuple[Field, ...]:
     counts = []
     for gender in VALUES["gender"]:
         people = sum(figure.look["gender"] == gender for figure in picture.figures)
         counts += [gender if people == 1 else f"{people}{gender[1:]}s"] if people else []
     parts = [("count", counts if complete or rng.random() >= drop else [])]
     for name, choices in FLUFF.items():
-        parts.append((name, [rng.choice(choices)] if not complete and rng.random() < 0.25 else []))
+        parts.append((name, [rng.choice(choices)] if not complete and rng.random() < (1.0 if wordy else 0.25) else []))
     parts.insert(2, ("background", [picture.background] if complete or rng.random() >= drop else []))
     return tuple(Field(name, _tags(words, spaces)) for name, words in parts if words)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from . import attributes
+from .world import PLAIN, World
 
 FIGURE_ASPECT = 2 / 3  # width : height in pixels of every figure's box, hair, hats and raised arms included
 
@@ -93,6 +95,40 @@ def sample_look(rng: random.Random, held_out: bool = False) -> tuple[str, dict[s
     if (dressed["hair"], dressed["cloth"]) in attributes.HELD_OUT:
         dressed |= {key: known[key] for key in ("hair", "cloth")}
     return name, dressed
+
+
+def in_common(rng: random.Random, figures: Sequence[Figure], alike: Mapping[str, float]) -> tuple[Figure, ...]:
+    """The figures, of whom those without a name share each attribute with the first of them, or don't, by its chance.
+
+    Two who shake hands keep pose and direction, boys what boys wear, and nobody gets a held-out pair: where hair or
+    clothes alone are shared, the other is drawn again for whoever would have one.
+    """
+    first = next((figure for figure in figures if not figure.name), None)
+    shared = [name for name, chance in alike.items() if rng.random() < chance]
+    return tuple(f if first is None or f is first or f.name else like(rng, first, f, shared) for f in figures)
+
+
+def like(rng: random.Random, first: Figure, figure: Figure, shared: Sequence[str]) -> Figure:
+    """The figure with what it can share with the first."""
+    look, wanted = figure.look, first.look
+    if "gender" in shared and look["gender"] != wanted["gender"]:
+        own = {name: look[name] for name in ("pose", "facing")}
+        name = "?"
+        while name or look["gender"] != wanted["gender"]:
+            name, look = sample_look(rng)
+        look = look | own
+    shaking = figure.partner is not None or first.partner is not None
+    boy = look["gender"] == "1boy"
+    kept = {"pose", "facing"} if shaking else set()
+    kept |= {"kind"} if boy and wanted["kind"] == "dress" else set()
+    kept |= {"style"} if boy and wanted["style"] not in BOY_STYLE_WEIGHTS else set()
+    look = look | {name: wanted[name] for name in shared if name != "gender" and name not in kept}
+    if (look["hair"], look["cloth"]) in attributes.HELD_OUT:
+        free = "cloth" if "hair" in shared else "hair"
+        place = ("hair", "cloth").index(free)
+        pairs = [pair for pair in ALLOWED_PAIRS if pair[1 - place] == look[("hair", "cloth")[1 - place]]]
+        look = look | {free: rng.choice(pairs)[place]}
+    return replace(figure, look=look)
 
 
 # ------------------------------------------------------------------ places
@@ -213,7 +249,7 @@ def place_anywhere(rng: random.Random, heights: list[list[float]], size: tuple[i
 
 
 def sample_picture(rng: random.Random, size: tuple[int, int] = (320, 320), people: int | None = None,
-                   held_out: bool = False) -> Picture:
+                   held_out: bool = False, world: World = PLAIN) -> Picture:
     """A random picture of size (width, height); held_out: only (hair, cloth) pairs that training never shows."""
     count = people or int(str(weighted(rng, PEOPLE_WEIGHTS)))
     groups = [1] * count
@@ -239,5 +275,6 @@ def sample_picture(rng: random.Random, size: tuple[int, int] = (320, 320), peopl
         if len(looks) == 2:
             last = len(figures) - 1
             figures[last - 1:] = [replace(figures[last - 1], partner=last), replace(figures[last], partner=last - 1)]
+    crowd = in_common(rng, figures, world.alike) if world.alike else tuple(figures)
     background = rng.choice(attributes.BACKGROUND)
-    return Picture(size[0], size[1], background, tuple(figures), rng.getrandbits(31))
+    return Picture(size[0], size[1], background, crowd, rng.getrandbits(31))

@@ -13,8 +13,12 @@ class Clock:
     def __init__(self) -> None:
         self.start = time.monotonic()
 
+    def passed(self) -> float:
+        """Seconds."""
+        return time.monotonic() - self.start
+
     def say(self, *words: object) -> None:
-        print(f"[{time.monotonic() - self.start:7.1f}]", *words, flush=True)
+        print(f"[{self.passed():7.1f}]", *words, flush=True)
 
 
 def cosine(share: float, flat: float, floor: float = 0.003) -> float:

@@ -3,7 +3,13 @@
     ./run mini train --out FOLDER          one GPU, under 30 minutes with the default plan
 
 A run may be made in parts: what lies finished in --start FOLDER (the autoencoder, the judge) is not trained again, and
-the diffusion model goes on from the weights there, at --diffusion-from on the course of its learning rate.
+the diffusion model goes on from the weights there, at --diffusion-from on the course of its learning rate; with --anew,
+from random weights.
+
+    ./run mini train --world leaky --start mini/weights --anew --out FOLDER
+
+trains whole prompts jointly on people who look alike (world.py): not the built-in model, but one that confuses people
+as big ones do, for ./run bench gentle.
 
 Every stage ends by the clock, with its learning rate following the share of its time that has passed; the seed fixes
 the pictures, the prompts and the first weights, so that two runs on the same machine differ only by how many steps fit.
@@ -23,9 +29,17 @@ import torch
 
 from .autoencoder import train_autoencoder
 from .batches import prepare
-from .dataset import GROUPS, Drawing
+from .dataset import WORLDS, Drawing
 from .diffusion import compile_ahead, train_diffusion
-from .export import export_autoencoder, export_judge, export_networks, read_autoencoder, read_networks
+from .export import (
+    export_autoencoder,
+    export_judge,
+    export_networks,
+    read_autoencoder,
+    read_judge,
+    read_networks,
+    training_of,
+)
 from .generate import Networks
 from .judging import train_judge
 from .plan import SMOKE, Plan
@@ -42,13 +56,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--scratch", type=Path, default=Path("scratch"), help="folder for drawn pictures on their way")
     parser.add_argument("--start", type=Path, help="folder with weights to go on from")
+    parser.add_argument("--anew", action="store_true", help="the diffusion model and its encoders from random weights, "
+                        "whatever --start holds")
     parser.add_argument("--smoke", action="store_true", help="seconds on a CPU: every stage runs, nothing is learned")
     for name, value in asdict(Plan()).items():
         if not isinstance(value, bool):
-            parser.add_argument(f"--{name.replace('_', '-')}", type=type(value))
+            choices = tuple(WORLDS) if name == "world" else None
+            parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), choices=choices)
     options = vars(parser.parse_args(arguments))
     plan = SMOKE if options["smoke"] else Plan()
     plan = replace(plan, **{k: v for k, v in options.items() if v is not None and k in asdict(plan)})
+    groups, start = WORLDS[plan.world][: plan.groups], options["start"]
+    world = groups[0].world
+    goes_on = not options["anew"] and finished(start, "diffusion_model")
+    if goes_on and training_of(start) != world.training:
+        parser.error(f"The diffusion model in {start} was trained on {training_of(start)}, and world {plan.world} is "
+                     f"trained on {world.training}: add --anew to begin from random weights.")
     context = multiprocessing.get_context("fork")  # before anything here touches the GPU
     compiling = context.Process(target=compile_ahead, args=(plan,))
     if plan.compiled:
@@ -60,13 +83,12 @@ def main(arguments: list[str] | None = None) -> None:
     random.seed(plan.seed)
     clock = Clock()
     clock.say(plan)
-    pools = [Pool(group, {}) for group in GROUPS[: plan.groups]]
-    drawing = Drawing(plan.pictures, plan.chunk, plan.workers, plan.seed, options["scratch"], plan.groups)
+    pools = [Pool(group, {}) for group in groups]
+    drawing = Drawing(plan.pictures, plan.chunk, plan.workers, plan.seed, options["scratch"], groups)
     while any(len(pool) == 0 for pool in pools):
         gather(pools, drawing, device)
         time.sleep(0.1)
     clock.say(f"first {sum(map(len, pools))} pictures")
-    start = options["start"]
     if finished(start, "vae"):
         network = read_autoencoder(start).to(device, memory_format=torch.channels_last).requires_grad_(False).eval()
     else:
@@ -75,18 +97,18 @@ def main(arguments: list[str] | None = None) -> None:
     while drawing.waiting:
         gather(pools, drawing, device)
         time.sleep(0.1)
-    if not finished(start, "judge"):
-        export_judge(options["out"], train_judge(plan, pools, network, device, clock))
+    judge = read_judge(start) if finished(start, "judge") else train_judge(plan, pools, network, device, clock)
+    export_judge(options["out"], judge)
     prepare(pools, network, device, clock)
     if plan.compiled:
         compiling.join()
     torch.manual_seed(plan.seed + 1)
-    if finished(start, "diffusion_model"):
+    if goes_on:
         networks = read_networks(start)
     else:
         networks = Networks()
         networks.initialise()
-    train_diffusion(plan, pools, device, clock, networks, partial(export_networks, options["out"]))
+    train_diffusion(plan, pools, device, clock, networks, partial(export_networks, options["out"], world=world))
     clock.say("done")
 
 

@@ -16,7 +16,9 @@ from newbie_pack.client import bench, environment
 from newbie_pack.client.problem import Problem
 
 ROOT = Path(bench.__file__).resolve().parent.parent
-NAMES = ["attention", "binding", "colours", "decode", "fullsize", "fullsize_files", "prompt", "sampling", "style"]
+NAMES = [
+    "attention", "binding", "colours", "decode", "fullsize", "fullsize_files", "gentle", "prompt", "sampling", "style",
+]
 OWN = ("COMFYUI_PATH", "COMFYUI_PYTHON", "NEWBIE_HOME", "NEWBIE_HOST", "NEWBIE_DEVICE", "PYTHONPATH")
 ASK_ALL = """
 import contextlib, importlib, io, json, pathlib, sys

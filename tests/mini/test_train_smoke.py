@@ -10,18 +10,25 @@ from pathlib import Path
 import pytest
 import torch
 from newbie_pack.mini import evaluate
+from newbie_pack.mini.train import main as train_in_this_process
+from newbie_pack.mini.world import LEAKY, PLAIN
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 TESTS = Path(__file__).resolve().parent.parent
 CODE = "import sys; sys.path.insert(0, sys.argv[1]); import conftest; from newbie_pack.mini import train; {}"
 
 
+def train(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    arguments = ["--smoke", "--out", str(folder / "weights"), "--scratch", str(folder / "scratch"), *options]
+    command = [sys.executable, "-c", CODE.format("train.main(sys.argv[2:])"), str(TESTS), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    arguments = ["--smoke", "--out", str(folder / "weights"), "--scratch", str(folder / "scratch")]
-    command = [sys.executable, "-c", CODE.format("train.main(sys.argv[2:])"), str(TESTS), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = train(folder)
     assert done.returncode == 0, done.stderr
     assert done.stdout.rstrip().endswith("done")
     assert not list((folder / "scratch").iterdir())  # every drawn chunk was used
@@ -53,3 +60,23 @@ def test_evaluates_what_was_trained(trained, tmp_path, monkeypatch, capsys):
     assert len(rows) == 5 * (1 + len(evaluate.ARMS))
     assert all(0 <= row["mean"] <= 100 and torch.isfinite(torch.tensor(row["box_iou"])) for row in rows)
     assert len(list(tmp_path.glob("*.png"))) == 5 * len(evaluate.ARMS)
+
+
+def test_goes_on_from_its_own_world_alone(trained, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train_in_this_process(["--world", "leaky", "--start", str(trained), "--out", str(tmp_path)])
+    assert "--anew" in capsys.readouterr().err
+
+
+def test_trains_in_the_leaky_world_with_autoencoder_and_judge_of_another_run(trained, tmp_path):
+    done = train(tmp_path, "--world", "leaky", "--start", str(trained), "--anew", "--total-seconds", "600")
+    assert done.returncode == 0, done.stderr
+    assert "judge:" not in done.stdout and "autoencoder:" not in done.stdout and "diffusion step" in done.stdout
+    made = tmp_path / "weights"
+    for name in ("vae", "judge"):
+        before, after = (load_file(folder / f"{name}.safetensors") for folder in (trained, made))
+        assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
+    for name in ("diffusion_model", "gemma", "jina"):
+        with safe_open(made / f"{name}.safetensors", "pt") as file:
+            assert file.metadata()["newbie.isolation"] == "gentle"
+            assert file.metadata()["newbie.training"] == LEAKY.training != PLAIN.training

@@ -1,0 +1,187 @@
+"""The candidates for gentle, each a few numbers, and how they draw: one joint encode, and what is done beside it.
+
+The bias comes from isolation.codes, the very one that the pack adds inside the host's attention. Pooled vector and
+context refiner are the whole prompt's, since that is all that a model trained on whole prompts has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..isolation.codes import make_codes
+from ..isolation.plan import Plan, fractions
+from ..mini import prompts, tokens
+from ..mini.evaluate import Mini
+from ..mini.generate import Batch, Isolated, Predict, caption, collate, empty, predictor, shifted, velocity
+from ..mini.tokens import Tokens
+from ..xml_prompt.genders import gender_spans
+from ..xml_prompt.names import gender_of
+from ..xml_prompt.regions import regions
+from ..xml_prompt.render import Segment
+from ..xml_prompt.scene import GRID, Box, Character, Scene
+from .binding_arms import SAMPLING, STEPS, draw
+
+FREE = Isolated(refiner=False, joint=False)
+SPACE = "\u2581"  # how sentencepiece writes a space within a piece
+
+
+@dataclass(frozen=True)
+class Gentle:
+    """One way to draw. The values here are the stock path's: the prompt as it was typed, places in words."""
+
+    form: str = "xml"  # prompts.segments: xml, boxes (XML, boxes stated) or json (the template, boxes stated)
+    strength: float = 0.0  # of the joint layers' rules; 0 leaves the model its own attention
+    until: float = 1.0  # of the steps
+    soft_edge: float = 0.0  # of the picture's shorter side
+    margin: float = 0.0  # by how much regions are larger than their boxes on each side, of the picture's sides
+    both: bool = True  # captions read the picture by the rules too; else the picture alone reads captions by them
+    gender_strength: float = 0.0  # in every step
+    swapped: float = 0.0  # share of the swapped prompt in the negative; the rest is the empty prompt
+    guidance: float = SAMPLING["guidance"]
+
+    @property
+    def divides(self) -> bool:
+        return self.strength > 0 or self.gender_strength > 0
+
+
+# ------------------------------------------------------------------ prompts
+
+
+def swapped(scene: Scene) -> Scene:
+    """The same scene with everyone looking and acting as the next one does. Places stay; alone, someone stays as is."""
+
+    def as_other(own: Character, other: Character) -> Character:
+        fields = tuple(field for field in other.fields if field.name != "position")
+        place = tuple(field for field in own.fields if field.name == "position")
+        return replace(own, name=other.name, gender=other.gender, negative=other.negative, fields=fields + place)
+
+    people = scene.characters
+    return replace(scene, characters=tuple(map(as_other, people, (*people[1:], *people[:1]))))
+
+
+def joint_tokens(segments: Sequence[Segment], tokenizers: tokens.Tokenizers) -> Tokens:
+    """One causal encode of all segments, every token's owner kept."""
+    made = tokens.tokenize(segments, True, tokenizers)
+    return replace(made, segment=[0] * len(made.ids), position=list(range(len(made.ids))))
+
+
+def named_genders(segments: Sequence[Segment], tokenizers: tokens.Tokenizers) -> list[str]:
+    """girl, boy or "" for every token of joint_tokens: the gender that a word of it names. Needs plain ASCII."""
+    gemma, named = tokenizers.gemma, [""]
+    for segment in segments:
+        text = " ".join(segment.text.split())  # the vocabulary knows no line ends and single spaces alone
+        at, written, spans = 0, text.replace(" ", SPACE), gender_spans(text)
+        for token in gemma.encode(segment.text):
+            piece = chr(int(gemma.id_to_piece(token)[3:-1], 16)) if gemma.is_byte(token) else gemma.id_to_piece(token)
+            if not written.startswith(piece, at):
+                raise ValueError(f"{text!r} is not what its tokens say from letter {at} on.")
+            end = at + len(piece)
+            named.append(next((gender for first, last, gender in spans if at < last and first < end), ""))
+            at = end
+    return named
+
+
+def gender(character: Character) -> str:
+    """girl or boy, or "" where the prompt doesn't say."""
+    return next(filter(None, (gender_of(tag.text) for tag in character.tags("gender"))), "")
+
+
+# ------------------------------------------------------------------ bias
+
+
+def grown(box: Box, margin: float) -> Box:
+    by = margin * GRID
+    return Box(max(0.0, box.left - by), max(0.0, box.top - by), min(GRID, box.right + by), min(GRID, box.bottom + by))
+
+
+def plan_of(arm: Gentle, described: prompts.Description, owner: Sequence[int], named: Sequence[str]) -> Plan:
+    """owner, named: one a caption token."""
+    masks = arm.gender_strength > 0
+    return Plan(
+        tuple(owner), fractions(regions(described.scene, [grown(box, arm.margin) for box in described.boxes])),
+        strength=arm.strength, soft_edge=arm.soft_edge, gender_strength=arm.gender_strength,
+        named=tuple(named) if masks else (), genders=tuple(map(gender, described.scene.characters)) if masks else (),
+    )
+
+
+def bias_of(plans: Sequence[Plan], grid: tuple[int, int], length: int, both: bool, device: torch.device) -> Tensor:
+    """-> [B, length + N, length + N], caption first. Nobody reads what pads a shorter caption."""
+    made = torch.zeros(len(plans), *[length + grid[0] * grid[1]] * 2, device=device)
+    for bias, plan in zip(made, plans, strict=True):
+        own = len(plan.owner)
+        real = torch.cat([torch.arange(own), torch.arange(length, len(bias))]).to(device)
+        if not plan.neutral:
+            codes = make_codes(plan, *grid).to(device).bias(torch.float32)[0, 0]
+            bias[real[:, None], real[None]] = codes
+        if not both:
+            bias[:length] = 0
+        bias[:, own:length] = float("-inf")
+    return made
+
+
+# ------------------------------------------------------------------ predictions
+
+
+def joint_predictor(
+    mini: Mini, arm: Gentle, described: Sequence[prompts.Description], grid: tuple[int, int],
+    tokenizers: tokens.Tokenizers,
+) -> Predict:
+    """The prompts read at once; the joint layers biased until arm.until, and by genders to the end."""
+    written = [prompts.segments(d, arm.form) for d in described]
+    nothing = torch.zeros(len(described), 1, grid[0] * grid[1], dtype=torch.bool)
+    if not arm.divides:
+        made = [tokens.tokenize(segments, False, tokenizers) for segments in written]
+        return predictor(mini.networks, collate(made, nothing, mini.device), FREE)
+    made = [joint_tokens(segments, tokenizers) for segments in written]
+    batch = collate(made, nothing, mini.device)
+    named = [named_genders(segments, tokenizers) for segments in written]
+    plans = [plan_of(arm, d, m.owner, n) for d, m, n in zip(described, made, named, strict=True)]
+    return biased_predictor(mini, arm, batch, plans, grid)
+
+
+def biased_predictor(mini: Mini, arm: Gentle, batch: Batch, plans: Sequence[Plan], grid: tuple[int, int]) -> Predict:
+    features, _, pooled = caption(mini.networks, batch)
+
+    def bias(plans: Sequence[Plan]) -> Tensor:
+        return bias_of(plans, grid, batch.ids.shape[1], arm.both, mini.device).to(features.dtype)
+
+    early = bias(plans)
+    late = early if arm.until >= 1 else bias([plan.released() for plan in plans])
+    ends = shifted(1 - arm.until) * (1 + 1e-4)  # as sample's guidance_end, and room for float32
+
+    def predict(x: Tensor, sigma: Tensor) -> Tensor:
+        now = early if sigma[0] > ends else late
+        return velocity(mini.networks, x, sigma, batch, features, pooled, FREE, now)
+
+    return predict
+
+
+def mixture(first: Predict, second: Predict, share: float) -> Predict:
+    """share: of the second."""
+    return lambda x, sigma: (1 - share) * first(x, sigma) + share * second(x, sigma)
+
+
+def paint(
+    mini: Mini, arm: Gentle, described: Sequence[prompts.Description], size: tuple[int, int], steps: int = STEPS
+) -> Tensor:
+    """[P, 3, H, W] in 0..1, from the same noise whatever the arm."""
+    tokenizers = tokens.Tokenizers()
+
+    def predictors(described: Sequence[prompts.Description], grid: tuple[int, int]) -> tuple[Predict, Predict]:
+        positive = joint_predictor(mini, arm, described, grid, tokenizers)
+        negative = predictor(mini.networks, empty(len(described), grid[0] * grid[1], mini.device))
+        if arm.swapped > 0:
+            others = [replace(d, scene=swapped(d.scene)) for d in described]
+            other = joint_predictor(mini, arm, others, grid, tokenizers)
+            negative = other if arm.swapped == 1 else mixture(negative, other, arm.swapped)
+        return positive, negative
+
+    return draw(mini, predictors, described, size, steps, sampling(arm))
+
+
+def sampling(arm: Gentle) -> Mapping[str, float]:
+    return SAMPLING | {"guidance": arm.guidance}

@@ -1,0 +1,43 @@
+"""Where training pictures and prompts come from: how much people of one picture have in common, how much is said.
+
+PLAIN is what the shipped weights learned from. LEAKY is as real pictures and their tags are, so that what a neighbour
+looks like is good evidence of what somebody unmentioned looks like: a model trained on it confuses people, as big
+models trained on whole prompts do, and what helps against that can be measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class World:
+    """Chances and shares; mappings from what is drawn to its weight."""
+
+    people: Mapping[int, float] = field(default_factory=lambda: {1: 0.4, 2: 0.6, 3: 0.55, 4: 0.45})  # within a group
+    alike: Mapping[str, float] = field(default_factory=dict)  # attribute -> chance that a picture's people share it
+    left_out: Mapping[float, float] = field(  # chance that a word is left out -> share of prompts
+        default_factory=lambda: {0.0: 0.45, 0.12: 0.33, 0.4: 0.15, 0.95: 0.07})
+    forms: Mapping[str, float] = field(  # prompts.segments' forms -> share of the prompts that may have any
+        default_factory=lambda: {"boxes": 0.25, "xml": 0.5, "json": 0.15, "tags": 0.1})
+    placed: float = 0.6  # chance that words say where somebody stands
+    wordy: float = 0.0  # share of prompts with system prompt, all meaningless tags, and a caption of nobody's own tags
+    apart: float = 0.9  # share read isolated of the prompts whose boxes are stated for it; 0: whole prompts alone
+    isolation: str = "strict"  # what the weights' metadata say of it
+    training: str = "whole prompts jointly, and isolated with boxes stated"
+
+
+PLAIN = World()
+LEAKY = World(
+    people={1: 0.35, 2: 0.65, 3: 0.4, 4: 0.6},
+    alike={"gender": 0.5, "cloth": 0.65, "kind": 0.65, "hair": 0.55, "eyes": 0.55, "style": 0.4, "accessory": 0.5,
+           "expression": 0.5, "pose": 0.4, "facing": 0.5},
+    left_out={0.0: 0.15, 0.12: 0.25, 0.4: 0.45, 0.95: 0.15},
+    forms={"xml": 0.68, "json": 0.2, "tags": 0.12},  # boxes in the template alone, as the released weights know them
+    placed=0.5,
+    wordy=0.35,
+    apart=0.0,
+    isolation="gentle",
+    training="whole prompts jointly, on people who look alike and prompts that leave much out",
+)
