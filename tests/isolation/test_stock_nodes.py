@@ -259,6 +259,16 @@ def test_in_an_area_the_boxes_are_fractions_of_it(check_isolated, model, positiv
     check_isolated(lambda c: ksampler(model, c, negative, latent()), placed, rows=4, columns=4)
 
 
+def test_beside_an_area_every_text_has_its_own_plan(check_isolated, model, clip, positive):
+    """The host gives the negative a twin in the positive's area, with the positive's hooks: it obeys its own plan."""
+    negative = encoded(clip, background="red dress, white coat")
+    assert negative[0][0].shape != positive[0][0].shape
+    (placed,) = stock.ConditioningSetArea().append(positive, 64, 64, 0, 0, 1.0)
+    check_isolated(lambda c: ksampler(model, c, negative, latent()), placed, rows=4, columns=4)
+    check_isolated(lambda c: ksampler(model, placed, c, latent()), negative, rows=4, columns=4)
+    check_isolated(lambda c: ksampler(model, placed, c, latent()), negative)
+
+
 def test_in_a_part_of_the_schedule(first_layer, check_isolated, model, clip, positive, negative):
     """The isolated prompt for the first half, a plain one for the second."""
     until, since = stock.ConditioningSetTimestepRange().set_range, encode_plain(clip, "1girl, hat")
