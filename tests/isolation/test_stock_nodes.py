@@ -7,6 +7,7 @@ bit what they were in the first joint layer of the first step, and change those 
 from __future__ import annotations
 
 import logging
+import math
 
 import pytest
 from host_import import NO_HOST
@@ -14,6 +15,7 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import folder_paths
+import random_sd
 import torch
 from comfy_extras import nodes_custom_sampler as custom
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
@@ -267,6 +269,32 @@ def test_beside_an_area_every_text_has_its_own_plan(check_isolated, model, clip,
     check_isolated(lambda c: ksampler(model, c, negative, latent()), placed, rows=4, columns=4)
     check_isolated(lambda c: ksampler(model, placed, c, latent()), negative, rows=4, columns=4)
     check_isolated(lambda c: ksampler(model, placed, c, latent()), negative)
+
+
+@pytest.mark.parametrize("kind", ["SD15", "SDXL"])
+def test_areas_and_combinations_in_a_unet(kind):
+    """Every text reaches the first cross-attention under its own plan: the texts differ in length, and so do plans."""
+    unet, text = random_sd.model(kind), random_sd.clip(kind)
+    reached = []
+    first = next(m for name, m in unet.model.diffusion_model.named_modules() if name.endswith(".attn2"))
+    handle = first.register_forward_hook(lambda _m, _a, kwargs, _o: reached.append(
+        (kwargs["context"].shape[1], math.prod(kwargs["transformer_options"]["activations_shape"][-2:]))
+    ), with_kwargs=True)
+    one = encode(text, parse("<character_1><n>miku</n></character_1>"), BOXES[:1], "strict")
+    two = encoded(text)
+    negative = encode(text, parse("bad"), (), "strict")  # a single chunk
+    assert negative[0][0].shape[1] < one[0][0].shape[1] < two[0][0].shape[1]
+    (placed,) = stock.ConditioningSetArea().append(one, 64, 64, 0, 0, 1.0)
+    (both,) = stock.ConditioningCombine().combine(placed, two)
+    empty = {"samples": torch.zeros(1, 4, 16, 24)}
+    try:
+        ksampler(unet, both, encoded(text, background="sky"), empty, steps=1)
+        ksampler(unet, both, negative, empty, steps=1)
+    finally:
+        handle.remove()
+    whole, area = max(size for _, size in reached), min(size for _, size in reached)
+    lengths = one[0][0].shape[1], two[0][0].shape[1]
+    assert {(lengths[0], area), (lengths[1], whole), (lengths[1], area)} <= set(reached)
 
 
 def test_in_a_part_of_the_schedule(first_layer, check_isolated, model, clip, positive, negative):
