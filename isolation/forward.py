@@ -27,7 +27,7 @@ def check(plan: Plan, model: object, context: Tensor, references: object) -> Non
     if context.shape[1] != len(plan.owner):
         raise ValueError(
             f"The isolated prompt has {len(plan.owner)} tokens, but the model was given {context.shape[1]}: "
-            "remove the node that joins or averages conditionings after Encode Characters, or set its mode to off."
+            "remove the node that joins conditionings after Encode Characters, or set its mode to off."
         )
 
 

@@ -25,6 +25,7 @@ from comfy.text_encoders.llama import BaseGenerate, BaseLlama, Gemma3_4B_Config,
 from comfy.text_encoders.newbie import NewBieTEModel, NewBieTokenizer
 
 from .checkpoint import CheckpointError, Header, check_complete, read_header
+from .mini_latents import MiniLatents
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "mini" / "weights"
 ISOLATION = "newbie.isolation"  # metadata key of the diffusion model: the isolation it was trained for
@@ -123,6 +124,7 @@ def load_model(dtype: torch.dtype | None = None) -> ModelPatcher:
     path, header, tensors = read("diffusion_model")
     management = comfy.model_management
     config = comfy.supported_models.Lumina2(config_of(path, header))
+    config.latent_format = MiniLatents()
     load_device, offload_device = management.get_torch_device(), management.unet_offload_device()
     supported = list(config.supported_inference_dtypes)
     if dtype is None:

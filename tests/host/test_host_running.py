@@ -1,0 +1,122 @@
+"""What is seen while NewBie Sample runs, how it stops, and that the same prompt is the same picture elsewhere."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import numpy as np
+import pytest
+from graphs import ROOT, afresh, changed, node_of
+from PIL import Image
+
+FEW = 6
+PREVIEW, JPEG = (1).to_bytes(4, "big"), (1).to_bytes(4, "big")  # the host's headers of a binary message
+
+
+@pytest.fixture
+def watched(server):
+    """Queues a prompt with previews -> (text events of this prompt, preview pictures), each in order."""
+    from newbie_pack.client import api
+
+    def run(prompt, method="latent2rgb"):
+        events, previews = [], []
+        body = {"prompt": prompt, "client_id": server.client, "extra_data": {"preview_method": method}}
+        with api.open_socket(server) as socket:
+            id = api.ask(server, "/prompt", body)["prompt_id"]
+            while not events or events[-1] != ("executing", None):
+                message = socket.receive(120)
+                if isinstance(message, bytes):
+                    assert message[:8] == PREVIEW + JPEG
+                    previews.append(np.asarray(Image.open(io.BytesIO(message[8:])).convert("RGB")))
+                    continue
+                event = json.loads(message)
+                data = event["data"]
+                if data.get("prompt_id") == id and event["type"] == "executing":
+                    events.append(("executing", data["node"]))
+                elif data.get("prompt_id") == id and event["type"] == "progress":
+                    events.append(("progress", data["node"], data["value"], data["max"]))
+        return events, previews
+
+    return run
+
+
+def sampling_node(prompt):
+    return next(id for id, node in prompt.items() if node["class_type"] == "NewBieSample")
+
+
+def test_progress_and_previews_come_step_by_step(watched, demo, workflow):
+    """The last preview is the finished picture in small; the host enlarges it to 512 pixels."""
+    prompt = afresh(workflow("demo"))
+    steps, node = node_of(prompt, "NewBieSample")["inputs"]["steps"], sampling_node(prompt)
+    events, previews = watched(prompt)
+    assert [event for event in events if event[0] == "progress" and event[1] == node] == [
+        ("progress", node, step, steps) for step in range(1, steps + 1)
+    ]
+    assert len(previews) == steps
+    last = np.asarray(Image.fromarray(previews[-1]).resize((40, 40), Image.Resampling.BOX)).reshape(-1, 3)
+    small = np.asarray(Image.fromarray(demo.picture).resize((40, 40), Image.Resampling.BOX)).reshape(-1, 3)
+    alike = [np.corrcoef(last[:, c], small[:, c])[0, 1] for c in range(3)]
+    assert min(alike) > 0.5, alike
+
+
+def test_without_previews_there_is_progress_alone(watched, workflow):
+    events, previews = watched(changed(workflow("demo"), "NewBieSample", steps=FEW, seed=11), method="none")
+    assert sum(event[0] == "progress" for event in events) >= FEW and not previews
+
+
+def test_an_interrupt_stops_within_a_step(server, draw, workflow):
+    """Steps of four pictures of 512 pixels, each far longer than a request: at most the one at work is finished."""
+    from newbie_pack.client import api
+
+    told = []
+
+    def stop(progress: api.Progress) -> None:
+        if progress.title == "NewBie Sample" and progress.whole:
+            told.append(progress.value)
+            if len(told) == 1:
+                api.interrupt(server)
+
+    large = changed(workflow("demo"), "EmptySD3LatentImage", width=512, height=512, batch_size=4)
+    with pytest.raises(api.Interrupted):
+        api.draw(server, changed(large, "NewBieSample", seed=4, steps=50), stop)
+    assert told in ([1], [1, 2])
+    short = changed(workflow("demo"), "NewBieSample", steps=FEW, seed=12)
+    assert "NewBie Sample" in draw(short).ran
+
+
+def saved(server, prompt):
+    from newbie_pack.client import api
+
+    files = [picture for picture in api.draw(server, prompt).pictures if picture.kind == "output"]
+    return [np.asarray(Image.open(io.BytesIO(api.download(server, one))).convert("RGB")) for one in files]
+
+
+def test_a_restarted_host_draws_the_same_picture(comfyui, tmp_path, draw, workflow):
+    from newbie_pack.client import api
+    from newbie_pack.client import host as hosts
+    from newbie_pack.client.environment import Environment
+
+    prompt = changed(workflow("demo"), "NewBieSample", steps=FEW, seed=13)
+    before = draw(afresh(prompt)).picture
+    environment = Environment(ROOT, tmp_path, sys.executable, comfyui, ours=True)
+    with hosts.running(environment, device="cpu") as second:
+        (after,) = saved(api.server(second.url, second.alive), prompt)
+    assert np.array_equal(before, after)
+
+
+def test_a_batch_is_its_pictures_one_by_one(server, workflow):
+    """The second one alone: the host's LatentFromBatch says which it was. Sums in another order may round a pixel."""
+    batch = changed(workflow("demo"), "EmptySD3LatentImage", batch_size=2)
+    batch = changed(batch, "NewBieSample", steps=FEW, seed=14)
+    first, second = saved(server, batch)
+    alone = changed(batch, "NewBieSample", latent=["20", 0])
+    source = node_of(batch, "NewBieSample")["inputs"]["latent"]
+    taken = {"samples": source, "batch_index": 0, "length": 1}
+    for index, picture in enumerate((first, second)):
+        alone["20"] = {"class_type": "LatentFromBatch", "inputs": {**taken, "batch_index": index}}
+        (one,) = saved(server, alone)
+        difference = np.abs(one.astype(int) - picture)
+        assert difference.max() <= 2 and difference.mean() < 0.01
+    assert np.abs(first.astype(int) - second).mean() > 1

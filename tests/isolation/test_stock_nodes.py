@@ -1,0 +1,344 @@
+"""Isolation among the host's own nodes: between the encode and the sampler, around the model, and in every sampler.
+
+The proof is the same everywhere: other words for the second character leave the image tokens outside its box bit for
+bit what they were in the first joint layer of the first step, and change those inside.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import pytest
+from host_import import NO_HOST
+
+pytest.importorskip("comfy.options", reason=NO_HOST)
+
+import folder_paths
+import random_sd
+import torch
+from comfy_extras import nodes_custom_sampler as custom
+from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
+from newbie_pack.isolation.encode import encode, encode_plain
+from newbie_pack.sampling.sample import sample
+from newbie_pack.xml_prompt import parse
+from newbie_pack.xml_prompt.scene import Box
+from safetensors.torch import save_file
+
+import nodes as stock
+
+XML = "<character_1><n>{}</n></character_1><character_2><n>{}</n></character_2><general_tags>{}</general_tags>"
+BOXES = (Box(0, 0, 500, 1000), Box(500, 0, 1000, 1000))
+HEIGHT, WIDTH = 10, 12  # of the latent: 5 x 6 image tokens, of which the right three columns are the second one's
+
+
+def encoded(clip, first="miku", second="kaito", background="night_sky"):
+    return encode(clip, parse(XML.format(first, second, background)), BOXES, "strict")
+
+
+def owner_of(conditioning):
+    (hook,) = conditioning[0][1]["hooks"].hooks
+    return torch.tensor(hook.transformers_dict["wrappers"]["diffusion_model"]["newbie_isolation"][0].plan.owner)
+
+
+def with_other_second_character(conditioning):
+    """Its own tokens' features replaced, as other words of the same length would."""
+    ((features, values),) = conditioning
+    changed, theirs = features.clone(), owner_of(conditioning) == 2
+    changed[:, theirs] = torch.randn(changed[:, theirs].shape, generator=torch.Generator().manual_seed(1))
+    return [[changed, values]]
+
+
+@pytest.fixture
+def model(mini):
+    return mini[0]
+
+
+@pytest.fixture
+def clip(mini):
+    return mini[1]
+
+
+@pytest.fixture
+def positive(clip):
+    return encoded(clip)
+
+
+@pytest.fixture
+def negative(clip):
+    return encode_plain(clip, "bad")
+
+
+def latent(batch=1, height=HEIGHT, width=WIDTH, seed=None):
+    shape = (batch, 16, height, width)
+    empty = torch.zeros(shape)
+    return {"samples": empty if seed is None else torch.randn(shape, generator=torch.Generator().manual_seed(seed))}
+
+
+def ksampler(model, positive, negative, latent, denoise=1.0, steps=2):
+    return stock.KSampler().sample(model, 3, steps, 4.0, "euler", "simple", positive, negative, latent, denoise)[0]
+
+
+@pytest.fixture
+def first_layer(model):
+    """Runs something that samples -> all outputs [B, T, D] of the first joint layer, in their order."""
+    seen: list[torch.Tensor] = []
+    handle = model.model.diffusion_model.layers[0].register_forward_hook(lambda _m, _a, out: seen.append(out.clone()))
+
+    def outputs(run):
+        seen.clear()
+        run()
+        return list(seen)
+
+    yield outputs
+    handle.remove()
+
+
+@pytest.fixture
+def check_isolated(first_layer):
+    """run: samples a positive conditioning. The first forward of its length is the isolated one of the first step."""
+
+    def check(run, positive, other=None, rows=HEIGHT // 2, columns=WIDTH // 2, batch=1):
+        caption = positive[0][0].shape[1]
+        images = []
+        for conditioning in (positive, other or with_other_second_character(positive)):
+            seen = first_layer(lambda conditioning=conditioning: run(conditioning))
+            ours = [out[:, caption:] for out in seen if out.shape[1] == caption + rows * columns]
+            images.append(ours[0].unflatten(1, (rows, columns)))
+        first, second = images
+        assert first.shape[0] == batch
+        assert torch.equal(first[:, :, : columns // 2], second[:, :, : columns // 2])
+        assert (first[:, :, columns // 2 :] != second[:, :, columns // 2 :]).any(-1).all()
+
+    return check
+
+
+# --- samplers and what goes into them --------------------------------------------------------------------------------
+
+
+def test_ksampler(check_isolated, model, positive, negative):
+    check_isolated(lambda c: ksampler(model, c, negative, latent()), positive)
+
+
+def test_the_check_could_fail(check_isolated, model, positive, negative):
+    """The same features without their hooks are not isolated."""
+    plain = [[[one[0][0], {k: v for k, v in one[0][1].items() if k != "hooks"}]] for one in (
+        positive, with_other_second_character(positive))]
+    with pytest.raises(AssertionError):
+        check_isolated(lambda c: ksampler(model, c, negative, latent()), *plain)
+
+
+def test_as_the_negative(check_isolated, model, positive, clip):
+    short = encode_plain(clip, "good")
+    check_isolated(lambda c: ksampler(model, short, c, latent()), positive)
+
+
+def test_samplercustomadvanced(check_isolated, model, positive, negative):
+    def run(conditioning):
+        (guider,) = custom.CFGGuider.execute(model, conditioning, negative, 4.0).result
+        (sampler,) = custom.KSamplerSelect.execute("euler_ancestral").result
+        (sigmas,) = custom.BasicScheduler.execute(model, "simple", 2, 1.0).result
+        (noise,) = custom.RandomNoise.execute(3).result
+        custom.SamplerCustomAdvanced.execute(noise, guider, sampler, sigmas, latent())
+
+    check_isolated(run, positive)
+
+
+def test_newbie_sample(check_isolated, model, positive, negative):
+    check_isolated(lambda c: sample(model, c, negative, latent(), seed=3, steps=2), positive)
+
+
+def test_a_batch_of_three(check_isolated, model, positive, negative):
+    check_isolated(lambda c: ksampler(model, c, negative, latent(batch=3)), positive, batch=3)
+
+
+def test_image_to_image(check_isolated, model, positive, negative):
+    check_isolated(lambda c: ksampler(model, c, negative, latent(seed=5), denoise=0.6, steps=3), positive)
+
+
+def test_a_second_pass_at_one_and_a_half(check_isolated, model, positive, negative):
+    first = ksampler(model, positive, negative, latent(height=8, width=8))
+    (larger,) = stock.LatentUpscaleBy().upscale(first, "bilinear", 1.5)
+    assert larger["samples"].shape[2:] == (12, 12)
+    check_isolated(lambda c: ksampler(model, c, negative, larger, denoise=0.5), positive, rows=6, columns=6)
+
+
+def test_inpainting(check_isolated, model, positive, negative):
+    """Isolated while it paints; what the mask protects stays."""
+    mask = torch.zeros(1, 8 * HEIGHT, 8 * WIDTH)
+    mask[:, :, 4 * WIDTH :] = 1
+    given = latent(seed=5)
+    (masked,) = stock.SetLatentNoiseMask().set_mask(given, mask)
+    check_isolated(lambda c: ksampler(model, c, negative, masked), positive)
+    out = ksampler(model, positive, negative, masked)["samples"]
+    half = WIDTH // 2
+    torch.testing.assert_close(out[..., : half - 1], given["samples"][..., : half - 1], rtol=1e-4, atol=1e-4)
+    assert (out[..., half + 1 :] - given["samples"][..., half + 1 :]).abs().mean() > 0.1
+
+
+# --- around the model ------------------------------------------------------------------------------------------------
+
+
+def test_model_sampling(check_isolated, model, positive, negative):
+    (shifted,) = ModelSamplingAuraFlow().patch_aura(model, 6.0)
+    check_isolated(lambda c: ksampler(shifted, c, negative, latent()), positive)
+
+
+def test_a_lora_on_both(check_isolated, model, clip, negative, tmp_path, monkeypatch):
+    """It changes model and text encoder; strict stays what it is."""
+    generator = torch.Generator().manual_seed(9)
+
+    def rank_2(rows, columns):
+        return torch.randn(rows, 2, generator=generator) / 2, torch.randn(2, columns, generator=generator) / 4
+
+    tensors = {}
+    weight = model.model.diffusion_model.layers[0].attention.qkv.weight
+    text = clip.cond_stage_model.gemma.transformer.model.layers[0].self_attn.q_proj.weight
+    for key, shape in (
+        ("diffusion_model.layers.0.attention.qkv", weight.shape),
+        ("text_encoders.gemma.transformer.model.layers.0.self_attn.q_proj", text.shape),
+    ):
+        tensors[f"{key}.lora_B.weight"], tensors[f"{key}.lora_A.weight"] = rank_2(*shape)
+    save_file(tensors, tmp_path / "tiny.safetensors")
+    known = folder_paths.folder_names_and_paths
+    monkeypatch.setitem(known, "loras", ([str(tmp_path)], known["loras"][1]))
+    changed_model, changed_clip = stock.LoraLoader().load_lora(model, clip, "tiny.safetensors", 1.0, 1.0)
+    assert len(changed_model.patches) == len(changed_clip.patcher.patches) == 1
+    ours, plain = encoded(changed_clip), encoded(clip)
+    assert not torch.equal(ours[0][0], plain[0][0])
+    check_isolated(lambda c: ksampler(changed_model, c, negative, latent()), ours)
+    with_lora, without = (ksampler(m, ours, negative, latent())["samples"] for m in (changed_model, model))
+    assert not torch.equal(with_lora, without)
+
+
+# --- between encode and sampler --------------------------------------------------------------------------------------
+
+
+def test_two_encodes_combined_are_both_isolated(check_isolated, model, clip, positive, negative):
+    """As many tokens in each, so only their hooks keep them apart: as the first of two and as the second."""
+    another = with_other_second_character(encoded(clip, background="red dress"))
+    combine = stock.ConditioningCombine().combine
+    assert positive[0][0].shape != another[0][0].shape
+    check_isolated(lambda c: ksampler(model, combine(c, another)[0], negative, latent()), positive)
+    check_isolated(lambda c: ksampler(model, combine(another, c)[0], negative, latent()), positive)
+
+
+def test_combined_twins_keep_their_own_plans(first_layer, model, clip, positive, negative):
+    """Same text, other boxes: what each does alone is what it does in the combination."""
+    moved = encode(clip, parse(XML.format("miku", "kaito", "night_sky")), BOXES[::-1], "strict")
+    moved[0][0], moved[0][1]["pooled_output"] = positive[0][0], positive[0][1]["pooled_output"]
+
+    def first_of(conditioning):
+        seen = first_layer(lambda: ksampler(model, conditioning, negative, latent(), steps=1))
+        return [out for out in seen if out.shape[1] == positive[0][0].shape[1] + 30]
+
+    (alone,), (moved_alone,) = first_of(positive), first_of(moved)
+    assert not torch.equal(alone, moved_alone)
+    (combined,) = stock.ConditioningCombine().combine(positive, moved)
+    both = first_of(combined)
+    assert len(both) == 2
+    assert all(any(torch.equal(one, out) for out in both) for one in (alone, moved_alone))
+
+
+def test_a_mask_and_an_area_keep_it(check_isolated, model, positive, negative):
+    mask = torch.zeros(1, 8 * HEIGHT, 8 * WIDTH)
+    mask[:, :40] = 1
+    (masked,) = stock.ConditioningSetMask().append(positive, mask, "default", 1.0)
+    check_isolated(lambda c: ksampler(model, c, negative, latent()), masked)
+
+
+@pytest.mark.parametrize("kind", ["area", "percentage", "mask bounds"])
+def test_in_an_area_the_boxes_are_fractions_of_it(check_isolated, model, positive, negative, kind):
+    """The left 8 x 8 of the latent's 10 x 12: the area is drawn like a picture of its own."""
+    if kind == "area":
+        (placed,) = stock.ConditioningSetArea().append(positive, 64, 64, 0, 0, 1.0)
+    elif kind == "percentage":
+        (placed,) = stock.ConditioningSetAreaPercentage().append(positive, 8 / WIDTH, 8 / HEIGHT, 0, 0, 1.0)
+    else:
+        mask = torch.zeros(1, HEIGHT, WIDTH)
+        mask[:, :8, :8] = 1
+        (placed,) = stock.ConditioningSetMask().append(positive, mask, "mask bounds", 1.0)
+    check_isolated(lambda c: ksampler(model, c, negative, latent()), placed, rows=4, columns=4)
+
+
+def test_beside_an_area_every_text_has_its_own_plan(check_isolated, model, clip, positive):
+    """The host gives the negative a twin in the positive's area, with the positive's hooks: it obeys its own plan."""
+    negative = encoded(clip, background="red dress, white coat")
+    assert negative[0][0].shape != positive[0][0].shape
+    (placed,) = stock.ConditioningSetArea().append(positive, 64, 64, 0, 0, 1.0)
+    check_isolated(lambda c: ksampler(model, c, negative, latent()), placed, rows=4, columns=4)
+    check_isolated(lambda c: ksampler(model, placed, c, latent()), negative, rows=4, columns=4)
+    check_isolated(lambda c: ksampler(model, placed, c, latent()), negative)
+
+
+@pytest.mark.parametrize("kind", ["SD15", "SDXL"])
+def test_areas_and_combinations_in_a_unet(kind):
+    """Every text reaches the first cross-attention under its own plan: the texts differ in length, and so do plans."""
+    unet, text = random_sd.model(kind), random_sd.clip(kind)
+    reached = []
+    first = next(m for name, m in unet.model.diffusion_model.named_modules() if name.endswith(".attn2"))
+    handle = first.register_forward_hook(lambda _m, _a, kwargs, _o: reached.append(
+        (kwargs["context"].shape[1], math.prod(kwargs["transformer_options"]["activations_shape"][-2:]))
+    ), with_kwargs=True)
+    one = encode(text, parse("<character_1><n>miku</n></character_1>"), BOXES[:1], "strict")
+    two = encoded(text)
+    negative = encode(text, parse("bad"), (), "strict")  # a single chunk
+    assert negative[0][0].shape[1] < one[0][0].shape[1] < two[0][0].shape[1]
+    (placed,) = stock.ConditioningSetArea().append(one, 64, 64, 0, 0, 1.0)
+    (both,) = stock.ConditioningCombine().combine(placed, two)
+    empty = {"samples": torch.zeros(1, 4, 16, 24)}
+    try:
+        ksampler(unet, both, encoded(text, background="sky"), empty, steps=1)
+        ksampler(unet, both, negative, empty, steps=1)
+    finally:
+        handle.remove()
+    whole, area = max(size for _, size in reached), min(size for _, size in reached)
+    lengths = one[0][0].shape[1], two[0][0].shape[1]
+    assert {(lengths[0], area), (lengths[1], whole), (lengths[1], area)} <= set(reached)
+
+
+def test_in_a_part_of_the_schedule(first_layer, check_isolated, model, clip, positive, negative):
+    """The isolated prompt for the first half, a plain one for the second."""
+    until, since = stock.ConditioningSetTimestepRange().set_range, encode_plain(clip, "1girl, hat")
+    (early,), (late,) = until(positive, 0.0, 0.5), until(since, 0.5, 1.0)
+    check_isolated(lambda c: ksampler(model, c + late, negative, latent(), steps=4), early)
+    seen = first_layer(lambda: ksampler(model, early + late, negative, latent(), steps=4))
+    ours = sum(out.shape[1] == positive[0][0].shape[1] + 30 for out in seen)
+    plain = sum(out.shape[1] == since[0][0].shape[1] + 30 for out in seen)
+    assert 0 < ours < 4 and ours + plain >= 4
+
+
+def average(first, second, strength=0.5):
+    return stock.ConditioningAverage().addWeighted(first, second, strength)[0]
+
+
+def test_an_average_of_prompts_whose_tokens_match_is_isolated(check_isolated, model, positive, negative):
+    """The same words in the same places: whichever prompt's second character changes."""
+    other = with_other_second_character(positive)
+    plan_of_first = average(positive, positive)
+    check_isolated(lambda c: ksampler(model, c, negative, latent()), plan_of_first, average(other, positive))
+    check_isolated(lambda c: ksampler(model, c, negative, latent()), plan_of_first, average(positive, other))
+
+
+def test_an_average_says_what_it_means(model, clip, positive, negative, caplog):
+    longer = encoded(clip, first="hatsune_miku_(vocaloid)")
+    assert longer[0][0].shape != positive[0][0].shape
+    with caplog.at_level(logging.WARNING):
+        for said, conditioning in (
+            (False, positive),
+            (False, average(positive, longer, 1.0)),
+            (False, stock.ConditioningMultiply().multiply(positive, 0.5)[0]),
+            (False, stock.ConditioningZeroOut().zero_out(positive)[0]),
+            (True, average(positive, longer)),
+            (True, average(longer, positive)),
+        ):
+            caplog.clear()
+            ksampler(model, conditioning, negative, latent(), steps=2)
+            told = [record for record in caplog.records if "averaged" in record.getMessage()]
+            assert len(told) == said, told
+
+
+def test_a_longer_text_is_refused_in_a_sentence(model, clip, positive, negative):
+    (joined,) = stock.ConditioningConcat().concat(positive, encode_plain(clip, "hat"))
+    with pytest.raises(ValueError, match="remove the node that joins conditionings after Encode Characters"):
+        ksampler(model, joined, negative, latent())
