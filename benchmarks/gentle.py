@@ -1,4 +1,4 @@
-"""Which way of drawing leaks least on a model trained on whole prompts, without costing accuracy or quality: a search.
+"""Which way of drawing leaks least on a model trained on whole prompts, and costs neither accuracy nor quality.
 
     ./run mini train --world leaky --start mini/weights --anew --out LEAKY
     ./run bench gentle --weights LEAKY --out FOLDER

@@ -6,8 +6,10 @@ wrappers and overrides live, out of them. So what was traced under one plan woul
 
 from __future__ import annotations
 
+import logging
 import sys
 from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -15,7 +17,11 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
 from torch import Tensor
 
-from .attention import say_once
+
+@lru_cache(maxsize=1)
+def say_so() -> None:
+    """Once, not in every step."""
+    logging.info("NewBie: passes with isolated characters run uncompiled; torch.compile serves the others.")
 
 
 def uncompiled(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
@@ -29,6 +35,6 @@ def uncompiled(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
                 "Isolated characters need PyTorch 2.6 or newer beside torch.compile: remove the node that compiles the "
                 "model, or set the mode of Encode Characters to off."
             )
-        say_once("NewBie: passes with isolated characters run uncompiled; torch.compile serves the others.")
+        say_so()
     with torch.compiler.set_stance("force_eager") if known else nullcontext():
         return executor(*args, **kwargs)
