@@ -124,7 +124,8 @@ class Ours:
     def sample(self, width: int, height: int, batch: int, steps: int) -> None:
         from ..sampling.sample import sample
 
-        settings = {"seed": SEED, "steps": steps, "guidance": GUIDANCE, "eta": 0.0, "shift": SHIFT, "sampler": "euler"}
+        settings = {"seed": SEED, "steps": steps, "eta": 0.0, "shift": SHIFT, "sampler": "euler"}
+        settings |= {"guidance": GUIDANCE, "guidance_end": 1.0}  # as the stock sampler guides
         self.latent = sample(self.model, self.positive, self.negative, empty(width, height, batch), **settings)
 
     def decode(self) -> None:

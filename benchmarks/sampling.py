@@ -44,8 +44,8 @@ def arms(size: int, steps: int, sampler: str) -> dict[str, Callable[[], Any]]:
         return out["samples"]
 
     def ours(**settings: float) -> Any:
-        said = {"seed": SEED, "steps": steps, "guidance": GUIDANCE, "eta": 0.0, "shift": SHIFT, "sampler": sampler}
-        return sample(model, *prompts, latent, **said | settings)["samples"]
+        said = {"seed": SEED, "steps": steps, "guidance": GUIDANCE, "guidance_end": 1.0, "eta": 0.0, "shift": SHIFT}
+        return sample(model, *prompts, latent, sampler=sampler, **said | settings)["samples"]
 
     return {
         "KSampler": stock,
