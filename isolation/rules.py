@@ -12,8 +12,6 @@ The rules, with image q and k left free among themselves (isolating image from i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -48,14 +46,3 @@ def joint_rules(owner: Tensor, covers: Tensor) -> Tensor:
         ],
         1,
     )
-
-
-def covers_tokens(rectangles: Sequence[tuple[float, float, float, float]], rows: int, columns: int) -> Tensor:
-    """Rectangles (left, top, right, bottom) as fractions -> [rows * columns] bool: tokens that any of them touches."""
-    covered = torch.zeros(rows, columns, dtype=torch.bool)
-    x, y = torch.arange(columns), torch.arange(rows)
-    for left, top, right, bottom in rectangles:
-        in_x = (x + 1 > left * columns) & (x < right * columns)  # the token's cell and the rectangle overlap
-        in_y = (y + 1 > top * rows) & (y < bottom * rows)
-        covered |= in_y[:, None] & in_x[None, :]
-    return covered.flatten()

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..isolation.rules import covers_tokens
+from ..isolation.coverage import coverage as covered_by
+from ..isolation.plan import fractions
 from ..xml_prompt.regions import regions
-from ..xml_prompt.scene import GRID
 from . import prompts, tokens
 from .attributes import BACKGROUND, VALUES
 from .draw import render
@@ -77,9 +77,8 @@ def labels(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
 def coverage(description: prompts.Description, grid: tuple[int, int]) -> np.ndarray:
     """[PEOPLE, N] bool: the image tokens of each character's regions, in the scene's order."""
     covered = np.zeros((PEOPLE, grid[0] * grid[1]), bool)
-    for i, rectangles in enumerate(regions(description.scene, description.boxes)):
-        fractions = [(b.left / GRID, b.top / GRID, b.right / GRID, b.bottom / GRID) for b in rectangles]
-        covered[i] = covers_tokens(fractions, *grid).numpy()
+    for i, region in enumerate(fractions(regions(description.scene, description.boxes))):
+        covered[i] = (covered_by(region, *grid) > 0).numpy()
     return covered
 
 

@@ -17,6 +17,7 @@ from newbie_pack.benchmarks import gentle_choice as choice
 from newbie_pack.benchmarks.binding_arms import Judged, coverage
 from newbie_pack.benchmarks.gentle_arms import Gentle
 from newbie_pack.isolation import rules
+from newbie_pack.isolation.coverage import coverage as covered_by
 from newbie_pack.isolation.plan import Plan
 from newbie_pack.mini import prompts, tokens
 from newbie_pack.mini.generate import Isolated, Networks, caption, collate, predictor, shifted, velocity
@@ -74,7 +75,7 @@ def test_full_strength_is_the_rules():
     owners = [(0, 1, 1, 2, 0), (0, 1, 2)]
     made = arms.bias_of([Plan(o, ((LEFT,), (RIGHT,))) for o in owners], GRID, 5, True, CPU)
     owner = torch.tensor([owners[0], (*owners[1], rules.PADDING, rules.PADDING)])
-    covers = torch.stack([rules.covers_tokens([box], *GRID) for box in (LEFT, RIGHT)]).expand(2, -1, -1)
+    covers = torch.stack([covered_by([box], *GRID) > 0 for box in (LEFT, RIGHT)]).expand(2, -1, -1)
     allowed = rules.joint_rules(owner, covers)
     real = torch.cat([owner != rules.PADDING, torch.ones(2, 36, dtype=torch.bool)], 1)  # padding's own rows are idle
     assert torch.equal((made == 0)[real], allowed[real])

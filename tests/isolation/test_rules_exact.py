@@ -7,13 +7,14 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from newbie_pack.isolation.rules import PADDING, caption_rules, covers_tokens, image_to_caption_rules, joint_rules
+from newbie_pack.isolation.coverage import coverage
+from newbie_pack.isolation.rules import PADDING, caption_rules, image_to_caption_rules, joint_rules
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(20, 20), (16, 24), (24, 16), (1, 1), (7, 5)])
 def test_a_rectangle_covers_the_cells_it_shares_an_area_with(rows, columns):
     rectangle = (0.25, 0.1, 0.5, 0.95)
-    covered = covers_tokens([rectangle], rows, columns).view(rows, columns)
+    covered = coverage([rectangle], rows, columns).view(rows, columns)
     for y in range(rows):
         for x in range(columns):
             across = min((x + 1) / columns, 0.5) - max(x / columns, 0.25)
@@ -22,12 +23,12 @@ def test_a_rectangle_covers_the_cells_it_shares_an_area_with(rows, columns):
 
 
 def test_halves_meet_without_sharing_where_the_middle_is_a_cells_edge():
-    left, right = (covers_tokens([box], 4, 6) for box in ((0, 0, 0.5, 1), (0.5, 0, 1, 1)))
+    left, right = (coverage([box], 4, 6) > 0 for box in ((0, 0, 0.5, 1), (0.5, 0, 1, 1)))
     assert (left ^ right).all()
 
 
 def test_halves_share_the_middle_cell_where_it_is_not():
-    left, right = (covers_tokens([box], 4, 5) for box in ((0, 0, 0.5, 1), (0.5, 0, 1, 1)))
+    left, right = (coverage([box], 4, 5) > 0 for box in ((0, 0, 0.5, 1), (0.5, 0, 1, 1)))
     assert (left & right).view(4, 5).nonzero()[:, 1].unique().tolist() == [2]
 
 

@@ -14,6 +14,7 @@ from comfy.ldm.lumina.model import NextDiT
 from comfy.taesd.taesd import TAESD
 from comfy.text_encoders.jina_clip_2 import XLMRobertaModel
 from newbie_pack.isolation import rules
+from newbie_pack.isolation.coverage import coverage
 from newbie_pack.isolation.forward import IsolatedForward
 from newbie_pack.isolation.plan import Plan
 from newbie_pack.mini import config
@@ -73,7 +74,7 @@ def test_diffusion_model_isolated_as_the_pack_isolates_the_hosts(networks, host_
         IsolatedForward(Plan(OWNER, ((LEFT,), (RIGHT,)))), options,
     )
     hosts = host_diffusion(x, sigma, caption, LENGTH, transformer_options=options, clip_text_pooled=pooled)
-    covers = torch.stack([rules.covers_tokens([box], height // 2, width // 2) for box in (LEFT, RIGHT)])
+    covers = torch.stack([coverage([box], height // 2, width // 2) > 0 for box in (LEFT, RIGHT)])
     isolated = twin(networks, inputs, OWNER, covers)
     assert difference(isolated, hosts) <= 1e-5
     assert difference(twin(networks, inputs, (0,) * LENGTH, covers), isolated) > 1e-3  # isolation matters here
