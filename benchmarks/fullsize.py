@@ -4,8 +4,6 @@
     ./run bench fullsize DIR                    1024x1024 at batch 1, 2 and 4, and 1024x1536; a table
     ./run bench fullsize DIR --json             one JSON object a line
     ./run bench fullsize DIR --form folder      ours loads the authors' folder (files: --form both)
-    ./run bench fullsize DIR --card 8           as if the card had 8 GB
-    ./run bench fullsize DIR --prompts 20       20 prompts in a row: does anything reload, does memory grow
     ./run bench fullsize DIR --scale tiny --sizes 64x64 --batches 1 --steps 2    on a CPU
 
 The stock way is UNETLoader, DualCLIPLoader (newbie), VAELoader, ModelSamplingAuraFlow, CLIPTextEncode, KSampler (euler,
@@ -151,11 +149,6 @@ def measured(work: Callable[[], object]) -> tuple[float, float]:
     return seconds, torch.accelerator.max_memory_allocated() / 1e9 if device else float("nan")
 
 
-def held() -> float:
-    """Gigabytes that the device's allocator holds now (nan on the CPU)."""
-    return torch.accelerator.memory_allocated() / 1e9 if torch.accelerator.is_available() else float("nan")
-
-
 def forget() -> None:
     """Nothing of the last way stays on the device or in memory."""
     import comfy.model_management
@@ -197,22 +190,6 @@ def rows(name: str, way: Way, sizes: Sequence[str], batches: Sequence[int], step
                 yield row("decode", size, batch, way.decode)
 
 
-def prompts(way: Way, count: int, size: str, steps: int) -> Iterator[Row]:
-    """Prompts in a row, each with another first character: seconds of each and what is held after it."""
-    width, height = map(int, size.split("x"))
-    way.load()
-    for number in range(count):
-
-        def picture(number: int = number) -> None:
-            way.encode(XML.format(first=f"character {number}"), width, height)
-            way.sample(width, height, 1, steps)
-            way.decode()
-
-        seconds, peak = measured(picture)
-        found = {"way": "ours", "stage": f"prompt {number + 1}", "size": size, "batch": 1}
-        yield found | {"seconds": round(seconds, 4), "peak_gb": round(peak, 4), "held_gb": round(held(), 4)}
-
-
 def ratios(found: Sequence[Row]) -> Iterator[Row]:
     """Ours / stock for every stage that both finished."""
     stock = {(row["stage"], row["size"], row["batch"]): row for row in found if row["way"] == "stock"}
@@ -245,18 +222,8 @@ def chosen(folder: Path, form: str) -> dict[str, dict[str, str]]:
     return {"stock": files, "ours": ours}
 
 
-def limit(card: float) -> None:
-    """Makes the device behave as one with so many gigabytes, for torch and for the host's own reckoning."""
-    import comfy.model_management as management
-
-    device = management.get_torch_device()
-    total = management.get_total_memory(device)
-    torch.cuda.set_per_process_memory_fraction(min(card * 1e9 / total, 1.0), device)
-    management.EXTRA_RESERVED_VRAM = max(total - card * 1e9, 0) + management.EXTRA_RESERVED_VRAM  # --reserve-vram
-
-
 def show(row: Row) -> str:
-    numbers = row.get("error") or f"{row['seconds']:9.3f} {row['peak_gb']:9.3f} {row.get('held_gb', ''):>9}"
+    numbers = row.get("error") or f"{row['seconds']:9.3f} {row['peak_gb']:9.3f}"
     return f"{row['way']:11}{row['stage']:11}{row['size']:>10}{row['batch'] or '':>6} {numbers}"
 
 
@@ -269,8 +236,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--mode", choices=("auto", "strict", "gentle", "off"), default="auto", help="ours: isolation")
     parser.add_argument("--ways", nargs="+", choices=("stock", "ours"), default=("stock", "ours"))
-    parser.add_argument("--prompts", type=int, default=0, help="so many prompts in a row instead, ours alone")
-    parser.add_argument("--card", type=float, default=0, metavar="GB", help="as if the card had no more")
     parser.add_argument("--scale", choices=("full", "tiny"), default="full", help="tiny: files of that scale")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args(arguments)
@@ -279,8 +244,6 @@ def main(arguments: list[str] | None = None) -> int:
 
     for name in FOLDERS:
         folder_paths.add_model_folder_path(name, str(options.folder / name), is_default=True)
-    if options.card:
-        limit(options.card)
     found: list[Row] = []
 
     def tell(row: Row) -> None:
@@ -288,15 +251,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(row) if options.json else show(row), flush=True)
 
     if not options.json:
-        last = f"{'held GB':>9}" if options.prompts else ""
-        print(f"{'':22}{'size':>10}{'batch':>6} {'seconds':>9} {'peak GB':>9} {last}")
+        print(f"{'':22}{'size':>10}{'batch':>6} {'seconds':>9} {'peak GB':>9}")
     small = shrunk(SCALES["tiny"]) if options.scale == "tiny" else contextlib.nullcontext()
     with small, torch.inference_mode():  # as the host's own execution does
         files = chosen(options.folder, options.form)
-        if options.prompts:
-            for row in prompts(Ours(files["ours"], options.mode), options.prompts, options.sizes[0], options.steps):
-                tell(row)
-            return 0
         for name in options.ways:
             way = Stock(files["stock"]) if name == "stock" else Ours(files["ours"], options.mode)
             for row in rows(name, way, options.sizes, options.batches, options.steps):

@@ -32,6 +32,7 @@ from ..model_loader import spiece
 from .host import ROOT, add_host
 
 POOL = (1 << 22) + 15  # numbers drawn; odd, so that no two rows of a matrix are alike
+HEADER = 1 << 18  # bytes kept for a file's header, which the format fills up with spaces
 FP8_MAX = 448.0
 BLOCKS = ("layers.", "noise_refiner.", "context_refiner.", "model.layers.")
 SAFETENSORS = {torch.bfloat16: "BF16", torch.float32: "F32", torch.uint8: "U8", torch.float8_e4m3fn: "F8_E4M3"}
@@ -202,8 +203,8 @@ def write(path: Path, tensors: Iterable[tuple[str, Tensor]], metadata: dict[str,
     path.parent.mkdir(parents=True, exist_ok=True)
     entries: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     end = 0
-    body = path.with_suffix(".body")
-    with body.open("wb") as file:
+    with path.open("wb") as file:
+        file.seek(8 + HEADER)
         for name, value in tensors:
             data = value.contiguous().reshape(-1).view(torch.uint8).numpy()
             entries[name] = {
@@ -213,13 +214,8 @@ def write(path: Path, tensors: Iterable[tuple[str, Tensor]], metadata: dict[str,
             }
             file.write(memoryview(data))
             end += data.nbytes
-    header = json.dumps(entries).encode()
-    header += b" " * (-len(header) % 8)
-    with path.open("wb") as file, body.open("rb") as source:
-        file.write(struct.pack("<Q", len(header)) + header)
-        while block := source.read(1 << 26):
-            file.write(block)
-    body.unlink()
+        file.seek(0)
+        file.write(struct.pack("<Q", HEADER) + json.dumps(entries).encode().ljust(HEADER))
 
 
 # --- tokenizers ------------------------------------------------------------------------------------------------------

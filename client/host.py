@@ -20,7 +20,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,10 +46,12 @@ class Host:
 
 
 @contextlib.contextmanager
-def running(environment: Environment, port: int = 0, device: str | None = None) -> Iterator[Host]:
+def running(
+    environment: Environment, port: int = 0, device: str | None = None, flags: Sequence[str] = ()
+) -> Iterator[Host]:
     """A host with this pack, stopped at the end. `port` 0 takes a free one; `device` is cpu, gpu or auto.
 
-    Raises Problem when it does not start, with the end of its log.
+    flags: further ones, which win over ours. Raises Problem when it does not start, with the end of its log.
     """
     home = environment.home
     for name in ("output", "input", "user"):
@@ -58,7 +60,7 @@ def running(environment: Environment, port: int = 0, device: str | None = None) 
     with tempfile.TemporaryDirectory(prefix="newbie-host-") as temporary:
         run = Path(temporary)
         log = run / "host.log"
-        command = arguments(environment, run, port, on_cpu(environment, device))
+        command = [*arguments(environment, run, port, on_cpu(environment, device)), *flags]
         process = None
         try:
             start = time.monotonic()

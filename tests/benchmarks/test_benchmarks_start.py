@@ -17,7 +17,8 @@ from newbie_pack.client.problem import Problem
 
 ROOT = Path(bench.__file__).resolve().parent.parent
 NAMES = [
-    "attention", "binding", "colours", "decode", "fullsize", "fullsize_files", "gentle", "prompt", "sampling", "style",
+    "attention", "binding", "colours", "decode", "fullsize", "fullsize_files", "gentle", "prompt", "rehearsal",
+    "sampling", "style",
 ]
 OWN = ("COMFYUI_PATH", "COMFYUI_PYTHON", "NEWBIE_HOME", "NEWBIE_HOST", "NEWBIE_DEVICE", "PYTHONPATH")
 ASK_ALL = """

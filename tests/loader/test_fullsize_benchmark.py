@@ -32,13 +32,6 @@ def test_every_stage_of_both_ways(models, form):
     assert ratio == pytest.approx(sampled[1] / sampled[0], abs=0.02)
 
 
-def test_prompts_in_a_row(models):
-    way = fullsize.Ours(fullsize.chosen(models, "split")["ours"], "strict")
-    found = list(fullsize.prompts(way, 3, SIZE, 1))
-    assert [row["stage"] for row in found] == ["prompt 1", "prompt 2", "prompt 3"]
-    assert all("held_gb" in row for row in found)
-
-
 def test_a_folder_without_the_files(tmp_path):
     with pytest.raises(Problem, match=r"lacks some of the files"):
         fullsize.chosen(tmp_path, "split")

@@ -1,0 +1,280 @@
+"""The full model's workflow in a real ComfyUI, through its API: what runs on a card of a size, how long, in how much.
+
+    ./run bench fullsize_files DIR              first: files of the right names and shapes, random
+    ./run bench rehearsal DIR                   1024x1024 at batch 1, 2 and 4, and 1024x1536, beside the stock nodes
+    ./run bench rehearsal DIR --card 8          as on a card of 8 GB: this process takes the rest for as long
+    ./run bench rehearsal DIR --prompts 20      20 prompts in a row: does anything load again, does memory grow
+    ./run bench rehearsal                       the built-in mini, ours alone, also on a CPU
+
+Ours is workflows/api/demo.json with the files chosen in its loader; the stock graph has the host's own loaders,
+encoders, KSampler and VAEDecode with the same steps. Every graph runs twice, and the second run, with another prompt
+and seed, is the one that counts. The peak is what the host's own count says is not free on the device, above what was
+taken before it started; it is asked for every 50 ms, so that a shorter peak may be missed.
+
+It fails where a picture does not come, and where prompts in a row take more and more memory or one takes much longer.
+Flags for the host may follow, as in --flags=--disable-dynamic-vram.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shlex
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..client import api, environment, host, workflow
+from .fullsize import BATCHES, NEGATIVE, SHIFT, SIZES, STEPS, XML, chosen
+from .host import ROOT, on_cpu
+
+GIB = 2**30
+LOOK = 0.05  # seconds between two looks at the memory
+GROWTH = 0.05  # GiB that prompts in a row may leave behind
+SLOWER = 1.5  # times the median of prompts in a row: what a model that is loaded again would take at least
+STAGES = {
+    "load": ("NewBieLoader", "UNETLoader", "DualCLIPLoader", "VAELoader", "ModelSamplingAuraFlow"),
+    "encode": ("NewBieXMLPrompt", "NewBieEncodeCharacters", "CLIPTextEncode"),
+    "sample": ("NewBieSample", "KSampler"),
+    "decode": ("NewBieDecode", "VAEDecode"),
+}
+
+Row = dict[str, Any]
+Graph = Callable[[str, int, tuple[int, int], int], api.Prompt]  # xml, seed, size, batch
+
+
+# --- graphs ----------------------------------------------------------------------------------------------------------
+
+
+def ours(files: dict[str, str], steps: int) -> Graph:
+    graph = workflow.load(ROOT / workflow.DEMO)
+
+    def prompt(xml: str, seed: int, size: tuple[int, int], batch: int) -> api.Prompt:
+        made = workflow.apply(graph, workflow.Settings(xml=xml, seed=seed, steps=steps, size=size))
+        of_type = {node["class_type"]: node["inputs"] for node in made.values()}
+        of_type["NewBieLoader"] |= files
+        of_type["NewBieEncodeCharacters"] |= {"negative": NEGATIVE if files else ""}
+        of_type["NewBieSample"] |= {"guidance_end": 1.0}  # as the stock sampler guides
+        of_type["EmptySD3LatentImage"] |= {"batch_size": batch}
+        return made
+
+    return prompt
+
+
+def stock(files: dict[str, str], steps: int) -> Graph:
+    def prompt(xml: str, seed: int, size: tuple[int, int], batch: int) -> api.Prompt:
+        nodes = {
+            "1": ("UNETLoader", {"unet_name": files["diffusion_model"], "weight_dtype": "default"}),
+            "2": ("DualCLIPLoader", {"clip_name1": files["gemma"], "clip_name2": files["jina"], "type": "newbie"}),
+            "3": ("VAELoader", {"vae_name": files["vae"]}),
+            "4": ("ModelSamplingAuraFlow", {"model": ["1", 0], "shift": SHIFT}),
+            "5": ("CLIPTextEncode", {"clip": ["2", 0], "text": xml}),
+            "6": ("CLIPTextEncode", {"clip": ["2", 0], "text": NEGATIVE}),
+            "7": ("EmptySD3LatentImage", {"width": size[0], "height": size[1], "batch_size": batch}),
+            "8": ("KSampler", {"model": ["4", 0], "positive": ["5", 0], "negative": ["6", 0], "latent_image": ["7", 0],
+                               "seed": seed, "steps": steps, "cfg": 7.5, "sampler_name": "euler_ancestral",
+                               "scheduler": "simple", "denoise": 1.0}),
+            "9": ("VAEDecode", {"samples": ["8", 0], "vae": ["3", 0]}),
+            "10": ("SaveImage", {"images": ["9", 0], "filename_prefix": "stock"}),
+        }  # fmt: skip
+        return {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
+
+    return prompt
+
+
+# --- watching --------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Watch:
+    """What happens while a prompt runs: seconds of each stage, and the most that was taken on the device."""
+
+    at: api.Server
+    before: float = 0.0  # GiB
+    peak: float = 0.0
+    seconds: dict[str, float] = field(default_factory=dict)
+    stage: str = ""
+    since: float = field(default_factory=time.monotonic)
+
+    def taken(self) -> float:
+        """GiB that the host says are not free; 0 on a CPU, whose memory everyone shares."""
+        device = api.ask(self.at, "/system_stats")["devices"][0]
+        return 0.0 if device["type"] == "cpu" else (device["vram_total"] - device["vram_free"]) / GIB - self.before
+
+    def follow(self, kinds: dict[str, str]) -> Callable[[api.Progress], None]:
+        """kinds: title -> type of node."""
+
+        def show(progress: api.Progress) -> None:
+            kind = kinds.get(progress.title, "")
+            self.enter(next((name for name, types in STAGES.items() if kind in types), "rest"))
+
+        return show
+
+    def enter(self, stage: str) -> None:
+        now = time.monotonic()
+        if self.stage:
+            self.seconds[self.stage] = self.seconds.get(self.stage, 0.0) + now - self.since
+        self.stage, self.since = stage, now
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[None]:
+        done = threading.Event()
+
+        def look() -> None:
+            while not done.wait(LOOK):
+                self.peak = max(self.peak, self.taken())
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
+
+def run(at: api.Server, before: float, prompt: api.Prompt) -> Row:
+    """One prompt to its end: pictures, seconds, peak; or the error that a user would see."""
+    watch = Watch(at, before)
+    kinds = {api.title_of(prompt, name): node["class_type"] for name, node in prompt.items()}
+    begin = time.monotonic()
+    try:
+        with watch.looking():
+            drawn = api.draw(at, prompt, watch.follow(kinds))
+    except api.HostError as problem:
+        return {"error": str(problem)}
+    watch.enter("")
+    stages = {f"{name}_s": round(seconds, 3) for name, seconds in watch.seconds.items() if name in STAGES}
+    saved = sum(picture.kind == "output" for picture in drawn.pictures)
+    whole = {"pictures": saved, "seconds": round(time.monotonic() - begin, 3)}
+    return stages | whole | {"peak_gb": round(watch.peak, 3), "held_gb": round(watch.taken(), 3)}
+
+
+# --- rows ------------------------------------------------------------------------------------------------------------
+
+
+def xml_of(number: int) -> str:
+    return XML.format(first=f"character {number}")
+
+
+def sizes_and_batches(sizes: Sequence[str], batches: Sequence[int]) -> Iterator[tuple[str, int]]:
+    """Every batch in the first size, the first batch in the others."""
+    for size in sizes:
+        for batch in batches if size == sizes[0] else batches[:1]:
+            yield size, batch
+
+
+def tables(
+    at: api.Server, before: float, graphs: dict[str, Graph], wanted: Sequence[tuple[str, int]]
+) -> Iterator[Row]:
+    """The graphs take turns at every size, so that each has to make room for itself."""
+    number = 0
+    for size, batch in wanted:
+        for name, graph in graphs.items():
+            for _ in range(2):
+                number += 1
+                found = run(at, before, graph(xml_of(number), number, workflow.parse_size(size), batch))
+            if found.get("pictures", batch) != batch:
+                found["error"] = f"{found['pictures']} pictures came instead of {batch}"
+            yield {"way": name, "size": size, "batch": batch, **found}
+
+
+def in_a_row(at: api.Server, before: float, graph: Graph, count: int, size: str) -> Iterator[Row]:
+    """Prompts, each with another first character."""
+    for number in range(1, count + 1):
+        found = run(at, before, graph(xml_of(number), number, workflow.parse_size(size), 1))
+        yield {"way": "ours", "prompt": number, "size": size, "batch": 1, **found}
+
+
+def faults(rows: Sequence[Row]) -> list[str]:
+    """What must not be: pictures that did not come; of prompts in a row, growth, and one that loads models again."""
+    found = [f"{row['way']} {row['size']} x {row['batch']}: {row['error']}" for row in rows if "error" in row]
+    settled = [row for row in rows if row.get("prompt", 0) > 2 and "error" not in row]  # the first two warm up
+    if len(settled) > 1:
+        grown = settled[-1]["held_gb"] - settled[0]["held_gb"]
+        if grown > GROWTH:
+            found.append(f"{grown:.2f} GB more are taken after the last prompt than after the third")
+        usual = statistics.median(row["seconds"] for row in settled)
+        for row in settled:
+            if row["seconds"] > SLOWER * usual:
+                found.append(f"prompt {row['prompt']} took {row['seconds']:.1f} s where {usual:.1f} s are usual")
+    return found
+
+
+# --- the card --------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def smaller_card(gigabytes: float) -> Iterator[None]:
+    """Takes what the device has above so many GiB, so that whoever comes finds no more. 0: takes nothing."""
+    if not gigabytes:
+        yield
+        return
+    device = torch.accelerator.current_accelerator()
+    torch.zeros(1, device=device)  # this process's own share is taken before it is asked what is free
+    free, _ = torch.accelerator.get_memory_info(device)
+    ballast = torch.empty(int(free - gigabytes * GIB), dtype=torch.uint8, device=device)
+    try:
+        yield
+    finally:
+        del ballast
+        torch.accelerator.memory.empty_cache()
+
+
+def show(row: Row) -> str:
+    name = f"prompt {row['prompt']}" if "prompt" in row else row["way"]
+    head = f"{name:10}{row['size']:>10}{row['batch']:>6}"
+    if "error" in row:
+        return f"{head}  {row['error']}"
+    stages = "".join(f"{row.get(f'{stage}_s', 0.0):>9.2f}" for stage in STAGES)
+    return f"{head}{stages}{row['seconds']:>9.2f}{row['peak_gb']:>9.2f}{row['held_gb']:>9.2f}"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./run bench rehearsal", description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?", help="a models folder, as fullsize_files writes it")
+    parser.add_argument("--form", choices=("split", "folder"), default="split", help="what ours loads")
+    parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH", help="the first with every batch")
+    parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
+    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--ways", nargs="+", choices=("stock", "ours"), default=("stock", "ours"))
+    parser.add_argument("--prompts", type=int, default=0, help="so many prompts in a row instead, ours alone")
+    parser.add_argument("--card", type=float, default=0, metavar="GB", help="as if the card had no more")
+    parser.add_argument("--flags", type=shlex.split, default=[], help="further flags of ComfyUI, in one string")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    options = parser.parse_args(arguments)
+    flags, graphs = list(options.flags), {"ours": ours({}, options.steps)}
+    if options.folder:
+        files = chosen(options.folder, options.form)
+        made = {"stock": stock(files["stock"], options.steps), "ours": ours(files["ours"], options.steps)}
+        graphs = {name: made[name] for name in options.ways}
+        flags += ["--models-directory", str(options.folder.absolute())]
+    here = environment.locate(ROOT)
+    if on_cpu(here) and options.card:
+        parser.error("--card needs a card: this runs on the CPU.")
+    rows: list[Row] = []
+    with smaller_card(options.card), host.running(here, flags=flags) as running:
+        host.check_pack(running)
+        at = api.server(running.url, running.alive)
+        before = Watch(at).taken()
+        if not options.json:
+            print("".join([f"{'':10}{'size':>10}{'batch':>6}", *(f"{f'{stage} s':>9}" for stage in STAGES),
+                           f"{'whole s':>9}{'peak GB':>9}{'held GB':>9}"]))  # fmt: skip
+        wanted = list(sizes_and_batches(options.sizes, options.batches))
+        for row in (
+            in_a_row(at, before, graphs["ours"], options.prompts, options.sizes[0])
+            if options.prompts
+            else tables(at, before, graphs, wanted)
+        ):
+            rows.append(row)
+            print(json.dumps(row) if options.json else show(row), flush=True)
+    for fault in (found := faults(rows)):
+        print(fault)
+    return 1 if found else 0
