@@ -219,7 +219,7 @@ def smaller_card(gigabytes: float) -> Iterator[None]:
         return
     device = torch.accelerator.current_accelerator()
     torch.zeros(1, device=device)  # this process's own share is taken before it is asked what is free
-    free, _ = torch.accelerator.get_memory_info(device)
+    free, _ = torch.get_device_module(device).mem_get_info()
     ballast = torch.empty(int(free - gigabytes * GIB), dtype=torch.uint8, device=device)
     try:
         yield
