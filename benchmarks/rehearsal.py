@@ -149,7 +149,7 @@ def run(at: api.Server, before: float, prompt: api.Prompt) -> Row:
         with watch.looking():
             drawn = api.draw(at, prompt, watch.follow(kinds))
     except api.HostError as problem:
-        return {"error": str(problem)}
+        return {"error": str(problem).splitlines()[0]}
     watch.enter("")
     stages = {f"{name}_s": round(seconds, 3) for name, seconds in watch.seconds.items() if name in STAGES}
     saved = sum(picture.kind == "output" for picture in drawn.pictures)
