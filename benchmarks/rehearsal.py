@@ -1,4 +1,4 @@
-"""The full model's workflow in a real ComfyUI, through its API: what runs on a card of a size, how long, in how much.
+"""Draws with the full model in a real ComfyUI: what runs on a card of a size, how fast, in how much memory.
 
     ./run bench fullsize_files DIR              first: files of the right names and shapes, random
     ./run bench rehearsal DIR                   1024x1024 at batch 1, 2 and 4, and 1024x1536, beside the stock nodes

@@ -9,7 +9,8 @@ import comfy.model_management
 from comfy.sd import VAE
 from torch import Tensor
 
-TILES = (192, 128, 96, 64, 48, 32)  # sides in latent pixels; the largest that fits is the closest to the whole
+TILES = (192, 128, 96, 80, 64, 48, 32)  # sides in latent pixels; the largest that fits is the closest to the whole
+CLOSE = 80  # from this side on within 2/255 of the whole, also where FLUX's autoencoder has random weights
 OVERLAP = 4  # a tile's side is so many overlaps
 SCALE = 8  # picture pixels a latent pixel, of the autoencoders that belong to the model
 GB = 1024**3
@@ -34,7 +35,8 @@ class Plan:
 
     def __str__(self) -> str:
         if self.tile is not None:
-            return f"in tiles of {self.tile * SCALE} pixels, {self.why}"
+            doubt = "" if self.tile >= CLOSE else "; with tiles this small, tones may differ between them"
+            return f"in tiles of {self.tile * SCALE} pixels, {self.why}{doubt}"
         return f"whole, {self.at_once} at a time, {self.why}"
 
 

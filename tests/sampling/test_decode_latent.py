@@ -63,6 +63,13 @@ def test_the_plan_follows_the_memory(needs, free, batch, tile, at_once):
     assert f"{needs:.1f} GB" in str(chosen) and f"{free:.1f} GB are free" in str(chosen)
 
 
+@pytest.mark.parametrize(("free", "tile", "doubted"), [(1.0, 80, False), (0.9, 64, True)])
+def test_tiles_that_may_show_are_said_to(free, tile, doubted):
+    chosen = plan(Memory(9 * GB, {side: GB * side**2 / 80**2 for side in TILES}, free * GB), (1, 16, 160, 160))
+    assert chosen.tile == tile
+    assert ("tones may differ" in str(chosen)) == doubted
+
+
 def test_after_a_failure_comes_the_next_smaller_tile():
     shape, sides = (1, 16, 96, 64), []
     chosen = plan(memory(1.0, 8.0), shape)
