@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import comfy.hooks
+import torch
 from comfy.conds import CONDConstant
-from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper_with_key
+from comfy.controlnet import ControlBase
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
 from .mixed import SENTENCE, mixed
@@ -39,7 +40,7 @@ class Isolation:
 class OfItsText:
     """The entry's wrappers, which do what the text at hand asks for.
 
-    Where one entry has an area, the host makes others of the same area that have its hooks and another entry's text
+    Where one entry has an area, the host makes others of the same area that have its control and another entry's text
     (create_cond_with_same_area_if_none). The text's own isolation, or none, comes with that text as an argument.
     """
 
@@ -60,14 +61,42 @@ class OfItsText:
         return executor(*args, **kwargs) if isolation is None else isolation.forward(executor, *args, **kwargs)
 
 
+class IsolationControl(ControlBase):
+    """Rides as the entry's control, which the host asks before every pass and shows that pass's options.
+
+    Hooks could carry the wrappers too, but for an entry with hooks, whatever they do, the host (0.30) takes the model
+    out of its dynamic memory management, reads the files again and keeps a second copy. Real ControlNets are chained
+    behind this one, or it behind them.
+    """
+
+    def __init__(self, wrapper: OfItsText) -> None:
+        super().__init__()
+        self.wrapper = wrapper
+
+    def get_control(
+        self, x_noisy: Tensor, t: Tensor, cond: dict[str, Any], batched_number: int, transformer_options: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """Nothing of its own. transformer_options: of this pass alone, a copy that the host has just made."""
+        wrappers = transformer_options.setdefault("wrappers", {})
+        around = ((WrappersMP.APPLY_MODEL, self.wrapper.around_apply), (WrappersMP.DIFFUSION_MODEL, self.wrapper))
+        for kind, wrapper in around:  # first, so that it is outside of the model's own wrappers
+            wrappers[kind] = {KEY: [wrapper], **wrappers.get(kind, {})}
+        before = self.previous_controlnet
+        return before and before.get_control(x_noisy, t, cond, batched_number, transformer_options)
+
+    def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> IsolationControl:
+        """It has no weights, and its codes move to wherever they are asked for."""
+        clone = IsolationControl(self.wrapper)
+        if autoregister:
+            self.multigpu_clones[load_device] = clone
+        return clone
+
+
 def conditioning(features: Tensor, extra: dict[str, Any], forward: PlannedForward) -> Conditioning:
-    """One entry; its hook acts on this entry alone (HookedOnly), with an unpatched MODEL and any sampler."""
-    options: dict[str, Any] = {}
-    wrapper = OfItsText(forward.plan)
-    add_wrapper_with_key(WrappersMP.APPLY_MODEL, KEY, wrapper.around_apply, options)
-    add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, KEY, wrapper, options)
+    """One entry; what rides in it acts on this entry alone, with an unpatched MODEL and any sampler.
+
+    extra: the entry's other values; hooks that the CLIP brought stay.
+    """
     comes_with_text = {**extra.get("model_conds", {}), KEY: CONDConstant(Isolation(forward, features))}
-    hooks = comfy.hooks.HookGroup()
-    hooks.add(comfy.hooks.TransformerOptionsHook(options, hook_scope=comfy.hooks.EnumHookScope.HookedOnly))
-    entry = [features, {**extra, "model_conds": comes_with_text}]
-    return comfy.hooks.set_hooks_for_conditioning([entry], hooks)  # keeps hooks that the CLIP brought
+    control = IsolationControl(OfItsText(forward.plan))
+    return [[features, {**extra, "model_conds": comes_with_text, "control": control}]]

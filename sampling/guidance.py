@@ -6,9 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from comfy.hooks import EnumHookType
 from comfy.model_patcher import ModelPatcher
-from comfy.sampler_helpers import convert_cond
 from comfy.samplers import CFGGuider, sampling_function
 from torch import Tensor
 
@@ -25,17 +23,6 @@ def check_interval(start: float, end: float) -> None:
         )
 
 
-def leaves_weights(cond: list) -> bool:
-    """Whether these entries' hooks leave the model's weights alone; what a ControlNet brings is taken for more."""
-    for _, values in cond:
-        hooks = values["hooks"].hooks if "hooks" in values else ()
-        if any(hook.hook_type != EnumHookType.TransformerOptions for hook in hooks):
-            return False
-        if "control" in values and values["control"].get_extra_hooks():
-            return False
-    return True
-
-
 class IntervalGuider(CFGGuider):
     """The host's guider with guidance from `start` to `end` of the schedule alone; outside, steps cost half.
 
@@ -50,17 +37,6 @@ class IntervalGuider(CFGGuider):
         check_interval(start, end)
         super().__init__(model)
         self.interval = (start, end)
-
-    def inner_set_conds(self, conds: dict[str, list]) -> None:
-        """As the host's, but hooks that change no weights, as those of isolated characters, leave the model as it is.
-
-        For any hook at all the host would put another copy of the model in its place, read from the files again, that
-        its dynamic memory management (the default on NVIDIA cards) does not serve. Only weight hooks need that.
-        """
-        if all(map(leaves_weights, conds.values())):
-            self.original_conds |= {name: convert_cond(cond) for name, cond in conds.items()}
-        else:
-            super().inner_set_conds(conds)
 
     def strength(self, sigma: Tensor) -> float:
         if self.interval == WHOLE:

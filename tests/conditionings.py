@@ -1,8 +1,6 @@
-"""What tests look for in the host's CONDITIONING. Import it after the host is known to be there."""
+"""What tests look for in the host's CONDITIONING."""
 
 from __future__ import annotations
-
-from comfy.patcher_extension import WrappersMP
 
 
 def entry(conditioning):
@@ -13,9 +11,7 @@ def entry(conditioning):
 
 def plan_of(conditioning):
     """The plan that rides in the only entry."""
-    (hook,) = entry(conditioning)[1]["hooks"].hooks
-    (wrapper,) = hook.transformers_dict["wrappers"][WrappersMP.DIFFUSION_MODEL]["newbie_isolation"]
-    return wrapper.plan
+    return entry(conditioning)[1]["control"].wrapper.plan
 
 
 def owned(conditioning, owner):

@@ -17,8 +17,11 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import folder_paths
 import random_sd
 import torch
+from comfy.controlnet import ControlBase
+from comfy.samplers import CFGGuider
 from comfy_extras import nodes_custom_sampler as custom
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
+from conditionings import plan_of
 from newbie_pack.isolation.encode import encode, encode_plain
 from newbie_pack.sampling.sample import sample
 from newbie_pack.xml_prompt import parse
@@ -37,8 +40,7 @@ def encoded(clip, first="miku", second="kaito", background="night_sky"):
 
 
 def owner_of(conditioning):
-    (hook,) = conditioning[0][1]["hooks"].hooks
-    return torch.tensor(hook.transformers_dict["wrappers"]["diffusion_model"]["newbie_isolation"][0].plan.owner)
+    return torch.tensor(plan_of(conditioning).owner)
 
 
 def with_other_second_character(conditioning):
@@ -121,8 +123,8 @@ def test_ksampler(check_isolated, model, positive, negative):
 
 
 def test_the_check_could_fail(check_isolated, model, positive, negative):
-    """The same features without their hooks are not isolated."""
-    plain = [[[one[0][0], {k: v for k, v in one[0][1].items() if k != "hooks"}]] for one in (
+    """The same features without what rides along are not isolated."""
+    plain = [[[one[0][0], {k: v for k, v in one[0][1].items() if k != "control"}]] for one in (
         positive, with_other_second_character(positive))]
     with pytest.raises(AssertionError):
         check_isolated(lambda c: ksampler(model, c, negative, latent()), *plain)
@@ -211,11 +213,20 @@ def test_a_lora_on_both(check_isolated, model, clip, negative, tmp_path, monkeyp
     assert not torch.equal(with_lora, without)
 
 
+def test_the_model_stays_in_the_hosts_dynamic_memory(model, positive, negative, monkeypatch):
+    """For entries with hooks the host takes another copy. That needs a GPU: its question is stood in for."""
+    monkeypatch.setattr(model, "is_dynamic", lambda: True)
+    monkeypatch.setattr(model, "get_non_dynamic_delegate", lambda: pytest.fail("another copy"), raising=False)
+    guider = CFGGuider(model)
+    guider.set_conds(positive, negative)
+    assert guider.model_patcher is model
+
+
 # --- between encode and sampler --------------------------------------------------------------------------------------
 
 
 def test_two_encodes_combined_are_both_isolated(check_isolated, model, clip, positive, negative):
-    """As many tokens in each, so only their hooks keep them apart: as the first of two and as the second."""
+    """As many tokens in each, so only what rides along keeps them apart: as the first of two and as the second."""
     another = with_other_second_character(encoded(clip, background="red dress"))
     combine = stock.ConditioningCombine().combine
     assert positive[0][0].shape != another[0][0].shape
@@ -240,6 +251,49 @@ def test_combined_twins_keep_their_own_plans(first_layer, model, clip, positive,
     assert all(any(torch.equal(one, out) for out in both) for one in (alone, moved_alone))
 
 
+class Passing(ControlBase):
+    """A ControlNet without a model: what any of them does with the one before it."""
+
+    def __init__(self, called):
+        super().__init__()
+        self.called = called
+
+    def copy(self):
+        return Passing(self.called)
+
+    def get_control(self, x_noisy, t, cond, batched_number, transformer_options):
+        self.called.append(1)
+        return self.previous_controlnet.get_control(x_noisy, t, cond, batched_number, transformer_options)
+
+
+@pytest.mark.parametrize("advanced", [True, False])
+def test_with_a_controlnet_behind_it(check_isolated, model, positive, negative, advanced):
+    """The older node hands the positive's ControlNet, and what is chained behind it, to the negative too."""
+    called, hint = [], torch.zeros(1, 80, 96, 3)
+
+    def applied(conditioning):
+        if not advanced:
+            return stock.ControlNetApply().apply_controlnet(conditioning, Passing(called), hint, 1.0)[0]
+        apply = stock.ControlNetApplyAdvanced().apply_controlnet
+        return apply(conditioning, [], Passing(called), hint, 1.0, 0.0, 1.0)[0]
+
+    plain, isolated = (ksampler(model, c, negative, latent())["samples"] for c in (positive, applied(positive)))
+    assert called and torch.equal(plain, isolated)
+    other = applied(with_other_second_character(positive))
+    check_isolated(lambda c: ksampler(model, c, negative, latent()), applied(positive), other)
+
+
+def test_a_controlnet_before_it_is_asked_and_a_second_device_has_its_own(positive):
+    control, options = positive[0][1]["control"], {}
+    control.set_previous_controlnet(asked := Passing([]))
+    asked.get_control = lambda *_: {"middle": []}
+    assert control.get_control(None, None, {}, 1, options) == {"middle": []}
+    assert set(options["wrappers"]) == {"apply_model", "diffusion_model"}
+    clone = control.deepclone_multigpu(torch.device("meta"), autoregister=True)
+    assert control.get_instance_for_device(torch.device("meta")) is clone is not control
+    control.cleanup()  # visits clones and predecessors, each once
+
+
 def test_a_mask_and_an_area_keep_it(check_isolated, model, positive, negative):
     mask = torch.zeros(1, 8 * HEIGHT, 8 * WIDTH)
     mask[:, :40] = 1
@@ -262,7 +316,7 @@ def test_in_an_area_the_boxes_are_fractions_of_it(check_isolated, model, positiv
 
 
 def test_beside_an_area_every_text_has_its_own_plan(check_isolated, model, clip, positive):
-    """The host gives the negative a twin in the positive's area, with the positive's hooks: it obeys its own plan."""
+    """The host gives the negative a twin in the positive's area, with the positive's control: it obeys its own plan."""
     negative = encoded(clip, background="red dress, white coat")
     assert negative[0][0].shape != positive[0][0].shape
     (placed,) = stock.ConditioningSetArea().append(positive, 64, 64, 0, 0, 1.0)

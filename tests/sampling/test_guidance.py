@@ -8,10 +8,9 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
-from comfy.hooks import HookGroup, TransformerOptionsHook, WeightHook, set_hooks_for_conditioning
 from comfy_extras.nodes_lumina2 import RenormCFG
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
-from newbie_pack.sampling.guidance import bounded, check_interval, guider_for
+from newbie_pack.sampling.guidance import bounded, check_interval
 from newbie_pack.sampling.sample import sample
 
 import nodes
@@ -95,18 +94,3 @@ def test_the_model_stays_as_it_was(model, prompts):
     before = sample(model, *prompts, EMPTY, **SETTINGS)["samples"]
     sample(model, *prompts, EMPTY, **SETTINGS, renorm=1.0, guidance_end=0.4)
     assert torch.equal(sample(model, *prompts, EMPTY, **SETTINGS)["samples"], before)
-
-
-@pytest.mark.parametrize(("hook", "swapped"), [(TransformerOptionsHook, False), (WeightHook, True)])
-def test_only_hooks_on_weights_take_the_model_out_of_dynamic_memory(model, prompts, monkeypatch, hook, swapped):
-    """The host's dynamic memory management needs a GPU; its question and its answer are stood in for."""
-    plain = model.clone()
-    monkeypatch.setattr(model, "is_dynamic", lambda: True)
-    monkeypatch.setattr(model, "get_non_dynamic_delegate", lambda: plain, raising=False)
-    hooks = HookGroup()
-    hooks.add(hook())
-    hooked = [set_hooks_for_conditioning(prompts[0], hooks), prompts[1]]
-    guider = guider_for(model, *hooked, 7.5, 0.0, 1.0, 0.0)
-    assert guider.model_patcher is (plain if swapped else model)
-    assert guider.original_conds["positive"][0]["hooks"].hooks[0].hook_type == hook().hook_type
-    assert "hooks" not in guider.original_conds["negative"][0]
