@@ -165,23 +165,21 @@ def sample(
 ) -> Tensor:
     """noise [B, 16, h, w] -> latent [B, 16, h, w], euler_ancestral in the form for rectified flow.
 
-    guidance_end (a fraction of the schedule) and renorm as in sampling/guidance.py.
+    guidance_end (a fraction of the steps) and renorm as in sampling/guidance.py.
     """
     device = noise.device
     generator = torch.Generator().manual_seed(seed)
-    schedule, unguided = sigmas(steps), shifted(1 - guidance_end)
     x = noise.float()
-    for now, after in pairwise(schedule):
+    for step, (now, after) in enumerate(pairwise(sigmas(steps))):
         sigma = torch.full((len(x),), now, device=device)
         guided = positive(x, sigma)
-        guide = guidance != 1 and now > unguided
-        if guide:
+        if guidance != 1 and step / steps < guidance_end:
             plain = negative(x, sigma)
-            limit = renorm * norm(x - now * guided)
+            limit = renorm * norm(guided)
             guided = plain + guidance * (guided - plain)
+            if renorm > 0:
+                guided = guided * (limit / norm(guided)).clamp(max=1)
         data = x - now * guided
-        if guide and renorm > 0:
-            data = data * (limit / norm(data)).clamp(max=1)
         if after == 0:
             x = data
             continue

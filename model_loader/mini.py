@@ -100,7 +100,10 @@ class TextEncoders(NewBieTEModel):
         self.dtypes = {dtype}
 
 
-def load_clip() -> CLIP:
+# Each is also how the host makes a copy of the model for another device or use, hence disable_dynamic.
+
+
+def load_clip(disable_dynamic: bool = False) -> CLIP:
     gemma_path, gemma_header, gemma = read("gemma")
     jina_path, jina_header, jina = read("jina")
     target = ClipTarget(NewBieTokenizer, TextEncoders)
@@ -112,14 +115,20 @@ def load_clip() -> CLIP:
         parameters=sum(comfy.utils.calculate_parameters(tensors) for tensors in (gemma, jina)),
         state_dict=[gemma, jina],
         model_options={"dtype": torch.float32},  # in bfloat16 the host rounds Gemma's norm weights: 1 % of a caption
+        disable_dynamic=disable_dynamic,
     )
     model = clip.cond_stage_model
     check_complete(gemma_path, set(model.gemma.transformer.state_dict()), set(gemma_header.shapes))
     check_complete(jina_path, set(model.jina.transformer.state_dict()), set(jina_header.shapes))
+    clip.patcher.cached_patcher_init = (load_clip_patcher, ())
     return clip
 
 
-def load_model(dtype: torch.dtype | None = None) -> ModelPatcher:
+def load_clip_patcher(disable_dynamic: bool = False) -> ModelPatcher:
+    return load_clip(disable_dynamic).patcher
+
+
+def load_model(dtype: torch.dtype | None = None, disable_dynamic: bool = False) -> ModelPatcher:
     """The steps of the host's load_diffusion_model_state_dict, with the configuration stated."""
     path, header, tensors = read("diffusion_model")
     management = comfy.model_management
@@ -133,11 +142,12 @@ def load_model(dtype: torch.dtype | None = None) -> ModelPatcher:
     config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, load_device, supported), device=load_device)
     model = config.get_model(tensors, "")
     check_complete(path, set(model.diffusion_model.state_dict()), set(header.shapes))
-    patcher = comfy.model_patcher.CoreModelPatcher(model, load_device=load_device, offload_device=offload_device)
+    patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher
+    patcher = patcher_class(model, load_device=load_device, offload_device=offload_device)
     if not management.is_device_cpu(offload_device):
         model.to(offload_device)
     model.load_model_weights(tensors, "", assign=patcher.is_dynamic())
-    patcher.cached_patcher_init = (load_model, (dtype,))  # how the host makes a copy for another device
+    patcher.cached_patcher_init = (load_model, (dtype,))
     return patcher
 
 
@@ -146,7 +156,12 @@ def load_vae() -> VAE:
     vae = VAE(sd=tensors, metadata=header.metadata)
     vae.throw_exception_if_invalid()
     check_complete(path, set(vae.first_stage_model.state_dict()), set(header.shapes))
+    vae.patcher.cached_patcher_init = (load_vae_patcher, ())
     return vae
+
+
+def load_vae_patcher(disable_dynamic: bool = False) -> ModelPatcher:
+    return load_vae().patcher
 
 
 def load(dtype: torch.dtype | None = None) -> tuple[ModelPatcher, CLIP, VAE, str]:

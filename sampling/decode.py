@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import comfy.model_management
+import torch
 from comfy.sd import VAE
 from torch import Tensor
 
@@ -48,7 +51,9 @@ def out_of_memory(problem: Exception) -> bool:
 def check_fits(vae: VAE, samples: Tensor) -> None:
     """Raises ValueError if latent and VAE don't belong together, or not to this model."""
     belongs = "use the VAE that belongs to the model, NewBie Loader's own or FLUX's ae.safetensors."
-    if samples.ndim != 4:
+    if getattr(vae, "first_stage_model", None) is None:
+        raise ValueError(f"There is no VAE here, as in a checkpoint that has none: {belongs}")
+    if samples.is_nested or samples.ndim != 4:
         raise ValueError(
             f"The latent has {samples.ndim} dimensions, as a video's or a sound's has, and NewBie Decode makes "
             "pictures from 4: connect the LATENT of NewBie Sample, or decode this one with VAE Decode."
@@ -94,11 +99,22 @@ def smaller(done: Plan, shape: tuple[int, ...]) -> Plan | None:
     return Plan(sides[0], 1, "because there was not enough memory") if sides else None
 
 
+def whole(vae: VAE, samples: Tensor) -> Tensor:
+    """The host's decode without its answer to a full GPU: tiles of 512 pixels, where larger ones may fit."""
+
+    def refuse(*_: Any, **__: Any) -> NoReturn:
+        raise torch.OutOfMemoryError("not enough memory for the whole picture")
+
+    single = copy.copy(vae)
+    single.decode_tiled_ = refuse
+    return single.decode(samples)
+
+
 def attempt(vae: VAE, samples: Tensor, chosen: Plan) -> Tensor | None:
     """None where memory ran out: so that the failed attempt's tensors, which its exception holds, are free by then."""
     try:
         if chosen.tile is None:
-            return vae.decode(samples)
+            return whole(vae, samples)
         return vae.decode_tiled(samples, tile_x=chosen.tile, tile_y=chosen.tile, overlap=chosen.tile // OVERLAP)
     except Exception as problem:
         if not out_of_memory(problem):

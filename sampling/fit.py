@@ -1,10 +1,11 @@
-"""Whether CONDITIONING and MODEL belong together, told before the first step: loaders may have been chosen apart."""
+"""Whether CONDITIONING, LATENT and MODEL belong together, told before the first step: they may come from anywhere."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from comfy.model_patcher import ModelPatcher
+from comfy.model_sampling import CONST
 from torch import Tensor
 
 
@@ -23,3 +24,29 @@ def check_fit(model: ModelPatcher, entries: list[tuple[Tensor, dict[str, Any]]])
                     f"The text features are {gives.shape[-1]} wide, but this model takes {wanted} from {name}: "
                     "use the text encoders of the model's own release, in NewBie Loader or in DualCLIPLoader."
                 )
+
+
+def check_flow(model: ModelPatcher) -> None:
+    """Raises ValueError for a model that was not trained on rectified flow, as SD1.5 and SDXL were not."""
+    if not isinstance(model.get_model_object("model_sampling"), CONST):
+        raise ValueError(
+            "NewBie Sample is for models of rectified flow, such as NewBie and Lumina 2, and its shift would spoil "
+            "this one: use KSampler, or NewBie Guider with SamplerCustomAdvanced."
+        )
+
+
+def check_latent(model: ModelPatcher, image: Tensor, batch_index: list[int] | None) -> None:
+    """Raises ValueError if the model can't draw on this latent; an empty one has been made to fit before."""
+    latent_format = model.get_model_object("latent_format")
+    wanted, dimensions = latent_format.latent_channels, 2 + latent_format.latent_dimensions
+    if image.is_nested or image.ndim != dimensions or image.shape[1] != wanted:
+        shape = "several parts" if image.is_nested else f"the shape {' x '.join(map(str, image.shape))}"
+        raise ValueError(
+            f"The latent has {shape}, but this model draws on pictures of {wanted} channels: "
+            "use EmptySD3LatentImage, or encode the picture with the model's own VAE."
+        )
+    if batch_index is not None and len(batch_index) != len(image):
+        raise ValueError(
+            f"The latent has {len(image)} pictures and {len(batch_index)} numbers of a batch (batch_index): "
+            "remove the node that changed the one without the other."
+        )

@@ -27,7 +27,8 @@ class IntervalGuider(CFGGuider):
     """The host's guider with guidance from `start` to `end` of the schedule alone; outside, steps cost half.
 
     Kynkäänniemi et al. 2024, "Applying Guidance in a Limited Interval Improves Sample and Distribution Quality in
-    Diffusion Models". Fractions as the host's start_percent and end_percent: 0 is pure noise, 1 the finished picture.
+    Diffusion Models". Fractions of the steps that are run: by noise, as the host's start_percent counts, a run that
+    begins in the middle (denoise 0.2) or a scheduler that hurries through the noise would hardly be guided at all.
     The host's RenormCFG has a cfg_trunc, which is something else: it leaves guidance to the steps whose sigma is below
     it, the late ones, while the authors of Lumina-Image-2.0 count from noise to data and so guide the early ones; and
     it computes the unguided side all the same.
@@ -38,11 +39,13 @@ class IntervalGuider(CFGGuider):
         super().__init__(model)
         self.interval = (start, end)
 
-    def strength(self, sigma: Tensor) -> float:
-        if self.interval == WHOLE:
+    def strength(self, sigma: Tensor, sigmas: Tensor | None) -> float:
+        """sigma [B] of this step; sigmas [steps + 1] of the run, as the host notes them in sample_sigmas."""
+        if self.interval == WHOLE or sigmas is None:
             return self.cfg
-        first, last = map(self.inner_model.model_sampling.percent_to_sigma, self.interval)
-        return self.cfg if last < float(sigma.max()) <= first else 1.0
+        start, end = self.interval
+        behind = float((sigmas > sigma.max() * (1 + 1e-6)).sum()) / (len(sigmas) - 1)
+        return self.cfg if start <= behind < end else 1.0
 
     def predict_noise(
         self, x: Tensor, timestep: Tensor, model_options: dict[str, Any] | None = None, seed: int | None = None
@@ -50,21 +53,26 @@ class IntervalGuider(CFGGuider):
         """timestep: sigma [B] -> denoised, of x's shape."""
         conds = self.conds.get("negative"), self.conds.get("positive")
         options = model_options or {}
-        return sampling_function(self.inner_model, x, timestep, *conds, self.strength(timestep), options, seed)
+        strength = self.strength(timestep, options.get("transformer_options", {}).get("sample_sigmas"))
+        return sampling_function(self.inner_model, x, timestep, *conds, strength, options, seed)
 
 
 def bounded(renorm: float) -> Callable[[dict[str, Any]], Tensor]:
-    """A post-guidance function: the norm of the guided prediction is at most renorm times the conditional one's.
+    """A post-guidance function: the norm of the guided velocity is at most renorm times the conditional one's.
 
-    As the authors of Lumina-Image-2.0 sample, and the host's RenormCFG, but picture by picture of a batch.
+    As the authors of Lumina-Image-2.0 sample (models/model.py, forward_with_cfg), picture by picture of a batch. The
+    host's RenormCFG bounds the denoised picture instead, which takes its contrast.
     """
 
     def bound(arguments: dict[str, Any]) -> Tensor:
-        guided, conditional = arguments["denoised"], arguments["cond_denoised"]
+        x, guided = arguments["input"], arguments["denoised"]
+        if arguments["cond_scale"] == 1:
+            return guided
         dims = tuple(range(1, guided.ndim))
-        limit = renorm * torch.linalg.vector_norm(conditional, dim=dims, keepdim=True)
-        norm = torch.linalg.vector_norm(guided, dim=dims, keepdim=True)
-        return torch.where(norm > limit, guided * (limit / norm), guided)
+        away = x - guided  # sigma times the velocity
+        limit = renorm * torch.linalg.vector_norm(x - arguments["cond_denoised"], dim=dims, keepdim=True)
+        norm = torch.linalg.vector_norm(away, dim=dims, keepdim=True)
+        return torch.where(norm > limit, x - away * (limit / norm), guided)
 
     return bound
 

@@ -13,7 +13,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 from torch import Tensor
 
-from .fit import check_fit
+from .fit import check_fit, check_flow, check_latent
 from .guidance import GUIDANCE_END, guider_for
 from .samplers import sampler_for
 
@@ -53,6 +53,7 @@ def sample(
     s_noise: float = 1.0,
 ) -> Latent:
     """As the host's KSampler node: previews, progress, interruption, noise_mask and batch_index included."""
+    check_flow(model)
     check_fit(model, [*positive, *negative])
     chosen = sampler_for(sampler, eta, s_noise, latent.get("batch_index"))
     guider = guider_for(
@@ -62,6 +63,7 @@ def sample(
     sigmas = schedule(model, sampler, scheduler, steps, denoise)
     ratios = (latent.get("downscale_ratio_spacial"), latent.get("downscale_ratio_temporal"))
     image = comfy.sample.fix_empty_latent_channels(model, latent["samples"], *ratios)
+    check_latent(model, image, latent.get("batch_index"))
     samples = guider.sample(
         comfy.sample.prepare_noise(image, seed, latent.get("batch_index")),
         image,

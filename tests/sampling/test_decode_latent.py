@@ -11,6 +11,7 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
+from comfy.nested_tensor import NestedTensor
 from newbie_pack.model_loader import mini as loader
 from newbie_pack.sampling import decode as module
 from newbie_pack.sampling.decode import GB, OVERLAP, TILES, Memory, decode, plan, smaller
@@ -87,6 +88,7 @@ def test_tiles_are_no_larger_than_the_picture():
     ("samples", "sentence"),
     [
         (latent(channels=4), "The latent has 4 channels, but this VAE decodes 16: use the VAE that belongs"),
+        (NestedTensor([latent(), latent()]), "as a video's or a sound's has"),
         (latent().unsqueeze(2), "The latent has 5 dimensions, as a video's or a sound's has, and NewBie Decode makes"),
     ],
 )
@@ -97,57 +99,66 @@ def test_a_latent_of_another_model_is_refused_in_one_sentence(vae, samples, sent
 
 @pytest.mark.parametrize("kind", [{"latent_dim": 3}, {"upscale_ratio": 16}, {"upscale_ratio": (4, 8, 8)}])
 def test_a_vae_of_another_kind_is_refused_in_one_sentence(kind):
-    other = SimpleNamespace(**{"latent_channels": 16, "latent_dim": 2, "upscale_ratio": 8, **kind})
+    fits = {"first_stage_model": 1, "latent_channels": 16, "latent_dim": 2, "upscale_ratio": 8}
+    other = SimpleNamespace(**{**fits, **kind})
     with pytest.raises(ValueError, match="not one for pictures at 8 times the latent's size: use the VAE that belongs"):
         decode(other, latent())
 
 
-class Failing:
-    """The mini's VAE, but memory runs out for anything larger than a tile of `fits`; a tile that fits is all black."""
+@pytest.mark.parametrize("missing", [None, SimpleNamespace(first_stage_model=None)])
+def test_no_vae_is_refused_in_one_sentence(missing):
+    with pytest.raises(ValueError, match="There is no VAE here, as in a checkpoint that has none: use the VAE"):
+        decode(missing, latent())
 
-    def __init__(self, vae, fits, problem):
-        self.vae, self.fits, self.problem, self.tried = vae, fits, problem, []
 
-    def __getattr__(self, name):
-        return getattr(self.vae, name)
+@pytest.fixture
+def short_of_memory(vae, monkeypatch):
+    """fits, problem -> a list of the sizes tried, in cells: the VAE's network fails on more than fits ** 2."""
 
-    def decode(self, samples):
-        self.tried.append(None)
-        raise self.problem
+    def limit(fits, problem):
+        tried = []
 
-    def decode_tiled(self, samples, tile_x, tile_y, overlap):
-        self.tried.append(tile_x)
-        if tile_x > self.fits:
-            raise self.problem
-        assert tile_x == tile_y and 0 < overlap < tile_x / 2  # the host also cuts strips half as wide
-        return torch.zeros(samples.shape[0], 8 * samples.shape[2], 8 * samples.shape[3], 3)
+        def decode_network(samples):
+            cells = samples.shape[-1] * samples.shape[-2]
+            if not tried or tried[-1] != cells:
+                tried.append(cells)
+            if cells > fits**2:
+                raise problem
+            return torch.zeros(samples.shape[0], 3, 8 * samples.shape[2], 8 * samples.shape[3])
+
+        monkeypatch.setattr(vae.first_stage_model, "decode", decode_network)
+        return tried
+
+    return limit
 
 
 @pytest.mark.parametrize(
     "problem",
     [torch.OutOfMemoryError("no room"), RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate")],
 )
-def test_memory_that_runs_out_is_answered_with_ever_smaller_tiles(vae, caplog, problem):
+def test_memory_that_runs_out_is_answered_with_ever_smaller_tiles(vae, short_of_memory, caplog, problem):
+    """As a GPU says it, which the host's own decode would answer with tiles of its own size, and as a CPU says it."""
     caplog.set_level(logging.INFO)
-    failing = Failing(vae, 32, problem)
-    assert decode(failing, latent(height=56, width=56)).shape == (1, 448, 448, 3)
-    assert failing.tried == [None, 48, 32]
+    tried = short_of_memory(32, problem)
+    assert decode(vae, latent(height=56, width=56)).shape == (1, 448, 448, 3)
+    assert tried[:2] == [56 * 56, 24 * 56] and max(tried[2:]) <= 32 * 32
     assert [line.partition(", ")[0] for line in said(caplog)] == [
         "NewBie Decode: whole",
         "NewBie Decode: in tiles of 384 pixels",
         "NewBie Decode: in tiles of 256 pixels",
     ]
-    failing.fits = 0
+    short_of_memory(0, problem)
     with pytest.raises(RuntimeError, match="not enough memory to decode even a small tile"):
-        decode(failing, latent(height=56, width=56))
+        decode(vae, latent(height=56, width=56))
 
 
-def test_other_failures_are_not_hidden(vae):
+def test_other_failures_are_not_hidden(vae, short_of_memory):
+    short_of_memory(0, RuntimeError("broken"))
     with pytest.raises(RuntimeError, match="broken"):
-        decode(Failing(vae, 0, RuntimeError("broken")), latent())
+        decode(vae, latent())
 
 
-def test_short_memory_is_seen_before_anything_fails(vae, monkeypatch, caplog):
+def test_short_memory_is_seen_before_anything_fails(vae, short_of_memory, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     real = module.memory_of
 
@@ -156,9 +167,9 @@ def test_short_memory_is_seen_before_anything_fails(vae, monkeypatch, caplog):
         return Memory(found.picture, found.tiles, found.tiles[32])
 
     monkeypatch.setattr(module, "memory_of", short)
-    failing = Failing(vae, 32, RuntimeError("never reached"))
-    assert decode(failing, latent(height=40, width=40)).shape == (1, 320, 320, 3)
-    assert failing.tried == [32]
+    tried = short_of_memory(32, RuntimeError("never reached"))
+    assert decode(vae, latent(height=40, width=40)).shape == (1, 320, 320, 3)
+    assert max(tried) <= 32 * 32
     (line,) = said(caplog)
     assert line.startswith("NewBie Decode: in tiles of 256 pixels, because one picture needs about ")
 

@@ -9,6 +9,7 @@ from host_import import NO_HOST
 
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
+import random_sd
 import torch
 from newbie_pack.sampling.fit import check_fit
 from newbie_pack.sampling.sample import sample
@@ -49,3 +50,31 @@ def test_the_sampler_asks(mini):
     sample(model, fits, fits, latent, seed=1, steps=1)
     with pytest.raises(ValueError, match="The text features are 40 wide, but this model takes 48 from Gemma"):
         sample(model, fits, bad, latent, seed=1, steps=1)
+
+
+def picture(*shape):
+    return {"samples": torch.randn(*shape, generator=torch.Generator().manual_seed(0))}
+
+
+@pytest.mark.parametrize(
+    ("latent", "says"),
+    [
+        (picture(1, 4, 6, 8), "has the shape 1 x 4 x 6 x 8, but this model draws on pictures of 16 channels: use Empty"),
+        (picture(1, 16, 1, 6, 8), "the shape 1 x 16 x 1 x 6 x 8"),
+        (picture(16, 6, 8), "the shape 16 x 6 x 8"),
+        ({**picture(2, 16, 6, 8), "batch_index": [0]}, "The latent has 2 pictures and 1 numbers of a batch"),
+    ],
+)
+def test_a_latent_of_another_model_is_refused_in_one_sentence(mini, latent, says):
+    model, clip, _, _ = mini
+    prompt = clip.encode_from_tokens_scheduled(clip.tokenize(""))
+    with pytest.raises(ValueError, match=says):
+        sample(model, prompt, prompt, latent, seed=1, steps=1)
+
+
+def test_a_model_of_another_kind_is_refused_in_one_sentence():
+    """The shift that NewBie Sample sets would make noise of every step of SD1.5."""
+    unet, text = random_sd.model("SD15"), random_sd.clip("SD15")
+    prompt = text.encode_from_tokens_scheduled(text.tokenize(""))
+    with pytest.raises(ValueError, match=r"NewBie Sample is for models of rectified flow.*: use KSampler"):
+        sample(unet, prompt, prompt, picture(1, 4, 16, 16), seed=1, steps=1)
