@@ -63,7 +63,7 @@ class IsolatedAttention:
         if length == self.caption + self.image:
             self.joint_calls += 1
             return JOINT
-        if length == self.caption and self.caption_calls < self.refiners:
+        if length == self.caption and (length != self.image or self.caption_calls < self.refiners):
             self.caption_calls += 1
             return CAPTION
         return None

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from comfy.sd import CLIP
 from torch import Tensor
 
@@ -154,4 +155,7 @@ def encode_runs(
     weight = [one for chunk in chunks for one in chunk.weight]
     named = [one for chunk in chunks for one in chunk.named]
     plan = people.plan(owner, weight, named, closed, options)
-    return [[features, extra]] if plan.neutral else conditioning(features, extra, IsolatedUNetForward(plan))
+    if plan.neutral:
+        return [[features, extra]]
+    shared = features[:, torch.tensor(owner) == SHARED]  # a ControlNet has a cross-attention of its own, without places
+    return conditioning(features, {**extra, "cross_attn_controlnet": shared}, IsolatedUNetForward(plan))

@@ -24,7 +24,8 @@ def share(name: str, default: float, tooltip: str) -> io.Float.Input:
 def leak(name: str, tooltip: str) -> io.Combo.Input:
     """A way from one character to another, to be closed or opened by itself."""
     return io.Combo.Input(
-        name, optional=True, options=list(LEAKS), default=BY_MODE, advanced=True, tooltip=tooltip
+        name, optional=True, options=list(LEAKS), default=BY_MODE, advanced=True,
+        tooltip=f"As the mode is neutral. {tooltip}",
     )
 
 

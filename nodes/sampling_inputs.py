@@ -16,7 +16,7 @@ def guidance() -> io.Float.Input:
         max=100.0,
         step=0.1,
         round=0.01,
-        tooltip="How closely to follow the prompt. 1 is neutral: no negative, twice as fast.",
+        tooltip="How closely to follow the prompt. 1 is neutral: no negative, twice as fast (not with cfg_pp).",
     )
 
 
@@ -28,7 +28,7 @@ def guidance_start() -> io.Float.Input:
         max=1.0,
         step=0.01,
         advanced=True,
-        tooltip="Where guidance begins, as a fraction of the schedule. 0 is neutral: from pure noise on.",
+        tooltip="Where guidance begins, as a fraction of the steps. 0 is neutral: from the first on.",
     )
 
 
@@ -39,8 +39,8 @@ def guidance_end() -> io.Float.Input:
         min=0.0,
         max=1.0,
         step=0.01,
-        tooltip="Where guidance ends, as a fraction of the schedule. 1 is neutral: never. At three quarters, strong "
-        "guidance keeps its colours clean, and the steps after it take half the time.",
+        tooltip="Where guidance ends, as a fraction of the steps. 1 is neutral: never. At three quarters, strong "
+        "guidance keeps its colours clean, and the steps after it take half the time (not with cfg_pp).",
     )
 
 
@@ -53,7 +53,7 @@ def renorm() -> io.Float.Input:
         step=0.05,
         round=0.01,
         advanced=True,
-        tooltip="Bounds the guided prediction to so many times the unguided one's norm, against burnt "
+        tooltip="Bounds the guided prediction to so many times the norm of the positive prompt's own, against burnt "
         "pictures; Lumina-Image-2.0 uses 1. 0 is neutral: no bound.",
     )
 
@@ -63,7 +63,8 @@ def sampler() -> io.Combo.Input:
         "sampler",
         options=list(SAMPLERS),
         default="euler_ancestral",
-        tooltip="euler_ancestral uses eta; with eta 0 it is euler. Those with cfg_pp want a guidance of 1 to 2.",
+        tooltip="euler_ancestral uses eta; with eta 0 it is euler. Those with cfg_pp want a guidance of 1 to 2, "
+        "and every step of theirs takes both passes.",
     )
 
 

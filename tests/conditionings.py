@@ -11,7 +11,7 @@ def entry(conditioning):
 
 def plan_of(conditioning):
     """The plan that rides in the only entry."""
-    return entry(conditioning)[1]["control"].wrapper.plan
+    return entry(conditioning)[1]["model_conds"]["newbie_isolation"].cond.forward.plan
 
 
 def owned(conditioning, owner):

@@ -336,3 +336,11 @@ def test_progress_counts_the_steps_behind():
     assert at == [0.0, 0.25, 0.5, 0.75]
     assert progress({"sample_sigmas": sigmas, "sigmas": torch.tensor([0.6])}) == 0.5  # inside the second step
     assert progress({}) == 0.0
+
+
+def test_a_layer_that_is_computed_again_keeps_its_mask():
+    """As training with gradient checkpoints does. Only where caption and image are equally long does order decide."""
+    again = attention.IsolatedAttention({}, 7, 20, 2, attention.Kernel())
+    assert [again.layer_of(length) for length in (7, 7, 20, 27, 7)] == ["caption", "caption", None, "joint", "caption"]
+    alike = attention.IsolatedAttention({}, 7, 7, 2, attention.Kernel())
+    assert [alike.layer_of(length) for length in (7, 7, 7, 14)] == ["caption", "caption", None, "joint"]

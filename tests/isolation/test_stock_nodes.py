@@ -124,7 +124,7 @@ def test_ksampler(check_isolated, model, positive, negative):
 
 def test_the_check_could_fail(check_isolated, model, positive, negative):
     """The same features without what rides along are not isolated."""
-    plain = [[[one[0][0], {k: v for k, v in one[0][1].items() if k != "control"}]] for one in (
+    plain = [[[one[0][0], {"pooled_output": one[0][1]["pooled_output"]}]] for one in (
         positive, with_other_second_character(positive))]
     with pytest.raises(AssertionError):
         check_isolated(lambda c: ksampler(model, c, negative, latent()), *plain)
@@ -284,14 +284,27 @@ def test_with_a_controlnet_behind_it(check_isolated, model, positive, negative, 
 
 
 def test_a_controlnet_before_it_is_asked_and_a_second_device_has_its_own(positive):
-    control, options = positive[0][1]["control"], {}
+    control = positive[0][1]["control"]
     control.set_previous_controlnet(asked := Passing([]))
     asked.get_control = lambda *_: {"middle": []}
-    assert control.get_control(None, None, {}, 1, options) == {"middle": []}
-    assert set(options["wrappers"]) == {"apply_model", "diffusion_model"}
+    assert control.get_control(None, None, {}, 1, {}) == {"middle": []}
     clone = control.deepclone_multigpu(torch.device("meta"), autoregister=True)
     assert control.get_instance_for_device(torch.device("meta")) is clone is not control
     control.cleanup()  # visits clones and predecessors, each once
+
+
+def test_without_its_control_it_is_refused_and_never_dropped(model, positive, negative):
+    ((features, values),) = positive
+    dropped = [[features, {key: value for key, value in values.items() if key != "control"}]]
+    with pytest.raises(ValueError, match="isolation of the characters was dropped: a node between"):
+        ksampler(model, dropped, negative, latent())
+
+
+def test_nothing_of_it_stays_in_the_model(model, positive, negative):
+    before = ksampler(model, negative, negative, latent())["samples"]
+    ksampler(model, positive, negative, latent())
+    assert not any(callbacks for callbacks in model.callbacks.values())
+    assert torch.equal(ksampler(model, negative, negative, latent())["samples"], before)
 
 
 def test_a_mask_and_an_area_keep_it(check_isolated, model, positive, negative):
@@ -323,6 +336,13 @@ def test_beside_an_area_every_text_has_its_own_plan(check_isolated, model, clip,
     check_isolated(lambda c: ksampler(model, c, negative, latent()), placed, rows=4, columns=4)
     check_isolated(lambda c: ksampler(model, placed, c, latent()), negative, rows=4, columns=4)
     check_isolated(lambda c: ksampler(model, placed, c, latent()), negative)
+
+
+def test_beside_a_plain_area_an_isolated_text_keeps_its_plan(check_isolated, model, clip, positive):
+    """There the host makes the area's twin from the plain entry, which carries nothing, and the isolated text."""
+    (placed,) = stock.ConditioningSetArea().append(encode_plain(clip, "bad"), 64, 64, 0, 0, 1.0)
+    check_isolated(lambda c: ksampler(model, c, placed, latent()), positive, rows=4, columns=4)
+    check_isolated(lambda c: ksampler(model, c, placed, latent()), positive)
 
 
 @pytest.mark.parametrize("kind", ["SD15", "SDXL"])

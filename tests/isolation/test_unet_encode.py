@@ -297,3 +297,11 @@ def test_an_unpatched_model_and_the_hosts_sampler_obey(clips, kind):
         middle = image.shape[2] // 2  # the first column of the right half; 13 columns, or 26
         assert torch.equal(image[:, :, :middle], image_2[:, :, :middle])
         assert (image[:, :, middle:] != image_2[:, :, middle:]).any(-1).all()
+
+
+def test_a_controlnet_reads_the_shared_tags_alone(clip):
+    """Its cross-attention knows no places: it gets what the host's own key for it holds (ControlNet.get_control)."""
+    made = encode(clip, SCENE, layout(SCENE), "strict")
+    features, values = entry(made)
+    assert torch.equal(values["cross_attn_controlnet"], owned(made, 0))
+    assert 0 < values["cross_attn_controlnet"].shape[1] < features.shape[1]

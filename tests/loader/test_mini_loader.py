@@ -78,3 +78,15 @@ def test_a_file_without_configuration_is_refused(copied):
     shutil.copy(copied / "vae.safetensors", copied / "gemma.safetensors")
     with pytest.raises(CheckpointError, match=r"gemma\.safetensors.*newbie\.config"):
         loader.load_clip()
+
+
+def test_the_host_can_copy_each_out_of_its_dynamic_memory(mini):
+    """As it does for LoRA hooks, torch.compile and training on NVIDIA cards: by the way that the patcher notes."""
+    model, clip, vae, _ = mini
+    for patcher in (model, clip.patcher, vae.patcher):
+        again, arguments = patcher.cached_patcher_init
+        copy = again(*arguments, disable_dynamic=True)
+        assert copy.model is not patcher.model and not copy.is_dynamic()
+        weights = copy.model.state_dict()
+        assert all(torch.equal(value, weights[name]) for name, value in patcher.model.state_dict().items())
+    assert model.clone(force_deepcopy=True).model is not model.model

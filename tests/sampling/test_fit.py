@@ -59,7 +59,7 @@ def picture(*shape):
 @pytest.mark.parametrize(
     ("latent", "says"),
     [
-        (picture(1, 4, 6, 8), "has the shape 1 x 4 x 6 x 8, but this model draws on pictures of 16 channels: use Empty"),
+        (picture(1, 4, 6, 8), "the shape 1 x 4 x 6 x 8, but this model draws on pictures of 16 channels: use Empty"),
         (picture(1, 16, 1, 6, 8), "the shape 1 x 16 x 1 x 6 x 8"),
         (picture(16, 6, 8), "the shape 16 x 6 x 8"),
         ({**picture(2, 16, 6, 8), "batch_index": [0]}, "The latent has 2 pictures and 1 numbers of a batch"),
