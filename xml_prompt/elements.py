@@ -173,7 +173,10 @@ def _read_character_element(reading: Reading, draft: Draft, node: Node) -> None:
     elif name == "bbox":
         known_attributes(reading, node, ())
         _nothing_inside(reading, node)
-        draft.box = box_in(reading, node.words, node.offset)
+        box = box_in(reading, node.words, node.offset)
+        if draft.box not in (None, box):
+            reading.warn(node.offset, f"{draft.id} has two different boxes; the last one counts.")
+        draft.box = box
     elif name == "negative":
         attributes = known_attributes(reading, node, ("weight",))
         draft.negative += tags_in(reading, _texts(reading, node), weight_of(reading, attributes, node.offset))
