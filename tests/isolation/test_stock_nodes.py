@@ -23,6 +23,7 @@ from comfy_extras import nodes_custom_sampler as custom
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 from conditionings import plan_of
 from newbie_pack.isolation.encode import encode, encode_plain
+from newbie_pack.isolation.modes import Options
 from newbie_pack.sampling.sample import sample
 from newbie_pack.xml_prompt import parse
 from newbie_pack.xml_prompt.scene import Box
@@ -120,6 +121,25 @@ def check_isolated(first_layer):
 
 def test_ksampler(check_isolated, model, positive, negative):
     check_isolated(lambda c: ksampler(model, c, negative, latent()), positive)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    ["heun", "res_multistep", "dpmpp_2m", "dpmpp_2m_sde", "uni_pc", "lcm", "euler_cfg_pp", "gradient_estimation"],
+)
+def test_any_sampler(check_isolated, model, positive, negative, sampler):
+    def run(conditioning):
+        stock.KSampler().sample(model, 3, 2, 4.0, sampler, "simple", conditioning, negative, latent(), 1.0)
+
+    check_isolated(run, positive)
+
+
+def test_from_a_later_step_on(check_isolated, model, clip, negative):
+    """Isolation that starts at the half leaves the first step free, which is the one that the check looks at."""
+    late = encode(clip, parse(XML.format("miku", "kaito", "night_sky")), BOXES, "strict", Options(start=0.5))
+    with pytest.raises(AssertionError):
+        check_isolated(lambda c: ksampler(model, c, negative, latent()), late)
+    check_isolated(lambda c: ksampler(model, c, negative, latent(), steps=1), encoded(clip))  # and this one passes
 
 
 def test_the_check_could_fail(check_isolated, model, positive, negative):
