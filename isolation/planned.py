@@ -6,18 +6,11 @@ from typing import Any
 
 import torch
 
+from ..sampling.progress import progress
 from .codes import Codes, make_codes
 from .plan import Plan
 
 GRIDS = 8  # sizes whose codes are kept
-
-
-def progress(options: dict[str, Any]) -> float:
-    """The fraction of this run's steps that lies behind: 0 in the first step. Source: the host's sample_sigmas."""
-    sigmas, sigma = options.get("sample_sigmas"), options.get("sigmas")
-    if sigmas is None or sigma is None or len(sigmas) < 2:
-        return 0.0
-    return float((sigmas > sigma.max().to(sigmas) * (1 + 1e-6)).sum()) / (len(sigmas) - 1)
 
 
 class PlannedForward:

@@ -10,7 +10,9 @@ from comfy.model_patcher import ModelPatcher
 from comfy.samplers import CFGGuider, sampling_function
 from torch import Tensor
 
-WHOLE = (0.0, 1.0)  # of the schedule
+from .progress import progress
+
+WHOLE = (0.0, 1.0)  # of the steps
 GUIDANCE_END = 0.75  # at 7.5 to the end, the built-in model loses three points of its attributes (mini/README.md)
 
 
@@ -24,7 +26,7 @@ def check_interval(start: float, end: float) -> None:
 
 
 class IntervalGuider(CFGGuider):
-    """The host's guider with guidance from `start` to `end` of the schedule alone; outside, steps cost half.
+    """The host's guider with guidance from `start` to `end` of the steps alone; outside, steps cost half.
 
     Kynkäänniemi et al. 2024, "Applying Guidance in a Limited Interval Improves Sample and Distribution Quality in
     Diffusion Models". Fractions of the steps that are run: by noise, as the host's start_percent counts, a run that
@@ -39,13 +41,12 @@ class IntervalGuider(CFGGuider):
         super().__init__(model)
         self.interval = (start, end)
 
-    def strength(self, sigma: Tensor, sigmas: Tensor | None) -> float:
-        """sigma [B] of this step; sigmas [steps + 1] of the run, as the host notes them in sample_sigmas."""
-        if self.interval == WHOLE or sigmas is None:
+    def strength(self, options: dict[str, Any]) -> float:
+        """options: the host's transformer_options, with the sigmas of this step."""
+        if self.interval == WHOLE:
             return self.cfg
         start, end = self.interval
-        behind = float((sigmas > sigma.max() * (1 + 1e-6)).sum()) / (len(sigmas) - 1)
-        return self.cfg if start <= behind < end else 1.0
+        return self.cfg if start <= progress(options) < end else 1.0
 
     def predict_noise(
         self, x: Tensor, timestep: Tensor, model_options: dict[str, Any] | None = None, seed: int | None = None
@@ -53,7 +54,7 @@ class IntervalGuider(CFGGuider):
         """timestep: sigma [B] -> denoised, of x's shape."""
         conds = self.conds.get("negative"), self.conds.get("positive")
         options = model_options or {}
-        strength = self.strength(timestep, options.get("transformer_options", {}).get("sample_sigmas"))
+        strength = self.strength({**options.get("transformer_options", {}), "sigmas": timestep})
         return sampling_function(self.inner_model, x, timestep, *conds, strength, options, seed)
 
 

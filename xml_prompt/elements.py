@@ -13,10 +13,10 @@ from .reading import (
     StatedInteraction,
     add,
     all_texts,
-    box_in,
     check_position,
     known_attributes,
     new_draft,
+    state_box,
     tags_in,
     weight_of,
 )
@@ -135,7 +135,7 @@ def _read_character(reading: Reading, node: Node) -> None:
     draft.name = node.attributes.get("name", "").strip()
     attributes = known_attributes(reading, node, ("id", "name", "gender", "bbox"))
     if "bbox" in attributes:
-        draft.box = box_in(reading, attributes["bbox"], node.offset)
+        state_box(reading, draft, attributes["bbox"], node.offset)
     if "gender" in attributes:
         _read_stated_gender(reading, draft, attributes["gender"], node.offset)
     _read_character_parts(reading, draft, node)
@@ -173,10 +173,7 @@ def _read_character_element(reading: Reading, draft: Draft, node: Node) -> None:
     elif name == "bbox":
         known_attributes(reading, node, ())
         _nothing_inside(reading, node)
-        box = box_in(reading, node.words, node.offset)
-        if draft.box not in (None, box):
-            reading.warn(node.offset, f"{draft.id} has two different boxes; the last one counts.")
-        draft.box = box
+        state_box(reading, draft, node.words, node.offset)
     elif name == "negative":
         attributes = known_attributes(reading, node, ("weight",))
         draft.negative += tags_in(reading, _texts(reading, node), weight_of(reading, attributes, node.offset))

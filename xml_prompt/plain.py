@@ -48,7 +48,7 @@ from .names import (
 from .parse import parse, scene_of
 from .plain_words import field_of_person, field_of_picture, people_in
 from .positions import read_position
-from .reading import Draft, Reading, StatedInteraction, add, box_in, check_position, new_draft, tags_in
+from .reading import Draft, Reading, StatedInteraction, add, check_position, new_draft, state_box, tags_in
 from .scene import Scene, Tag
 from .source import Notes, source_of
 from .tags import TagError, bracketed
@@ -264,7 +264,7 @@ class _Plain:
             draft = self._new(part.at) if self.current is None or self.current.name else self.current
             draft.name = " ".join(words.split())
         elif field == "bbox" and self.current is not None:
-            self.current.box = box_in(self.reading, words, part.at)
+            state_box(self.reading, self.current, words, part.at)
         elif field and (key in CHARACTER_ELEMENTS or key in _PARTS_OF_A_BODY) and self.current is not None:
             if field == "negative":
                 self.current.negative += tags

@@ -148,6 +148,14 @@ def box_in(reading: Reading, text: str, offset: int) -> Box:
     return checked_box(reading.source, edges, offset, reading.notes)
 
 
+def state_box(reading: Reading, draft: Draft, text: str, offset: int) -> None:
+    """The character's box; a second one takes the place of the first, and says so."""
+    box = box_in(reading, text, offset)
+    if draft.box not in (None, box):
+        reading.warn(offset, f"{draft.id} has two different boxes; the last one counts.")
+    draft.box = box
+
+
 def checked_box(source: Source, edges: Sequence[float], offset: int, notes: Notes) -> Box:
     example = "Write four numbers from 0 to 1000: left, top, right, bottom, as in <bbox>[50, 100, 450, 930]</bbox>."
     if len(edges) != 4 or not all(math.isfinite(edge) for edge in edges):

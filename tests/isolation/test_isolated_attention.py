@@ -20,8 +20,8 @@ from newbie_pack.isolation.codes import make_codes
 from newbie_pack.isolation.coverage import coverage
 from newbie_pack.isolation.forward import IsolatedForward
 from newbie_pack.isolation.plan import Plan
-from newbie_pack.isolation.planned import progress
 from newbie_pack.isolation.rules import joint_rules
+from newbie_pack.sampling.progress import progress
 
 LEFT, RIGHT, MIDDLE = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.4, 0.25, 0.6, 0.75)
 OWNER = (0, 0, 1, 1, 1, 2, 2, 2, 0)
