@@ -37,6 +37,7 @@ from .host import chosen_device
 PEOPLE = (2, 3, 4)
 DRAWINGS = "drawings"
 LEAKS = ("leak_stated", "leak_unstated")
+READS = 60.0  # % of what is stated right: below, a model hardly reads its prompt, and its choice says little
 FRECHET_DRAWS = 40  # of the bootstrap; each takes two roots of a covariance
 COLUMNS = ("arm", "against", "accuracy", "accuracy_less", "leak", "leak_less", "leak_stated", "leak_unstated", "swaps",
            "all_right", "count", "box_iou", "frechet", "frechet_less", "not_below", "seconds")
@@ -171,9 +172,12 @@ def drawings(sets: Sequence[PictureSet]) -> list[np.ndarray]:
 
 
 def verdict(choice: Choice, confirmed: Mapping[str, Row]) -> str:
-    """What was chosen, and whether it holds on other pictures."""
+    """What was chosen, whether it holds on other pictures, and whether the model is one to choose on."""
     winner, reference = choice.winner, choice.reference
-    lines = [f"Reference: {reference}. Lowest leak by the rule: {winner}, {asdict(choice.arms[winner])}."]
+    right = bounds(confirmed[STOCK], "accuracy")[0]
+    weak = f"The model gets only {right:g} % of what is stated right: too little to choose anything on it."
+    lines = [weak] if right < READS else []
+    lines += [f"Reference: {reference}. Lowest leak by the rule: {winner}, {asdict(choice.arms[winner])}."]
     for better, worse in dict.fromkeys(((reference, STOCK), (winner, reference))):
         if better != worse:
             estimate, low, high = bounds(confirmed[better], "leak_less")

@@ -66,8 +66,8 @@ def training_batch(pool: Pool, count: int, device: torch.device) -> tuple[Tensor
     owner = torch.where(real, torch.where(joint, 0, owner), PADDING)
     segment = torch.where(real, torch.where(joint, 0, segment), PADDING)
     position = torch.where(joint, place, position)
-    # isolated prompts are read with the pooled vector of the whole text, or of what is shared alone
-    shared = isolated & (torch.rand(count, device=device) < 0.5)
+    # the pooled vector of the whole text, or of what is shared alone
+    shared = torch.rand(count, device=device) < torch.where(isolated, 0.5, pool.group.world.pooled_apart)
     jina = torch.where(shared[:, None], arrays["shared"][row, variant], arrays["jina"][row, variant]).long()
     jina_length = torch.where(shared, arrays["shared_length"][row, variant], arrays["jina_length"][row, variant]).long()
     bare = torch.full_like(jina, 1)

@@ -51,7 +51,7 @@ GROUPS = tuple(
 LEAKY_GROUPS = tuple(  # longer prompts, more often of three or four; two shapes of canvas, which compile sooner
     Group(size, people, length, length, share * part, LEAKY)
     for size, share in (((320, 320), 0.6), ((384, 256), 0.4))
-    for people, length, part in (((1, 2), 160, 0.42), ((3, 4), 256, 0.58))
+    for people, length, part in (((1, 2), 160, 0.5), ((3, 4), 256, 0.5))
 )
 WORLDS = {"plain": GROUPS, "leaky": LEAKY_GROUPS}
 

@@ -264,6 +264,13 @@ def test_where_nothing_helps_the_prompt_as_typed_stays():
     assert {arm.form for name, arm, _ in asked if name not in choice.FORMS} == {"xml"}
 
 
+@pytest.mark.parametrize(("right", "warned"), [(40.0, True), (95.0, False)])
+def test_a_model_that_hardly_reads_its_prompt_is_called_so(right, warned):
+    found = choice.Choice({choice.STOCK: Gentle()}, choice.STOCK, choice.STOCK)
+    text = run.verdict(found, {choice.STOCK: row(choice.STOCK, 10) | {"accuracy": [right, right - 1, right + 1]}})
+    assert ("too little to choose" in text) == warned and "Reference: stock" in text
+
+
 # ------------------------------------------------------------------ rows and pictures
 
 

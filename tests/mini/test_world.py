@@ -137,3 +137,19 @@ def test_only_the_plain_world_isolates(name):
     torch.manual_seed(0)
     _, _, batch, isolated = batches.training_batch(pool, 200, torch.device("cpu"))
     assert isolated.any() == (name == "plain") == bool((batch.owner == 1).any())
+
+
+@pytest.mark.parametrize("name", dataset.WORLDS)
+def test_the_pooled_vector_leaves_people_out_as_often_as_stated(name):
+    group = dataset.WORLDS[name][0]
+    arrays = batches.blank_pool(group, torch.device("cpu")).arrays
+    whole, shared = (torch.full_like(arrays["jina"][0], fill) for fill in (5, 6))
+    torch.manual_seed(0)
+    pool = Pool(group, arrays | {"jina": [whole], "shared": [shared]})
+    _, _, batch, isolated = batches.training_batch(pool, 1000, torch.device("cpu"))
+    asked = batch.jina[:, -1] != 1  # the empty prompt is padding there
+    left_out = batch.jina[:, -1] == 6
+    joint = asked & ~isolated
+    assert within(int(left_out[joint].sum()), int(joint.sum()), group.world.pooled_apart, group.world.pooled_apart)
+    if name == "plain":
+        assert within(int(left_out[isolated].sum()), int(isolated.sum()), 0.5, 0.5)
