@@ -14,7 +14,7 @@ import torch
 from comfy.sd import CLIP
 
 from ..xml_prompt.render import SHARED, Segment
-from .encoded import Encoded, kept
+from .encoded import Encoded, encoded
 from .marks import token_genders, token_weights
 
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
@@ -44,14 +44,9 @@ def start_token(clip: CLIP) -> list[Token]:
 
 def encode_tokens(clip: CLIP, gemma: list[Token], jina: list[list[Token]]) -> Encoded:
     """One causal encode -> features [1, L, D] and the entry's other values (pooled_output, hooks)."""
-    tokens = {"gemma": [gemma], "jina": jina} if jina else {LUMINA: [gemma]}
-
-    def encode() -> Encoded:
-        extra = clip.encode_from_tokens(tokens, return_dict=True)
-        extra.pop("attention_mask", None)
-        return extra.pop("cond"), extra
-
-    return kept(clip, tokens, encode)
+    features, extra = encoded(clip, {"gemma": [gemma], "jina": jina} if jina else {LUMINA: [gemma]})
+    extra.pop("attention_mask", None)
+    return features, extra
 
 
 @dataclass

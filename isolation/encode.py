@@ -37,6 +37,7 @@ from ..xml_prompt.scene import Box, Scene
 from .captions import CaptionTokens, encode_apart, encode_jointly
 from .chunks import chunks_of, read_chunks, reads_chunks
 from .conditioning import Conditioning, conditioning
+from .encoded import encoded, key_of
 from .forward import IsolatedForward
 from .modes import AUTO, OFF, STRICT, Closed, Options, check_chunk_options, closed_by, resolve
 from .plan import Plan, Region, fractions
@@ -83,8 +84,11 @@ def places(scene: Scene, boxes: Sequence[Box], masks: Masks) -> tuple[Region, ..
 
 
 def encode_plain(clip: CLIP, text: str) -> Conditioning:
-    """The host's own way, exactly as its CLIP Text Encode node does it."""
-    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+    """The host's own way, exactly as its CLIP Text Encode node does it; a text that stays is not read again."""
+    tokens = clip.tokenize(text)
+    if key_of(clip, tokens) is None:  # a schedule on the encoder, among others
+        return clip.encode_from_tokens_scheduled(tokens)
+    return [list(encoded(clip, tokens))]
 
 
 def encode(

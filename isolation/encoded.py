@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any
 
 from comfy.sd import CLIP
@@ -19,14 +19,21 @@ def key_of(clip: CLIP, tokens: dict[str, Any]) -> Hashable | None:
     """What the encoding depends on; None where it can't be told (embeddings in the text, hooks on the encoder)."""
     if clip.patcher.forced_hooks is not None or clip.apply_hooks_to_conds is not None:
         return None
-    ids = tuple((name, tuple(tuple(token for token, _ in batch) for batch in own)) for name, own in tokens.items())
-    if not all(isinstance(token, int) for _, own in ids for batch in own for token in batch):
+    if not all(isinstance(own, list) for own in tokens.values()):  # some encoders' tokens are more than text
+        return None
+    ids = tuple((name, tuple(tuple(tuple(token) for token in batch) for batch in own)) for name, own in tokens.items())
+    if not all(isinstance(token[0], int) for _, own in ids for batch in own for token in batch):
         return None
     return clip.patcher.patches_uuid, clip.layer_idx, ids  # a LoRA gives the patcher another uuid
 
 
-def kept(clip: CLIP, tokens: dict[str, Any], encode: Callable[[], Encoded]) -> Encoded:
-    """encode(), or what it gave for the same tokens and weights of the encoder before. Tokens must have weight 1."""
+def encoded(clip: CLIP, tokens: dict[str, Any]) -> Encoded:
+    """The host's encode_from_tokens, or what it gave for the same tokens and weights of the encoder before."""
+
+    def encode() -> Encoded:
+        extra = clip.encode_from_tokens(tokens, return_pooled=True, return_dict=True)
+        return extra.pop("cond"), extra
+
     key = key_of(clip, tokens)
     if key is None:
         return encode()

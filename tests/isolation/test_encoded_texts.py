@@ -10,7 +10,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.hooks
 import torch
 from newbie_pack.isolation import encoded
-from newbie_pack.isolation.encode import encode
+from newbie_pack.isolation.encode import encode, encode_negative, encode_plain
 from newbie_pack.xml_prompt import layout, parse
 
 TWO = (
@@ -83,3 +83,35 @@ def test_what_is_kept_is_not_changed_by_its_readers(clip):
     first = encode_two(clip, "kaito")
     first[1]["pooled_output"] = None
     assert encode_two(clip, "kaito")[1]["pooled_output"] is not None
+
+
+def test_a_negative_that_stays_is_read_once(clip):
+    """The node runs anew for every positive; the host's own node would not for the negative."""
+    scene = parse(TWO.format("kaito"))
+
+    def negative(text):
+        return encode_negative(clip, scene, layout(scene), "gentle", text)[0]
+
+    first, again = negative("bad"), negative("bad")
+    assert len(clip.reads) == 1
+    assert torch.equal(first[0], again[0]) and first[1].keys() == again[1].keys()
+    stock = clip.encode_from_tokens_scheduled(clip.tokenize("bad"))[0]
+    assert torch.equal(again[0], stock[0]) and again[1].keys() == stock[1].keys()
+    negative("worse")
+    assert len(clip.reads) == 3
+
+
+def test_texts_of_other_weights_are_others(clip):
+    tokens = {"gemma": [[(2, 1.0), (5, 1.0)]], "jina": [[(0, 1.0)]]}
+    assert encoded.key_of(clip, tokens) != encoded.key_of(clip, {**tokens, "gemma": [[(2, 1.0), (5, 1.2)]]})
+
+
+def test_a_schedule_on_the_encoder_stays_the_hosts(clip, monkeypatch):
+    """And so do tokens that are more than text, as some encoders have."""
+    scheduled = [["first", {}], ["second", {}]]
+    monkeypatch.setattr(clip, "encode_from_tokens_scheduled", lambda _tokens: scheduled)
+    clip.apply_hooks_to_conds = comfy.hooks.HookGroup()
+    assert encode_plain(clip, "bad") is scheduled
+    clip.apply_hooks_to_conds = None
+    monkeypatch.setattr(clip, "tokenize", lambda _text: {"gemma": [[(2, 1.0)]], "strength": 0.99})
+    assert encode_plain(clip, "bad") is scheduled
