@@ -7,9 +7,10 @@
     ./run bench rehearsal                       the built-in mini, ours alone, also on a CPU
 
 Ours is workflows/api/demo.json with the files chosen in its loader; the stock graph has the host's own loaders,
-encoders, KSampler and VAEDecode with the same steps. Every graph runs twice, and the second run, with another prompt
-and seed, is the one that counts. The peak is what the host's own count says is not free on the device, above what was
-taken before it started; it is asked for every 50 ms, so that a shorter peak may be missed.
+encoders, KSampler and VAEDecode with the same steps. Every graph runs with other prompts and seeds: once to warm up,
+--rounds times by the clock, of which the medians count, and once under watch: what the host's own count says is not
+free on the device, above what was taken before it started, asked for every 50 ms. A shorter peak may be missed; and
+asking takes the host's time, so that nothing is timed meanwhile.
 
 It fails where a picture does not come, and where prompts in a row take more and more memory or one takes much longer.
 Flags for the host may follow, as in --flags=--disable-dynamic-vram.
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import shlex
 import statistics
@@ -45,6 +47,8 @@ STAGES = {
     "sample": ("NewBieSample", "KSampler"),
     "decode": ("NewBieDecode", "VAEDecode"),
 }
+
+CLOCKED = (*(f"{stage}_s" for stage in STAGES), "seconds")
 
 Row = dict[str, Any]
 Graph = Callable[[str, int, tuple[int, int], int], api.Prompt]  # xml, seed, size, batch
@@ -94,11 +98,11 @@ def stock(files: dict[str, str], steps: int) -> Graph:
 
 @dataclass
 class Watch:
-    """What happens while a prompt runs: seconds of each stage, and the most that was taken on the device."""
+    """What happens while a prompt runs: seconds of each stage, and the most that was seen taken on the device."""
 
     at: api.Server
     before: float = 0.0  # GiB
-    peak: float = 0.0
+    peak: float = 0.0  # of looking()
     seconds: dict[str, float] = field(default_factory=dict)
     stage: str = ""
     since: float = field(default_factory=time.monotonic)
@@ -140,21 +144,25 @@ class Watch:
             thread.join()
 
 
-def run(at: api.Server, before: float, prompt: api.Prompt) -> Row:
-    """One prompt to its end: pictures, seconds, peak; or the error that a user would see."""
+def run(at: api.Server, before: float, prompt: api.Prompt, looking: bool = False) -> Row:
+    """One prompt to its end: pictures, seconds, what it leaves taken; or the error that a user would see.
+
+    looking: with the peak, and slower for it.
+    """
     watch = Watch(at, before)
     kinds = {api.title_of(prompt, name): node["class_type"] for name, node in prompt.items()}
     begin = time.monotonic()
     try:
-        with watch.looking():
-            drawn = api.draw(at, prompt, watch.follow(kinds))
+        with watch.looking() if looking else contextlib.nullcontext():
+            pictures = api.draw(at, prompt, watch.follow(kinds)).pictures
     except api.HostError as problem:
         return {"error": str(problem).splitlines()[0]}
     watch.enter("")
     stages = {f"{name}_s": round(seconds, 3) for name, seconds in watch.seconds.items() if name in STAGES}
-    saved = sum(picture.kind == "output" for picture in drawn.pictures)
+    saved = sum(picture.kind == "output" for picture in pictures)
     whole = {"pictures": saved, "seconds": round(time.monotonic() - begin, 3)}
-    return stages | whole | {"peak_gb": round(watch.peak, 3), "held_gb": round(watch.taken(), 3)}
+    peak = {"peak_gb": round(watch.peak, 3)} if looking else {}
+    return stages | whole | peak | {"held_gb": round(watch.taken(), 3)}
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -171,26 +179,52 @@ def sizes_and_batches(sizes: Sequence[str], batches: Sequence[int]) -> Iterator[
             yield size, batch
 
 
+def drawn(
+    at: api.Server, before: float, graph: Graph, number: int, size: str, batch: int = 1, looking: bool = False
+) -> Row:
+    """One run with a prompt and seed of this number."""
+    found = run(at, before, graph(xml_of(number), number, workflow.parse_size(size), batch), looking)
+    if found.get("pictures", batch) != batch:
+        found["error"] = f"{found['pictures']} pictures came instead of {batch}"
+    return found
+
+
 def tables(
-    at: api.Server, before: float, graphs: dict[str, Graph], wanted: Sequence[tuple[str, int]]
+    at: api.Server, before: float, graphs: dict[str, Graph], wanted: Sequence[tuple[str, int]], rounds: int
 ) -> Iterator[Row]:
     """The graphs take turns at every size, so that each has to make room for itself."""
-    number = 0
+    numbers = itertools.count(1)
     for size, batch in wanted:
         for name, graph in graphs.items():
-            for _ in range(2):
-                number += 1
-                found = run(at, before, graph(xml_of(number), number, workflow.parse_size(size), batch))
-            if found.get("pictures", batch) != batch:
-                found["error"] = f"{found['pictures']} pictures came instead of {batch}"
-            yield {"way": name, "size": size, "batch": batch, **found}
+            looks = (False, *[False] * rounds, True)
+            runs = [drawn(at, before, graph, next(numbers), size, batch, looking) for looking in looks]
+            yield {"way": name, "size": size, "batch": batch, **joined(runs)}
+
+
+def joined(runs: Sequence[Row]) -> Row:
+    """Medians of the runs by the clock, memory of the last, which was watched; or the first error. Not of the first."""
+    broken = next((found for found in runs if "error" in found), None)
+    if broken is not None:
+        return {"error": broken["error"]}
+    timed = runs[1:-1]
+    seconds = {key: round(statistics.median(row.get(key, 0.0) for row in timed), 3) for key in CLOCKED}
+    return runs[-1] | seconds
+
+
+def ratios(rows: Sequence[Row]) -> Iterator[Row]:
+    """Ours / stock for every size and batch that both finished."""
+    finished = {(row["way"], row["size"], row["batch"]): row for row in rows if "error" not in row}
+    for (way, size, batch), row in finished.items():
+        other = finished.get(("stock", size, batch))
+        if way == "ours" and other is not None:
+            keys = [key for key in (*CLOCKED, "peak_gb") if other.get(key) and row.get(key)]
+            yield {"way": "ours/stock", "size": size, "batch": batch} | {k: round(row[k] / other[k], 3) for k in keys}
 
 
 def in_a_row(at: api.Server, before: float, graph: Graph, count: int, size: str) -> Iterator[Row]:
     """Prompts, each with another first character."""
     for number in range(1, count + 1):
-        found = run(at, before, graph(xml_of(number), number, workflow.parse_size(size), 1))
-        yield {"way": "ours", "prompt": number, "size": size, "batch": 1, **found}
+        yield {"way": "ours", "prompt": number, "size": size, "batch": 1, **drawn(at, before, graph, number, size)}
 
 
 def faults(rows: Sequence[Row]) -> list[str]:
@@ -230,11 +264,11 @@ def smaller_card(gigabytes: float) -> Iterator[None]:
 
 def show(row: Row) -> str:
     name = f"prompt {row['prompt']}" if "prompt" in row else row["way"]
-    head = f"{name:10}{row['size']:>10}{row['batch']:>6}"
+    head = f"{name:11}{row['size']:>10}{row['batch']:>6}"
     if "error" in row:
         return f"{head}  {row['error']}"
-    stages = "".join(f"{row.get(f'{stage}_s', 0.0):>9.2f}" for stage in STAGES)
-    return f"{head}{stages}{row['seconds']:>9.2f}{row['peak_gb']:>9.2f}{row['held_gb']:>9.2f}"
+    columns = (*CLOCKED, "peak_gb", "held_gb")
+    return head + "".join(f"{row[key]:>9.2f}" if key in row else f"{'':9}" for key in columns)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -245,6 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--ways", nargs="+", choices=("stock", "ours"), default=("stock", "ours"))
+    parser.add_argument("--rounds", type=int, default=3, help="runs by the clock of every graph and size")
     parser.add_argument("--prompts", type=int, default=0, help="so many prompts in a row instead, ours alone")
     parser.add_argument("--card", type=float, default=0, metavar="GB", help="as if the card had no more")
     parser.add_argument("--flags", type=shlex.split, default=[], help="further flags of ComfyUI, in one string")
@@ -260,21 +295,27 @@ def main(arguments: list[str] | None = None) -> int:
     if on_cpu(here) and options.card:
         parser.error("--card needs a card: this runs on the CPU.")
     rows: list[Row] = []
+
+    def tell(row: Row) -> None:
+        print(json.dumps(row) if options.json else show(row), flush=True)
+
     with smaller_card(options.card), host.running(here, flags=flags) as running:
         host.check_pack(running)
         at = api.server(running.url, running.alive)
         before = Watch(at).taken()
         if not options.json:
-            print("".join([f"{'':10}{'size':>10}{'batch':>6}", *(f"{f'{stage} s':>9}" for stage in STAGES),
+            print("".join([f"{'':11}{'size':>10}{'batch':>6}", *(f"{f'{stage} s':>9}" for stage in STAGES),
                            f"{'whole s':>9}{'peak GB':>9}{'held GB':>9}"]))  # fmt: skip
         wanted = list(sizes_and_batches(options.sizes, options.batches))
         for row in (
             in_a_row(at, before, graphs["ours"], options.prompts, options.sizes[0])
             if options.prompts
-            else tables(at, before, graphs, wanted)
+            else tables(at, before, graphs, wanted, options.rounds)
         ):
             rows.append(row)
-            print(json.dumps(row) if options.json else show(row), flush=True)
+            tell(row)
+    for row in ratios(rows):
+        tell(row)
     for fault in (found := faults(rows)):
         print(fault)
     return 1 if found else 0
