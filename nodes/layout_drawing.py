@@ -78,7 +78,7 @@ def draw_layout(
 ) -> Image.Image:
     """labels: (name, what to write where no font has the name's letters), one for each box.
 
-    regions: everything that belongs to a character; what goes beyond its box is tinted more faintly.
+    regions: everything that belongs to a character; what goes beyond its first box is tinted more faintly.
     """
     picture = Image.new("RGB", size, PAPER)
     draw_grid(ImageDraw.Draw(picture), size)

@@ -42,9 +42,9 @@ def masks_of(masks: Tensor | None, characters: int) -> tuple[Tensor | None, ...]
 
 
 def with_mask_boxes(scene: Scene, masks: Sequence[Tensor | None]) -> Scene:
-    """The scene with the box around each mask stated for its character."""
+    """The scene with the box around each mask stated for its character, in place of all its boxes."""
     characters = list(scene.characters)
     for index, mask in enumerate(masks):
         if mask is not None:
-            characters[index] = replace(characters[index], box=box_of_mask(mask))
+            characters[index] = replace(characters[index], box=box_of_mask(mask), more_boxes=())
     return replace(scene, characters=tuple(characters))

@@ -16,6 +16,7 @@ from .tags import MAX_WEIGHT, MIN_WEIGHT, PlacedTag, TagError, read_tags
 
 MAX_CHARACTERS = 64
 MAX_TAGS = 4096
+MAX_BOXES = 16  # of one character
 
 
 @dataclass
@@ -28,13 +29,14 @@ class Draft:
     fields: dict[str, list[Tag]] = field(default_factory=dict)
     gender: str | None = None
     gender_stated: bool = False
-    box: Box | None = None
+    boxes: list[Box] = field(default_factory=list)
     negative: list[Tag] = field(default_factory=list)
 
     def finished(self) -> Character:
         fields = tuple(Field(name, tuple(tags)) for name, tags in self.fields.items() if tags)
         gender = self.gender if self.gender_stated else stated_gender(fields)
-        return Character(self.id, self.name, fields, gender, self.box, tuple(self.negative))
+        box, *more = self.boxes or [None]
+        return Character(self.id, self.name, fields, gender, box, tuple(self.negative), tuple(more))
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,13 @@ def box_in(reading: Reading, text: str, offset: int) -> Box:
 
 
 def state_box(reading: Reading, draft: Draft, text: str, offset: int) -> None:
-    """The character's box; a second one takes the place of the first, and says so."""
+    """The first is the character's box; further ones are where else it is."""
     box = box_in(reading, text, offset)
-    if draft.box not in (None, box):
-        reading.warn(offset, f"{draft.id} has two different boxes; the last one counts.")
-    draft.box = box
+    if box in draft.boxes:
+        return
+    if len(draft.boxes) >= MAX_BOXES:
+        raise reading.source.error(f"{draft.id} has more than {MAX_BOXES} boxes.", offset)
+    draft.boxes.append(box)
 
 
 def checked_box(source: Source, edges: Sequence[float], offset: int, notes: Notes) -> Box:

@@ -1,4 +1,4 @@
-"""Which part of the picture belongs to whom: a character's box, and the gap that an interaction opens to both."""
+"""Which part of the picture belongs to whom: a character's boxes, and the gap that an interaction opens to both."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ def gap(a: Box, b: Box) -> Box | None:
 
 
 def regions(scene: Scene, boxes: Sequence[Box]) -> tuple[tuple[Box, ...], ...]:
-    """Every character's rectangles, in the scene's order: its box, then the gaps its interactions open to it."""
-    own: list[list[Box]] = [[box] for box in boxes]
+    """Every character's rectangles, in the scene's order: its box, its further ones, the gaps of its interactions."""
+    own = [[box, *character.more_boxes] for character, box in zip(scene.characters, boxes, strict=True)]
     index = {character.id: i for i, character in enumerate(scene.characters)}
     for interaction in scene.interactions:
         for i, j in combinations(sorted(index[c] for c in interaction.between if c in index), 2):

@@ -26,10 +26,15 @@ def _character(character: Character, box: Box) -> dict[str, Any]:
         "id": character.id,
         "name": character.name,
         "gender": character.gender,
-        "box": [box.left, box.top, box.right, box.bottom],
+        "box": _edges(box),
+        "more_boxes": [_edges(further) for further in character.more_boxes],
         "fields": _fields(character.fields),
         "negative": _tags(character.negative),
     }
+
+
+def _edges(box: Box) -> list[float]:
+    return [box.left, box.top, box.right, box.bottom]
 
 
 def _fields(fields: Sequence[Field]) -> dict[str, list[dict[str, Any]]]:

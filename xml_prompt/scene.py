@@ -65,7 +65,10 @@ class Box:
 
 @dataclass(frozen=True)
 class Character:
-    """One <character_N> block. `fields` keeps the prompt order; `box` is the stated bbox, None: layout decides."""
+    """One <character_N> block. `fields` keeps the prompt order; `box` is the stated bbox, None: layout decides.
+
+    more_boxes: where else in the picture it is, as in a mirror. They count for whose region is whose alone.
+    """
 
     id: str
     name: str = ""
@@ -73,6 +76,7 @@ class Character:
     gender: str | None = None  # "girl", "boy", "other" or None (unknown)
     box: Box | None = None
     negative: tuple[Tag, ...] = ()
+    more_boxes: tuple[Box, ...] = ()
 
     def tags(self, field: str) -> tuple[Tag, ...]:
         return next((f.tags for f in self.fields if f.name == field), ())

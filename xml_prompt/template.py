@@ -75,9 +75,9 @@ def _read_json_character(reading: Reading, id: str, entry: Any, at: int, places:
         name = CHARACTER_ELEMENTS.get(key.lower())
         if name == "bbox":
             box = checked_box(source, _numbers(value), start, reading.notes)
-            if draft.box not in (None, box):
+            if draft.boxes and draft.boxes[0] != box:
                 reading.warn(start, f"{id} has two different boxes; that in the XML counts.")
-            draft.box = draft.box or box
+            draft.boxes = draft.boxes or [box]
         elif name == "name":
             text = _json_text(source, value, start, key).strip()
             if draft.name and text and draft.name != text:

@@ -61,7 +61,7 @@ def _character(character: Character) -> list[str]:
     gender = "" if character.gender == stated_gender(character.fields) else f' gender="{character.gender or UNSTATED}"'
     lines = [_element("n", character.name)] if character.name else []
     lines += [_field(field, CHARACTER_ELEMENTS) for field in character.fields if field.tags]
-    lines += [_element("bbox", _numbers(character.box))] if character.box else []
+    lines += [_element("bbox", _numbers(box)) for box in (character.box, *character.more_boxes) if box]
     lines += [_element("negative", tag_list(character.negative))] if character.negative else []
     return [f"<{character.id}{gender}>", *_indented(lines), f"</{character.id}>"]
 

@@ -78,6 +78,44 @@ def test_strict_cuts_the_second_character_off_from_the_first(network, height, wi
     assert (image[:, :, touched:] != image_2[:, :, touched:]).flatten(3).any(-1).all()
 
 
+def test_a_character_in_two_places_one_of_them_painted(network):
+    """Each cell of the 5 x 6 image tokens is its own or isn't."""
+    painted = torch.zeros(5, 6)
+    painted[3:, 4:] = 1
+    own = painted > 0
+    own[:2, :2] = True
+    plan = Plan(OWNER, ((LEFT,), ((0.0, 0.0, 2 / 6, 2 / 5), painted)))
+    x, context, pooled = inputs()
+    _, _, joint = forward(network, x, context, pooled, plan)
+    _, _, joint_2 = forward(network, x, with_other_second_character(context), pooled, plan)
+    changed = (joint != joint_2)[:, len(OWNER) :].any(-1).unflatten(1, (5, 6))[0]
+    assert torch.equal(changed, own)
+
+
+@pytest.mark.parametrize(("gender", "hidden_on"), [("boy", "left"), ("girl", "right"), ("", "nowhere")])
+def test_a_word_of_another_gender_reaches_nobodys_place_but_its_own(network, gender, hidden_on):
+    """Exact in the first joint layer; the word changes behind the refiner, in which all of the text reads it."""
+    word = 4
+    named = tuple(gender if token == word else "" for token in range(len(OWNER)))
+    plan = Plan(OWNER, ((LEFT,), (RIGHT,)), strength=0.0, weight=(1.5,) * len(OWNER), named=named,
+                genders=("girl", "boy"), gender_strength=1.0)
+    x, context, pooled = inputs()
+    _, _, joint = forward(network, x, context, pooled, plan)
+
+    def another_word(_module, _args, refined):
+        return torch.cat([refined[:, :word], refined[:, word : word + 1] + 1, refined[:, word + 1 :]], 1)
+
+    handle = network.context_refiner[-1].register_forward_hook(another_word)
+    try:
+        _, _, joint_2 = forward(network, x, context, pooled, plan)
+    finally:
+        handle.remove()
+    changed = (joint != joint_2)[:, len(OWNER) :].any(-1).unflatten(1, (5, 6))[0]
+    left, right = changed[:, :3], changed[:, 3:]
+    assert left.all() if hidden_on != "left" else not left.any()
+    assert right.all() if hidden_on != "right" else not right.any()
+
+
 def test_without_a_plan_the_second_character_reaches_everything(network):
     """The proof above could fail."""
     x, context, pooled = inputs()

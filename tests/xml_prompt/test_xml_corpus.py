@@ -45,7 +45,8 @@ def said(scene):
             "gender": shown["gender"],
             "fields": fields(shown["fields"]),
             "negative": short(shown["negative"]),
-            "box": character.box and [character.box.left, character.box.top, character.box.right, character.box.bottom],
+            "box": character.box and shown["box"],
+            "more_boxes": shown["more_boxes"],
         }
         for character, shown in zip(scene.characters, seen["characters"], strict=True)
     ]

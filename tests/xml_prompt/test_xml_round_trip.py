@@ -91,9 +91,9 @@ def scenes(draw):
     for number in numbers:
         chosen = draw(fields([name for name in CHARACTER_FIELDS if name != "interaction"]))
         gender = draw(st.sampled_from([stated_gender(chosen), "girl", "boy", "other", None]))
-        box = draw(st.none() | boxes())
+        box, *more = draw(st.lists(boxes(), max_size=3, unique=True)) or [None]
         negative = draw(st.just(()) | tags)
-        characters.append(Character(f"character_{number}", draw(line), chosen, gender, box, negative))
+        characters.append(Character(f"character_{number}", draw(line), chosen, gender, box, negative, tuple(more)))
     everyone = tuple(c.id for c in characters)
     some = st.permutations(everyone).flatmap(lambda ids: st.integers(2, len(ids)).map(lambda n: tuple(ids[:n])))
     between = st.just(everyone) if len(everyone) < 2 else st.just(everyone) | some
