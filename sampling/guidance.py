@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from comfy.model_patcher import ModelPatcher
+from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_model_options_post_cfg_function
 from comfy.samplers import CFGGuider, sampling_function
 from torch import Tensor
 
@@ -78,20 +78,14 @@ def bounded(renorm: float) -> Callable[[dict[str, Any]], Tensor]:
     return bound
 
 
-def with_bound(model: ModelPatcher, renorm: float) -> ModelPatcher:
-    """A clone whose guidance is bounded; 0 is no bound."""
-    if renorm <= 0:
-        return model
-    model = model.clone()
-    model.set_model_sampler_post_cfg_function(bounded(renorm))
-    return model
-
-
 def guider_for(
     model: ModelPatcher, positive: list, negative: list, guidance: float, start: float, end: float, renorm: float
 ) -> IntervalGuider:
-    """Raises ValueError for an interval that holds nothing."""
-    guider = IntervalGuider(with_bound(model, renorm), start, end)
+    """renorm: the bound; 0 is none. Raises ValueError for an interval that holds nothing."""
+    guider = IntervalGuider(model, start, end)
+    if renorm > 0:  # in the guider's options: a clone of the model would be loaded anew in every run
+        options = create_model_options_clone(model.model_options)
+        guider.model_options = set_model_options_post_cfg_function(options, bounded(renorm))
     guider.set_conds(positive, negative)
     guider.set_cfg(guidance)
     return guider

@@ -10,6 +10,7 @@ import comfy.samplers
 import comfy.utils
 import latent_preview
 from comfy.model_patcher import ModelPatcher
+from comfy.model_sampling import ModelSamplingDiscreteFlow
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 from torch import Tensor
 
@@ -23,7 +24,13 @@ Latent = dict[str, Any]  # the host's {"samples": [B, C, h, w], ...}
 
 
 def with_shift(model: ModelPatcher, shift: float) -> ModelPatcher:
-    """A clone whose schedule is shifted as the host's ModelSamplingAuraFlow node does it."""
+    """The model itself where its schedule has this shift, as NewBie's has 6; else a clone with the host's patch.
+
+    A clone that is new in every run makes the host load the model anew in every run, into dynamic memory as well.
+    """
+    present = model.get_model_object("model_sampling")
+    if isinstance(present, ModelSamplingDiscreteFlow) and (present.shift, present.multiplier) == (shift, 1.0):
+        return model
     return ModelSamplingAuraFlow().patch_aura(model, shift)[0]
 
 

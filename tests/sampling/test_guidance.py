@@ -79,15 +79,15 @@ def velocity_bound(x, sigma, conditional, unconditional, guidance, renorm):
 
 def test_the_bound_is_the_authors(model, prompts):
     """In every step of a real run, on every picture of a batch by itself."""
-    watched, steps = model.clone(), []
+    steps = []
 
     def watch(arguments):
         steps.append({**arguments, "denoised": arguments["denoised"].clone()})
         return arguments["denoised"]
 
-    guider = guider_for(watched, *prompts, 7.5, 0.0, 1.0, 1.0)
-    guider.model_patcher.set_model_sampler_post_cfg_function(watch)  # behind the bound
-    guider = guider_for(guider.model_patcher, *prompts, 7.5, 0.0, 1.0, 0.0)
+    guider = guider_for(model, *prompts, 7.5, 0.0, 1.0, 1.0)
+    guider.model_options["sampler_post_cfg_function"].append(watch)  # behind the bound
+    assert not model.model_options.get("sampler_post_cfg_function")
     noise = torch.randn(2, 16, 6, 8, generator=torch.Generator().manual_seed(1))
     guider.sample(noise, torch.zeros_like(noise), sampler_object("euler"), torch.tensor([1.0, 0.9, 0.6, 0.0]), seed=1)
     assert len(steps) == 3

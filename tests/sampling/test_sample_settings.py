@@ -8,10 +8,11 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import comfy.sample
+import comfy.sampler_helpers
 import comfy.samplers
 import torch
-from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
-from newbie_pack.sampling.sample import sample
+from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow, ModelSamplingSD3
+from newbie_pack.sampling.sample import sample, with_shift
 from newbie_pack.sampling.samplers import NOISELESS, SAMPLERS, WITH_ETA, WITHOUT_ETA
 
 import nodes
@@ -70,6 +71,24 @@ def test_shift_and_guidance_matter_and_the_model_stays_as_it_was(model, prompts)
     assert not torch.equal(plain, run(model, prompts, shift=3.0))
     assert not torch.equal(plain, run(model, prompts, guidance=4.0))
     assert model.get_model_object("model_sampling").shift == before
+
+
+@pytest.mark.parametrize(("shift", "renorm", "same"), [(6.0, 0.0, True), (6.0, 1.0, True), (3.0, 0.0, False)])
+def test_a_model_that_has_the_shift_is_the_one_that_samples(model, prompts, monkeypatch, shift, renorm, same):
+    """Not a clone, which the host would load anew in every run."""
+    ran = []
+    prepare = comfy.sampler_helpers.prepare_sampling
+    monkeypatch.setattr(comfy.sampler_helpers, "prepare_sampling",
+                        lambda patcher, *rest, **kw: ran.append(patcher) or prepare(patcher, *rest, **kw))
+    run(model, prompts, shift=shift, renorm=renorm)
+    assert [patcher is model for patcher in ran] == [same]
+
+
+def test_a_shift_counted_otherwise_is_replaced(model):
+    """ModelSamplingSD3 gives the model times up to 1000."""
+    (other,) = ModelSamplingSD3().patch(model, 6.0)
+    again = with_shift(other, 6.0)
+    assert again is not other and again.get_model_object("model_sampling").multiplier == 1.0
 
 
 def test_the_same_seed_gives_the_same_latent(model, prompts):
