@@ -35,7 +35,8 @@ class Gentle:
 
     form: str = "xml"  # prompts.segments: xml, boxes (XML, boxes stated) or json (the template, boxes stated)
     strength: float = 0.0  # of the joint layers' rules; 0 leaves the model its own attention
-    until: float = 1.0  # of the steps
+    start: float = 0.0  # of the steps, as is until
+    until: float = 1.0
     soft_edge: float = 0.0  # of the picture's shorter side
     margin: float = 0.0  # by how much regions are larger than their boxes on each side, of the picture's sides
     both: bool = True  # captions read the picture by the rules too; else the picture alone reads captions by them
@@ -130,7 +131,7 @@ def joint_predictor(
     mini: Mini, arm: Gentle, described: Sequence[prompts.Description], grid: tuple[int, int],
     tokenizers: tokens.Tokenizers,
 ) -> Predict:
-    """The prompts read at once; the joint layers biased until arm.until, and by genders to the end."""
+    """The prompts read at once; the joint layers biased from arm.start until arm.until, and by genders throughout."""
     written = [prompts.segments(d, arm.form) for d in described]
     nothing = torch.zeros(len(described), 1, grid[0] * grid[1], dtype=torch.bool)
     if not arm.divides:
@@ -149,12 +150,12 @@ def biased_predictor(mini: Mini, arm: Gentle, batch: Batch, plans: Sequence[Plan
     def bias(plans: Sequence[Plan]) -> Tensor:
         return bias_of(plans, grid, batch.ids.shape[1], arm.both, mini.device).to(features.dtype)
 
-    early = bias(plans)
-    late = early if arm.until >= 1 else bias([plan.released() for plan in plans])
-    ends = shifted(1 - arm.until) * (1 + 1e-4)  # as sample's guidance_end, and room for float32
+    within = bias(plans)
+    outside = within if (arm.start, arm.until) == (0, 1) else bias([plan.released() for plan in plans])
+    begins, ends = (shifted(1 - part) * (1 + 1e-4) for part in (arm.start, arm.until))  # with room for float32
 
     def predict(x: Tensor, sigma: Tensor) -> Tensor:
-        now = early if sigma[0] > ends else late
+        now = within if ends < sigma[0] <= begins else outside
         return velocity(mini.networks, x, sigma, batch, features, pooled, FREE, now)
 
     return predict

@@ -24,6 +24,7 @@ FORMS = {"boxes in the XML": "boxes", "boxes in the template": "json"}
 RULES = {"strength": 0.9, "until": 0.5}  # of the base, on the best form
 FACTORS: dict[str, tuple[float | bool, ...]] = {  # what is tried in place of the base's own
     "strength": (0.5, 1.0),
+    "start": (0.1,),
     "until": (0.25, 0.75),
     "soft_edge": (0.1,),
     "margin": (0.05, 0.1),

@@ -153,6 +153,18 @@ def test_arms_end_where_they_say_and_differ_from_stock_before(networks):
             ).abs().max() > 1e-4
 
 
+def test_arms_begin_where_they_say(networks):
+    described = scenes.unstated_set(2, 2).described
+    arm, free = Gentle("json", strength=0.9, start=0.25), Gentle("json", strength=1e-9)
+    first = shifted(0.75)  # of the steps that are isolated
+
+    def apart(sigma: float) -> float:
+        both = (predictions(networks, which, described, sigma) for which in (arm, free))
+        return float((next(both) - next(both)).abs().max())
+
+    assert apart(first * 1.01) < 1e-5 and apart(first) > 1e-4
+
+
 def test_full_strength_draws_as_the_rules_do(networks):
     described = scenes.unstated_set(2, 2).described
     arm = Gentle("boxes", strength=1.0)
