@@ -8,7 +8,7 @@ from newbie_pack.benchmarks import rehearsal
 
 def test_stages_and_pictures_of_every_size_and_batch(server):
     wanted = [("320x320", 2), ("384x256", 1)]
-    rows = list(rehearsal.tables(server, 0.0, {"ours": rehearsal.ours({}, 2)}, wanted))
+    rows = list(rehearsal.tables(server, 0.0, {"ours": rehearsal.ours({}, 2)}, wanted, rounds=1))
     assert [(row["size"], row["batch"], row["pictures"]) for row in rows] == [(*each, each[1]) for each in wanted]
     for row in rows:
         stages = [row[f"{stage}_s"] for stage in ("encode", "sample", "decode")]
@@ -20,7 +20,7 @@ def test_stages_and_pictures_of_every_size_and_batch(server):
 
 def test_what_a_user_would_be_told_is_the_rows_error(server):
     graph = rehearsal.ours({"diffusion_model": "missing.safetensors"}, 2)
-    (row,) = rehearsal.tables(server, 0.0, {"ours": graph}, [("320x320", 1)])
+    (row,) = rehearsal.tables(server, 0.0, {"ours": graph}, [("320x320", 1)], rounds=1)
     assert row["error"].startswith("NewBie Loader: ")
     (fault,) = rehearsal.faults([row])
     assert fault == f"ours 320x320 x 1: {row['error']}"
