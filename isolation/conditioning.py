@@ -7,6 +7,7 @@ serve every pass of a run, whoever's; an IsolationControl in the entry puts them
 from __future__ import annotations
 
 import logging
+import weakref
 from typing import Any, NoReturn
 
 import torch
@@ -31,7 +32,7 @@ class Isolation:
 
     def __init__(self, forward: PlannedForward, features: Tensor) -> None:
         self.forward, self.features = forward, features
-        self.run: Tensor | None = None  # the sigmas of the run whose text has been looked at
+        self.unseen = 0  # how many entries with it the run has whose text has not been looked at
 
     @property
     def dtype(self) -> NoReturn:
@@ -41,12 +42,12 @@ class Isolation:
             "the prompt's control. Remove that node, or set the mode of Encode Characters to off."
         )
 
-    def look(self, text: Tensor, options: dict[str, Any]) -> None:
-        """Once a run, as it may wait for the device."""
-        run = options.get("sample_sigmas")
-        if run is not self.run:
-            self.run = run
+    def look(self, text: Tensor) -> None:
+        """In as many passes as a run has entries, as it waits for the device."""
+        if self.unseen > 0:
+            self.unseen -= 1
             if mixed(self.features, text):
+                self.unseen = 0
                 logging.warning(SENTENCE)
 
 
@@ -55,7 +56,7 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
     isolation = kwargs.get(KEY)
     if isolation is None:
         return executor(*args, **kwargs)
-    isolation.look(args[3], args[5])
+    isolation.look(args[3])
     return uncompiled(executor, *args, **{**kwargs, KEY: isolation.forward})
 
 
@@ -82,30 +83,52 @@ class IsolationControl(ControlBase):
     (create_cond_with_same_area_if_none). Real ControlNets are chained behind this one, or it behind them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, isolation: Isolation) -> None:
         super().__init__()
+        self.isolation = isolation
         self.preprocess_image = None  # the base's lambda can't be pickled
-        self.patcher: ModelPatcher | None = None  # of the run that is going on
+        # For tiled upscalers, which cut a part out of every control's hint: an empty picture of 12 bytes.
+        self.cond_hint_original = torch.zeros(1, 3, 1, 1).expand(1, 3, 64, 64)
+        # Of the run that is going on. After an interrupted one nobody calls cleanup, and a CONDITIONING may be kept for
+        # long and written down: the model must not hang on it.
+        self.patcher: weakref.ref[ModelPatcher] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "patcher": None}
 
     def pre_run(self, model: BaseModel, percent_to_timestep_function: Any) -> None:
         super().pre_run(model, percent_to_timestep_function)
-        self.patcher = model.current_patcher
-        self.patcher.remove_callbacks_with_key(CallbacksMP.ON_PREPARE_STATE, KEY)
-        self.patcher.add_callback_with_key(CallbacksMP.ON_PREPARE_STATE, KEY, install)
+        self.leave()
+        self.patcher = weakref.ref(model.current_patcher)
+        model.current_patcher.remove_callbacks_with_key(CallbacksMP.ON_PREPARE_STATE, KEY)
+        model.current_patcher.add_callback_with_key(CallbacksMP.ON_PREPARE_STATE, KEY, install)
+        self.isolation.unseen += 1
 
     def cleanup(self) -> None:
         super().cleanup()
-        if self.patcher is not None:
-            self.patcher.remove_callbacks_with_key(CallbacksMP.ON_PREPARE_STATE, KEY)
-            self.patcher = None
+        self.leave()
+        self.isolation.unseen = 0
+
+    def leave(self) -> None:
+        """The model is again as it was before the run."""
+        patcher = self.patcher and self.patcher()
+        if patcher is not None:
+            patcher.remove_callbacks_with_key(CallbacksMP.ON_PREPARE_STATE, KEY)
+        self.patcher = None
 
     def get_control(self, *arguments: Any) -> dict[str, Any] | None:
         """Nothing of its own."""
         return self.previous_controlnet and self.previous_controlnet.get_control(*arguments)
 
+    def copy(self) -> IsolationControl:
+        """As the host's controls have it: for nodes that change a control's hint."""
+        copied = IsolationControl(self.isolation)
+        self.copy_to(copied)
+        return copied
+
     def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> IsolationControl:
         """It has no weights, and the codes move to wherever they are asked for."""
-        clone = IsolationControl()
+        clone = self.copy()
         if autoregister:
             self.multigpu_clones[load_device] = clone
         return clone
@@ -116,5 +139,6 @@ def conditioning(features: Tensor, extra: dict[str, Any], forward: PlannedForwar
 
     extra: the entry's other values; hooks that the CLIP brought stay.
     """
-    comes_with_text = {**extra.get("model_conds", {}), KEY: CONDConstant(Isolation(forward, features))}
-    return [[features, {**extra, "model_conds": comes_with_text, "control": IsolationControl()}]]
+    isolation = Isolation(forward, features)
+    comes_with_text = {**extra.get("model_conds", {}), KEY: CONDConstant(isolation)}
+    return [[features, {**extra, "model_conds": comes_with_text, "control": IsolationControl(isolation)}]]

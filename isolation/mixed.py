@@ -18,6 +18,5 @@ def mixed(features: Tensor, text: Tensor) -> bool:
     """features [1, L, D] as they were encoded; text [B, L, D] as the model gets it, scaled or zeroed at will."""
     if text.shape[1:] != features.shape[1:]:
         return False  # refused in a sentence of its own, by the forward that it comes to
-    first = text[0].float()
-    alike = cosine_similarity(features[0].to(text).float(), first, dim=-1).abs()
-    return bool(((alike < ALIKE) & first.any(-1)).any())
+    alike = cosine_similarity(features.to(text).float(), text.float(), dim=-1).abs()  # [B, L]
+    return bool(((alike < ALIKE) & text.any(-1)).any())

@@ -33,8 +33,10 @@ class PlannedForward:
     def codes(self, plan: Plan, rows: int, columns: int, device: torch.device) -> Codes:
         """Of one of this wrapper's two plans, for an image of rows x columns tokens."""
         key = plan is self.free, rows, columns
-        if key not in self.kept:
-            if len(self.kept) >= GRIDS:
+        codes = self.kept.get(key)
+        if codes is None:
+            codes = make_codes(plan, rows, columns)
+            if len(self.kept) >= GRIDS:  # another device's thread may do the same meanwhile
                 self.kept.clear()
-            self.kept[key] = make_codes(plan, rows, columns)
-        return self.kept[key].to(device)
+            self.kept[key] = codes
+        return codes.to(device)

@@ -74,9 +74,10 @@ def layout(scene: Scene, aspect: float = 1.0) -> tuple[Box, ...]:
     whole = (0.0, float(GRID))
     beside = limits({i: (box.left, box.right) for i, box in boxes.items()}, across, whole)
     beside = {i: interval for i, interval in beside.items() if interval != whole}
+    further = [box for character in scene.characters for box in character.more_boxes]
     spacing = read_spacing(scene.spacing) if scene.spacing else None
     for band, row in _towards_each_other(_rows(scene, _people(scene, places, links), boxes, links), across):
-        others = [box for box in boxes.values() if box.top < band.bottom and band.top < box.bottom]
+        others = [box for box in (*boxes.values(), *further) if box.top < band.bottom and band.top < box.bottom]
         ground = Ground(aspect, free_width(others), beside, across, spacing)
         slots = side_by_side(row, ground, _tallest(band, row))
         if spacing is None:

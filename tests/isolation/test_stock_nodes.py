@@ -6,8 +6,12 @@ bit what they were in the first joint layer of the first step, and change those 
 
 from __future__ import annotations
 
+import copy
+import gc
 import logging
 import math
+import pickle
+import weakref
 
 import pytest
 from host_import import NO_HOST
@@ -17,7 +21,10 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import folder_paths
 import random_sd
 import torch
+from comfy import model_management as management
 from comfy.controlnet import ControlBase
+from comfy.model_management import InterruptProcessingException
+from comfy.patcher_extension import CallbacksMP
 from comfy.samplers import CFGGuider
 from comfy_extras import nodes_custom_sampler as custom
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
@@ -327,6 +334,46 @@ def test_nothing_of_it_stays_in_the_model(model, positive, negative):
     assert torch.equal(ksampler(model, negative, negative, latent())["samples"], before)
 
 
+def test_an_interrupted_run_leaves_nothing_of_the_model_in_the_prompt(model, positive, negative, monkeypatch):
+    """The host tells controls of the end of a run only where it comes to one."""
+    clone = model.clone()
+
+    def interrupt(*_args, **_kwargs):
+        raise InterruptProcessingException
+
+    monkeypatch.setattr(CFGGuider, "predict_noise", interrupt)
+    with pytest.raises(InterruptProcessingException):
+        ksampler(clone, positive, negative, latent())
+    assert clone.callbacks[CallbacksMP.ON_PREPARE_STATE]  # it had begun
+    again = pickle.loads(pickle.dumps(positive))
+    assert again[0][1]["control"].patcher is None
+    copy.deepcopy(positive)
+    monkeypatch.undo()
+    watched = weakref.ref(clone)
+    del clone
+    management.free_memory(1e30, management.get_torch_device())
+    gc.collect()
+    assert watched() is None
+    ksampler(model, positive, negative, latent())
+    assert not any(callbacks for callbacks in model.callbacks.values())
+
+
+def test_tiled_upscalers_may_cut_a_part_out_of_it(check_isolated, model, positive, negative):
+    """They copy every control and crop its hint to the tile; the boxes are then those of each tile."""
+
+    def cropped(conditioning):
+        ((features, values),) = conditioning
+        control = values["control"].copy()
+        height, width = control.cond_hint_original.shape[:-3:-1]
+        part = control.cond_hint_original[..., : height // 4, width // 4 : width // 2]
+        control.cond_hint_original = torch.nn.functional.interpolate(part, (80, 96))
+        control.set_previous_controlnet(None)
+        return [[features, {**values, "control": control}]]
+
+    other = with_other_second_character(positive)
+    check_isolated(lambda c: ksampler(model, c, negative, latent()), cropped(positive), cropped(other))
+
+
 def test_a_mask_and_an_area_keep_it(check_isolated, model, positive, negative):
     mask = torch.zeros(1, 8 * HEIGHT, 8 * WIDTH)
     mask[:, :40] = 1
@@ -425,6 +472,8 @@ def test_an_average_says_what_it_means(model, clip, positive, negative, caplog):
             (False, stock.ConditioningZeroOut().zero_out(positive)[0]),
             (True, average(positive, longer)),
             (True, average(longer, positive)),
+            (True, [*average(positive, longer), *positive]),  # both entries bring the same isolation along
+            (True, [*positive, *average(positive, longer)]),
         ):
             caplog.clear()
             ksampler(model, conditioning, negative, latent(), steps=2)
