@@ -135,10 +135,20 @@ def encode_negative(
     return encode_segments(clip, render_negatives(scene, boxes, text), people, mode, options)
 
 
+def check_schedule(clip: CLIP) -> None:
+    """Raises ValueError where the encoder changes in the course of the steps: one plan has one text."""
+    if clip.use_clip_schedule and clip.patcher.forced_hooks is not None:
+        raise ValueError(
+            "Isolated characters can't follow a schedule on the text encoder: turn schedule_clip of Set CLIP Hooks "
+            "off, or set the mode of Encode Characters to off."
+        )
+
+
 def encode_segments(
     clip: CLIP, segments: Sequence[Segment], people: People, mode: str, options: Options
 ) -> Conditioning:
     """NewBie and Lumina 2. mode: strict or gentle."""
+    check_schedule(clip)
     closed, caption = closed_by(mode, options), CaptionTokens(genders=any(people.genders))
     pooled = text_of(segment for segment in segments if segment.owner == SHARED or not closed.pooled)
     encode_text = encode_apart if closed.encoder else encode_jointly
@@ -151,6 +161,7 @@ def encode_runs(
     clip: CLIP, runs: Sequence[TagRun], people: People, mode: str, options: Options
 ) -> Conditioning:
     """SD1.5, SD2 and SDXL: chunks of tags -> one entry, without a plan where there is nothing to keep."""
+    check_schedule(clip)
     check_chunk_options(options)
     closed = closed_by(STRICT if mode == AUTO else resolve(clip, mode), options)
     chunks = chunks_of(clip, runs)

@@ -24,7 +24,10 @@ def key_of(clip: CLIP, tokens: dict[str, Any]) -> Hashable | None:
     ids = tuple((name, tuple(tuple(tuple(token) for token in batch) for batch in own)) for name, own in tokens.items())
     if not all(isinstance(token[0], int) for _, own in ids for batch in own for token in batch):
         return None
-    return clip.patcher.patches_uuid, clip.layer_idx, ids  # a LoRA gives the patcher another uuid
+    replaced = clip.patcher.object_patches.items()  # modules and settings
+    if not all(isinstance(patch, Hashable) for _, patch in replaced):
+        return None
+    return clip.patcher.patches_uuid, clip.layer_idx, frozenset(replaced), ids  # a LoRA gives the patcher another uuid
 
 
 def encoded(clip: CLIP, tokens: dict[str, Any]) -> Encoded:
@@ -46,4 +49,4 @@ def encoded(clip: CLIP, tokens: dict[str, Any]) -> Encoded:
         if len(store) > ENTRIES:
             store.popitem(last=False)
     features, extra = store[key]
-    return features, dict(extra)
+    return features.clone(), {k: v.clone() if isinstance(v, Tensor) else v for k, v in extra.items()}

@@ -50,11 +50,17 @@ GENTLY = Closed(encoder=False, joint_layers=True, context_refiner=False, pooled=
 
 
 def closed_by(mode: str, options: Options) -> Closed:
-    """mode: strict or gentle."""
+    """mode: strict or gentle. Raises ValueError where no step is left to isolate."""
     closed = STRICTLY if mode == STRICT else GENTLY
     chosen = {name: getattr(options, name) for name in ("encoder", "joint_layers", "context_refiner", "pooled")}
     closed = replace(closed, **{name: leak == CLOSED for name, leak in chosen.items() if leak != BY_MODE})
-    return replace(closed, until=min(closed.until, options.end))
+    until = min(closed.until, options.end)
+    if options.start >= until:
+        raise ValueError(
+            f"Isolation would begin at {options.start:g} of the steps and end at {until:g} in the mode {mode}: choose "
+            "an earlier start, a later end, or the mode off for none."
+        )
+    return replace(closed, until=until)
 
 
 def check_chunk_options(options: Options) -> None:

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..isolation.encode import encode, encode_negative
-from ..isolation.modes import AUTO, BY_MODE, LEAKS, MODES, Options
+from ..isolation.modes import AUTO, BY_MODE, LEAKS, MODES, OFF, Options
 from ..xml_prompt import Scene
 from .common import CATEGORY, SceneSocket, boxes_of
 from .masks import masks_of, with_mask_boxes
@@ -104,7 +104,7 @@ class NewBieEncodeCharacters(io.ComfyNode):
         masks: Tensor | None = None,
         **options: Any,
     ) -> io.NodeOutput:
-        painted = masks_of(masks, len(scene.characters))
+        painted = () if mode == OFF else masks_of(masks, len(scene.characters))  # off is the prompt as written
         scene = with_mask_boxes(scene, painted)
         boxes, chosen = boxes_of(scene, latent), Options(**options)
         return io.NodeOutput(

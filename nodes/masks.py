@@ -30,7 +30,10 @@ def _around(first: int, last: int, size: int) -> tuple[float, float]:
 
 
 def masks_of(masks: Tensor | None, characters: int) -> tuple[Tensor | None, ...]:
-    """A batch [B, H, W] -> one mask [H, W] a character; None where it is empty. Raises ValueError for too many."""
+    """A batch [B, H, W] -> one mask [H, W] a character; None where it is empty. Raises ValueError for too many, and for
+
+    one that is painted so faintly that it has no inside.
+    """
     if masks is None:
         return ()
     batch = masks.reshape(-1, *masks.shape[-2:])
@@ -38,6 +41,11 @@ def masks_of(masks: Tensor | None, characters: int) -> tuple[Tensor | None, ...]
         raise ValueError(
             f"There are {len(batch)} masks for {characters} characters: give one a character, in the prompt's order."
         )
+    for number, mask in enumerate(batch, start=1):
+        if 0 < mask.max() <= INSIDE:
+            raise ValueError(
+                f"Mask {number} is nowhere stronger than {INSIDE:g}: paint it stronger, or leave it empty for the box."
+            )
     return tuple(mask if (mask > INSIDE).any() else None for mask in batch)
 
 

@@ -151,8 +151,11 @@ def box_in(reading: Reading, text: str, offset: int) -> Box:
 
 
 def state_box(reading: Reading, draft: Draft, text: str, offset: int) -> None:
+    add_box(reading, draft, box_in(reading, text, offset), offset)
+
+
+def add_box(reading: Reading, draft: Draft, box: Box, offset: int) -> None:
     """The first is the character's box; further ones are where else it is."""
-    box = box_in(reading, text, offset)
     if box in draft.boxes:
         return
     if len(draft.boxes) >= MAX_BOXES:

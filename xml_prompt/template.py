@@ -14,7 +14,7 @@ from .document import Document, json_places, json_tags, read_json
 from .elements import read_body
 from .markup import Text
 from .names import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, nearest
-from .reading import Reading, StatedInteraction, add, check_position, checked_box, new_draft, tags_in
+from .reading import Reading, StatedInteraction, add, add_box, check_position, checked_box, new_draft, tags_in
 from .scene import GRID, Tag
 from .source import FORBIDDEN, Source
 
@@ -74,10 +74,14 @@ def _read_json_character(reading: Reading, id: str, entry: Any, at: int, places:
         start = places[key]
         name = CHARACTER_ELEMENTS.get(key.lower())
         if name == "bbox":
-            box = checked_box(source, _numbers(value), start, reading.notes)
-            if draft.boxes and draft.boxes[0] != box:
+            several = isinstance(value, list) and any(isinstance(one, list) for one in value)
+            lists = value if several else [value]
+            boxes = [checked_box(source, _numbers(one), start, reading.notes) for one in lists]
+            if draft.boxes and draft.boxes[: len(boxes)] != boxes:
                 reading.warn(start, f"{id} has two different boxes; that in the XML counts.")
-            draft.boxes = draft.boxes or [box]
+            elif not draft.boxes:
+                for box in boxes:
+                    add_box(reading, draft, box, start)
         elif name == "name":
             text = _json_text(source, value, start, key).strip()
             if draft.name and text and draft.name != text:

@@ -147,7 +147,7 @@ def test_a_clip_that_says_nothing_is_treated_gently():
 
 def test_another_models_clip_is_refused_in_a_sentence():
     class Clip:
-        cond_stage_model = torch.nn.Module()
+        cond_stage_model, use_clip_schedule = torch.nn.Module(), False
 
         def tokenize(self, text, **_):
             return {"qwen3_4b": [[(0, 1.0)]]}

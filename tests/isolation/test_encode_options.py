@@ -7,12 +7,13 @@ from host_import import NO_HOST
 
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
+import comfy.hooks
 import torch
-from conditionings import plan_of
+from conditionings import entry, plan_of
 from newbie_pack.isolation.captions import tokens_of
 from newbie_pack.isolation.encode import encode, encode_negative
 from newbie_pack.isolation.marks import SPACE, token_bytes
-from newbie_pack.isolation.modes import CLOSED, GENTLE, OPEN, STRICT, Options, check_chunk_options, closed_by
+from newbie_pack.isolation.modes import CLOSED, GENTLE, OFF, OPEN, STRICT, Options, check_chunk_options, closed_by
 from newbie_pack.nodes.encode import NewBieEncodeCharacters
 from newbie_pack.nodes.masks import masks_of, with_mask_boxes
 from newbie_pack.xml_prompt import layout, parse, render_xml, text_of
@@ -54,6 +55,12 @@ def test_the_end_is_within_the_modes_own(clip):
     assert closed_by(STRICT, Options(end=0.9)).until == 0.9
 
 
+@pytest.mark.parametrize("options", [Options(start=0.6), Options(start=0.5), Options(start=0.3, end=0.2)])
+def test_a_start_behind_the_end_of_the_mode_is_said(options):
+    with pytest.raises(ValueError, match=r"Isolation would begin at .* in the mode gentle: choose an earlier start"):
+        closed_by(GENTLE, options)
+
+
 def test_numbers_reach_the_plan(clip):
     options = Options(strength=0.9, start=0.1, end=0.8, soft_edge=0.05)
     plan = plan_of(encode(clip, SCENE, BOXES, STRICT, options))
@@ -93,6 +100,30 @@ def test_a_mask_is_the_region_and_its_box_is_in_the_text(clip):
     (mine,) = (node for node in [NewBieEncodeCharacters.execute(clip, SCENE, STRICT, "", masks=masks)])
     assert torch.equal(mine.args[0][0][0], encode(clip, scene, boxes, STRICT)[0][0])
     assert torch.equal(plan_of(mine.args[0]).regions[0][0], painted[0])
+
+
+def test_without_isolation_a_mask_changes_nothing(clip):
+    """Off is the prompt as written, and the box around a mask is not."""
+    masks = torch.zeros(2, 100, 50)
+    masks[0, 20:60, 10:20] = 1
+    with_masks, without = (NewBieEncodeCharacters.execute(clip, SCENE, OFF, "", masks=m).args[0] for m in (masks, None))
+    assert torch.equal(entry(with_masks)[0], entry(without)[0])
+
+
+def test_a_faint_mask_is_refused():
+    masks = torch.zeros(2, 8, 8)
+    masks[1, 2, 2] = 0.4
+    with pytest.raises(ValueError, match="Mask 2 is nowhere stronger than"):
+        masks_of(masks, 2)
+
+
+@pytest.mark.parametrize("mode", [STRICT, GENTLE])
+def test_a_schedule_on_the_encoder_is_refused(clip, mode):
+    scheduled = clip.clone()
+    scheduled.use_clip_schedule = True
+    scheduled.patcher.forced_hooks = comfy.hooks.HookGroup()
+    with pytest.raises(ValueError, match="can't follow a schedule on the text encoder: turn schedule_clip"):
+        encode(scheduled, SCENE, BOXES, mode)
 
 
 def test_too_many_masks_are_refused():

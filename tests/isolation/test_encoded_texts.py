@@ -80,9 +80,21 @@ def test_no_more_is_kept_than_said(clip, monkeypatch):
 
 
 def test_what_is_kept_is_not_changed_by_its_readers(clip):
-    first = encode_two(clip, "kaito")
-    first[1]["pooled_output"] = None
-    assert encode_two(clip, "kaito")[1]["pooled_output"] is not None
+    for read in (lambda: encode_two(clip, "kaito"), lambda: encode_plain(clip, "bad")[0]):
+        first = read()
+        before = first[0].clone(), first[1]["pooled_output"].clone()
+        first[0].zero_()
+        first[1].pop("pooled_output").zero_()
+        again = read()
+        assert torch.equal(again[0], before[0]) and torch.equal(again[1]["pooled_output"], before[1])
+
+
+def test_an_encoder_with_a_replaced_module_reads_anew(clip):
+    tokens = {"gemma": [[(2, 1.0)]], "jina": [[(0, 1.0)]]}
+    before = encoded.key_of(clip, tokens)
+    clip.patcher = clip.patcher.clone()
+    clip.patcher.add_object_patch("gemma.some.module", torch.nn.Identity())
+    assert encoded.key_of(clip, tokens) not in (None, before)
 
 
 def test_a_negative_that_stays_is_read_once(clip):
