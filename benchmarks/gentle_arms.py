@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..isolation.codes import make_codes
+from ..isolation.marks import marked, owned_spans, piece_bytes
 from ..isolation.plan import Plan, fractions
 from ..mini import prompts, tokens
 from ..mini.evaluate import Mini
@@ -21,12 +22,11 @@ from ..mini.tokens import Tokens
 from ..xml_prompt.genders import gender_spans
 from ..xml_prompt.names import gender_of
 from ..xml_prompt.regions import regions
-from ..xml_prompt.render import Segment
+from ..xml_prompt.render import SHARED, Segment, text_of
 from ..xml_prompt.scene import GRID, Box, Character, Scene
 from .binding_arms import SAMPLING, STEPS, draw
 
 FREE = Isolated(refiner=False, joint=False)
-SPACE = "\u2581"  # how sentencepiece writes a space within a piece
 
 
 @dataclass(frozen=True)
@@ -65,25 +65,16 @@ def swapped(scene: Scene) -> Scene:
 
 
 def joint_tokens(segments: Sequence[Segment], tokenizers: tokens.Tokenizers) -> Tokens:
-    """One causal encode of all segments, every token's owner kept."""
-    made = tokens.tokenize(segments, True, tokenizers)
-    return replace(made, segment=[0] * len(made.ids), position=list(range(len(made.ids))))
+    """The tokens of one joint encode, as training and the host read it, with every token's owner."""
+    made = tokens.tokenize(segments, False, tokenizers)
+    owners = marked(piece_bytes(tokenizers.gemma, made.ids[1:]), text_of(segments), owned_spans(segments), SHARED)
+    return replace(made, owner=[SHARED, *owners])
 
 
 def named_genders(segments: Sequence[Segment], tokenizers: tokens.Tokenizers) -> list[str]:
-    """girl, boy or "" for every token of joint_tokens: the gender that a word of it names. Needs plain ASCII."""
-    gemma, named = tokenizers.gemma, [""]
-    for segment in segments:
-        text = " ".join(segment.text.split())  # the vocabulary knows no line ends and single spaces alone
-        at, written, spans = 0, text.replace(" ", SPACE), gender_spans(text)
-        for token in gemma.encode(segment.text):
-            piece = chr(int(gemma.id_to_piece(token)[3:-1], 16)) if gemma.is_byte(token) else gemma.id_to_piece(token)
-            if not written.startswith(piece, at):
-                raise ValueError(f"{text!r} is not what its tokens say from letter {at} on.")
-            end = at + len(piece)
-            named.append(next((gender for first, last, gender in spans if at < last and first < end), ""))
-            at = end
-    return named
+    """girl, boy or "" for every token of joint_tokens: the gender that a word of it names."""
+    text, ids = text_of(segments), tokens.tokenize(segments, False, tokenizers).ids
+    return ["", *marked(piece_bytes(tokenizers.gemma, ids[1:]), text, gender_spans(text), "")]
 
 
 def gender(character: Character) -> str:

@@ -15,7 +15,7 @@ from comfy.sd import CLIP
 
 from ..xml_prompt.render import SHARED, Segment
 from .encoded import Encoded, encoded
-from .marks import token_genders, token_weights
+from .marks import joined, token_genders, token_owners, token_weights
 
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
 LUMINA = "gemma2_2b"  # the host's name for Lumina 2's encoder; there is no pooled vector
@@ -61,11 +61,29 @@ class CaptionTokens:
     def read(self, clip: CLIP, segment: Segment) -> list[Token]:
         """The segment's own tokens, noted."""
         own = tokens_of(clip, segment.text)["gemma"][0][1:]
+        self.note(clip, segment, [token for token, _ in own], [segment.owner] * len(own))
+        return own
+
+    def read_jointly(self, clip: CLIP, segments: Sequence[Segment]) -> list[Token]:
+        """The tokens of the segments' joined text, noted.
+
+        A token may hold the end of one segment and the start of the next, which read apart would be other tokens than
+        the model knows. Where nobody can tell what a token stands for, they are read apart all the same.
+        """
+        whole = joined(segments)
+        own = tokens_of(clip, whole.text)["gemma"][0][1:]
         ids = [token for token, _ in own]
-        self.owner += [segment.owner] * len(own)
+        try:
+            owners = token_owners(clip, segments, ids)
+        except ValueError:
+            return [token for segment in segments for token in self.read(clip, segment)]
+        self.note(clip, whole, ids, owners)
+        return own
+
+    def note(self, clip: CLIP, segment: Segment, ids: Sequence[int], owners: Sequence[int]) -> None:
+        self.owner += owners
         self.weight += token_weights(clip, segment, ids)
         self.named += token_genders(clip, segment, ids) if self.genders else [""] * len(ids)
-        return own
 
 
 def encode_apart(
@@ -88,8 +106,6 @@ def encode_apart(
 def encode_jointly(
     clip: CLIP, segments: Sequence[Segment], caption: CaptionTokens, pooled: str
 ) -> Encoded:
-    """-> features of all segments read as one text, extra."""
-    gemma = start_token(clip)
-    for segment in segments:
-        gemma = gemma + caption.read(clip, segment)
+    """-> features of all segments read as one text, the host's own tokens of it, extra."""
+    gemma = start_token(clip) + caption.read_jointly(clip, segments)
     return encode_tokens(clip, gemma, tokens_of(clip, pooled)["jina"])

@@ -1,4 +1,4 @@
-"""Which caption tokens a marked part of a segment's text became: weighted tags, and words that name a gender.
+"""Which caption tokens a marked part of a text became: weighted tags, words that name a gender, everyone's own text.
 
 A weight w adds log w to the attention that a picture pays to the tag's tokens: w = 2 counts each of them twice. Scaling
 the token's features instead would do nothing, because the model normalises them first (NextDiT's cap_embedder).
@@ -7,23 +7,30 @@ the token's features instead would do nothing, because the model normalises them
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import accumulate, pairwise
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from unicodedata import normalize
 
-from comfy.sd import CLIP
-
 from ..xml_prompt.genders import gender_spans
-from ..xml_prompt.render import Segment
+from ..xml_prompt.render import SHARED, Segment, text_of
 
-Mark = TypeVar("Mark", float, str)
+if TYPE_CHECKING:  # the benchmarks without a host use what is pure here
+    from comfy.sd import CLIP
+    from sentencepiece import SentencePieceProcessor
+
+Mark = TypeVar("Mark", float, str, int)
 SPACE = "\u2581"  # how sentencepiece writes a space within a piece
 
 
 def token_bytes(clip: CLIP, ids: Sequence[int]) -> list[bytes]:
     """What each of Gemma's tokens stands for, in UTF-8. Raises ValueError where one stands for no text."""
     gemma = clip.tokenizer.gemma if hasattr(clip.tokenizer, "gemma") else clip.tokenizer.gemma2_2b  # NewBie, Lumina 2
-    processor = gemma.tokenizer.tokenizer  # the host's SPieceTokenizer holds sentencepiece's own
+    return piece_bytes(gemma.tokenizer.tokenizer, ids)  # the host's SPieceTokenizer holds sentencepiece's own
+
+
+def piece_bytes(processor: SentencePieceProcessor, ids: Sequence[int]) -> list[bytes]:
+    """As token_bytes."""
     pieces = []
     for token in ids:
         if token >= processor.get_piece_size():
@@ -57,14 +64,15 @@ def without_space(text: str) -> str:
     return "".join(text.replace(SPACE, " ").split())
 
 
-def marked(clip: CLIP, text: str, ids: Sequence[int], spans: Iterable[tuple[int, int, Mark]], none: Mark) -> list[Mark]:
-    """One mark a token of text: that of the span with which it shares a letter, or `none`. Raises ValueError."""
-    marks = [none] * len(ids)
-    spans = list(spans)
-    if not spans:
-        return marks
-    pieces = [piece.replace(SPACE.encode(), b"") for piece in token_bytes(clip, ids)]
+def marked(pieces: Sequence[bytes], text: str, spans: Iterable[tuple[int, int, Mark]], none: Mark) -> list[Mark]:
+    """One mark a token of text: that of the last span with which it shares a letter, or `none`. Raises ValueError.
+
+    pieces: what each token stands for, in UTF-8.
+    """
+    marks = [none] * len(pieces)
+    pieces = [piece.replace(SPACE.encode(), b"") for piece in pieces]
     places = places_of(text, b"".join(pieces))
+    spans = list(spans)
     for index, (start, end) in enumerate(pairwise(accumulate(map(len, pieces), initial=0))):
         for first, last, mark in spans:
             if places[first] < end and start < places[last]:  # or a space within the span: start is end there
@@ -72,10 +80,39 @@ def marked(clip: CLIP, text: str, ids: Sequence[int], spans: Iterable[tuple[int,
     return marks
 
 
+def marks_of(clip: CLIP, segment: Segment, ids: Sequence[int], spans: Iterable[tuple[int, int, Mark]], none: Mark
+             ) -> list[Mark]:
+    """As marked; without spans nothing is looked for. Raises ValueError."""
+    spans = list(spans)
+    return marked(token_bytes(clip, ids), segment.text, spans, none) if spans else [none] * len(ids)
+
+
+def token_owners(clip: CLIP, segments: Sequence[Segment], ids: Sequence[int]) -> list[int]:
+    """Whose each token of the segments' joined text is; SHARED for white space between two. Raises ValueError."""
+    return marked(token_bytes(clip, ids), text_of(segments), owned_spans(segments), SHARED)
+
+
+def owned_spans(segments: Sequence[Segment]) -> list[tuple[int, int, int]]:
+    """Start, end and owner of each segment in the joined text."""
+    edges = pairwise(accumulate((len(segment.text) for segment in segments), initial=0))
+    return [(start, end, segment.owner) for (start, end), segment in zip(edges, segments, strict=True)]
+
+
+def joined(segments: Sequence[Segment]) -> Segment:
+    """All segments as one of shared text, weights in their places."""
+    starts = [start for start, _, _ in owned_spans(segments)]
+    weighted = tuple(
+        replace(span, start=start + span.start, end=start + span.end)
+        for start, segment in zip(starts, segments, strict=True)
+        for span in segment.weighted
+    )
+    return Segment(SHARED, text_of(segments), weighted)
+
+
 def token_weights(clip: CLIP, segment: Segment, ids: Sequence[int]) -> list[float]:
     """The weight of each of the segment's tokens. Raises ValueError, one sentence."""
     try:
-        return marked(clip, segment.text, ids, ((s.start, s.end, s.weight) for s in segment.weighted), 1.0)
+        return marks_of(clip, segment, ids, ((s.start, s.end, s.weight) for s in segment.weighted), 1.0)
     except ValueError as problem:
         raise ValueError(
             f"Weighted tags can't be found among the prompt's tokens, because {problem}: remove that or the weights."
@@ -85,7 +122,7 @@ def token_weights(clip: CLIP, segment: Segment, ids: Sequence[int]) -> list[floa
 def token_genders(clip: CLIP, segment: Segment, ids: Sequence[int]) -> list[str]:
     """The gender that each of the segment's tokens names, or "". Raises ValueError, one sentence."""
     try:
-        return marked(clip, segment.text, ids, gender_spans(segment.text), "")
+        return marks_of(clip, segment, ids, gender_spans(segment.text), "")
     except ValueError as problem:
         raise ValueError(
             f"Words of gender can't be found among the prompt's tokens, because {problem}: remove that, or set "

@@ -72,7 +72,8 @@ def test_words_of_gender_are_found_among_the_tokens(clip, mode):
     plan = plan_of(encode(clip, SCENE, BOXES, mode, Options(gender_strength=1.0)))
     assert plan.genders == ("girl", "boy") and plan.masks_genders
     segments = render_xml(SCENE, BOXES)
-    pieces = token_bytes(clip, [t for s in segments for t, _ in tokens_of(clip, s.text)["gemma"][0][1:]])
+    texts = [text_of(segments)] if mode == GENTLE else [segment.text for segment in segments]
+    pieces = token_bytes(clip, [t for text in texts for t, _ in tokens_of(clip, text)["gemma"][0][1:]])
     named = {"girl": "", "boy": ""}
     for piece, gender in zip(pieces, plan.named[1:], strict=True):
         if gender:
