@@ -53,11 +53,11 @@ def read_header(path: Path) -> Header:
         raise CheckpointError(f"{path} ends inside its header: the download was cut off. Download it again.")
     try:
         entries = json.loads(text)
-        metadata = entries.pop("__metadata__", {})
-        shapes = {name: tuple(entry["shape"]) for name, entry in entries.items()}
+        metadata = dict(entries.pop("__metadata__", {}))
+        shapes = {name: tuple(map(int, entry["shape"])) for name, entry in entries.items()}
         dtypes = {name: str(entry["dtype"]) for name, entry in entries.items()}
         end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError) as problem:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
         raise CheckpointError(f"{path} has a damaged header. Download it again.") from problem
     if size < end:
         raise CheckpointError(f"{path} has {size:,} of its {end:,} bytes: the download was cut off. Download it again.")

@@ -25,6 +25,7 @@ from .names import Tensors
 from .source import Source
 
 NONE = "none"
+OLD_MARK = "scaled_fp8"
 DIFFUSERS_VAE = "decoder.up_blocks.0.resnets.0.norm1.weight"
 
 
@@ -53,11 +54,16 @@ def find(part: str, name: str, release: Path | None = None) -> Source:
 
 
 def read(found: Source) -> Tensors:
-    """All tensors; quantized layers marked as the host marks them."""
+    """All tensors; quantized layers marked as the host marks them: before their names change, as the marks go by them.
+
+    The older mark, one tensor called scaled_fp8 for the whole file, may have the layers' prefix or none.
+    """
     tensors: Tensors = {}
     for path in found.paths:
         own, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
         tensors |= comfy.utils.convert_old_quants(own, metadata=metadata)[0] if is_marked(metadata) else own
+    for mark in [name for name in tensors if name == OLD_MARK or name.endswith(f".{OLD_MARK}")]:
+        tensors = comfy.utils.convert_old_quants(tensors, mark.removesuffix(OLD_MARK), metadata={})[0]
     return tensors
 
 
@@ -86,7 +92,6 @@ def load_clip(gemma: Source, jina: Source, disable_dynamic: bool = False) -> CLI
     for found, tensors, tokenizer in ((gemma, both[0], spiece.gemma), (jina, both[1], spiece.jina)):
         if "spiece_model" not in tensors:
             tensors["spiece_model"] = torch.frombuffer(bytearray(tokenizer(found.tokenizer)), dtype=torch.uint8)
-    both = [comfy.utils.convert_old_quants(tensors, metadata={})[0] for tensors in both]
     present = [set(tensors) for tensors in both]
     clip = comfy.sd.load_text_encoder_state_dicts(
         both,

@@ -91,7 +91,10 @@ def kind_of(header: Header) -> Kind | None:
     """What the file is; None for one that is not known here."""
     tensors = Tensors(header.shapes)
     for look in (lora, checkpoint, diffusion_model, text_encoder, vae):
-        found = look(tensors)
+        try:
+            found = look(tensors)
+        except (IndexError, ValueError):  # a tensor of a known name has fewer or more dimensions than any model's
+            continue
         if found is not None:
             return found
     return None

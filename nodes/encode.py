@@ -104,6 +104,11 @@ class NewBieEncodeCharacters(io.ComfyNode):
         masks: Tensor | None = None,
         **options: Any,
     ) -> io.NodeOutput:
+        if clip is None:
+            raise ValueError(
+                "There is no CLIP here, as from a checkpoint without text encoders: connect that of NewBie Loader, or "
+                "another loader's."
+            )
         painted = () if mode == OFF else masks_of(masks, len(scene.characters))  # off is the prompt as written
         scene = with_mask_boxes(scene, painted)
         boxes, chosen = boxes_of(scene, latent), Options(**options)

@@ -127,6 +127,11 @@ def test_a_schedule_on_the_encoder_is_refused(clip, mode):
         encode(scheduled, SCENE, BOXES, mode)
 
 
+def test_a_checkpoint_without_text_encoders_is_said():
+    with pytest.raises(ValueError, match="There is no CLIP here"):
+        NewBieEncodeCharacters.execute(None, SCENE, GENTLE, "")
+
+
 def test_too_many_masks_are_refused():
     with pytest.raises(ValueError, match="3 masks for 2 characters"):
         masks_of(torch.ones(3, 8, 8), 2)

@@ -113,6 +113,16 @@ def test_what_it_is(shapes, what, part):
     assert (kind.what, kind.part) == (what, part)
 
 
+@pytest.mark.parametrize("shapes", [
+    {"cap_embedder.1.weight": (), "noise_refiner.0.attention_norm1.weight": (1,),
+     "clip_text_pooled_proj.1.weight": (1,)},
+    {"layers.0.post_feedforward_layernorm.weight": (1,), "layers.0.input_layernorm.weight": (1, 2)},
+    {"text_model.encoder.layers.0.layer_norm1.weight": ()},
+])
+def test_known_names_with_other_dimensions_are_not_known(shapes):
+    assert kind_of(Header({}, shapes)) is None
+
+
 def test_what_is_not_known():
     assert kind_of(Header({}, {"some.other.weight": (3, 3)})) is None
     assert kind_of(Header({}, {})) is None
