@@ -53,8 +53,6 @@ def regions(scene: Scene, boxes: Sequence[Box]) -> tuple[tuple[Box, ...], ...]:
             parts = [] if between is None else [between]
             for hole in (box for k, some in enumerate(places) if k not in (i, j) for box in some):
                 parts = [left for part in parts for left in without(part, hole)]
-            for part in parts:
-                if part not in own[i]:
-                    own[i].append(part)
-                    own[j].append(part)
+            for one in (own[i], own[j]):
+                one += [part for part in parts if part not in one]
     return tuple(tuple(rectangles) for rectangles in own)
