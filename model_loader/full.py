@@ -16,6 +16,7 @@ import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP, VAE
+from safetensors import SafetensorError
 
 from . import kinds, names, source, spiece
 from .checkpoint import CheckpointError, check_complete
@@ -25,6 +26,7 @@ from .names import Tensors
 from .source import Source
 
 NONE = "none"
+SAFETENSORS = (".safetensors", ".sft")
 OLD_MARK = "scaled_fp8"
 DIFFUSERS_VAE = "decoder.up_blocks.0.resnets.0.norm1.weight"
 
@@ -60,7 +62,12 @@ def read(found: Source) -> Tensors:
     """
     tensors: Tensors = {}
     for path in found.paths:
-        own, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
+        if path.suffix.lower() not in SAFETENSORS:  # by which the host decides how to read it
+            raise CheckpointError(f"{path} is a safetensors file by another name: call it {path.stem}.safetensors.")
+        try:
+            own, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
+        except (SafetensorError, ValueError) as problem:
+            raise CheckpointError(f"{path} is damaged: download it again.") from problem
         tensors |= comfy.utils.convert_old_quants(own, metadata=metadata)[0] if is_marked(metadata) else own
     for mark in [name for name in tensors if name == OLD_MARK or name.endswith(f".{OLD_MARK}")]:
         tensors = comfy.utils.convert_old_quants(tensors, mark.removesuffix(OLD_MARK), metadata={})[0]

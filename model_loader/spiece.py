@@ -15,6 +15,8 @@ import struct
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sentencepiece import SentencePieceProcessor
+
 from .checkpoint import CheckpointError
 
 NORMAL, UNKNOWN, CONTROL = 1, 2, 3  # ModelProto.SentencePiece.Type
@@ -24,8 +26,15 @@ Piece = tuple[str, float, int]  # piece, score, type
 
 
 def gemma(folders: Sequence[Path]) -> bytes:
-    """Raises CheckpointError if none of the folders has a tokenizer.model."""
-    return find(folders, ("tokenizer.model",), "Gemma's").read_bytes()
+    """Raises CheckpointError if none of the folders has a tokenizer.model, or one that is none."""
+    path = find(folders, ("tokenizer.model",), "Gemma's")
+    content = path.read_bytes()
+    try:
+        if not SentencePieceProcessor(model_proto=content).get_piece_size():
+            raise ValueError("no pieces")
+    except (RuntimeError, ValueError) as problem:
+        raise CheckpointError(f"{path} is not a SentencePiece model: download Gemma's tokenizer again.") from problem
+    return content
 
 
 def jina(folders: Sequence[Path]) -> bytes:

@@ -10,19 +10,25 @@ from torch import Tensor
 
 
 def check_fit(model: ModelPatcher, entries: list[tuple[Tensor, dict[str, Any]]]) -> None:
-    """Raises ValueError if a Lumina-like model takes text features of another width than an entry has.
+    """Raises ValueError if an entry lacks features that a Lumina-like model takes, or has them of another width.
 
     Other models state no such width, and are left alone.
     """
     takes = model.model.model_config.unet_config
     for features, values in entries:
         pooled = values.get("pooled_output")
+        if pooled is None and takes.get("clip_text_dim") is not None:
+            raise ValueError(
+                "The text has no vector from Jina, so it was encoded for another model: use the text encoders of the "
+                "model's own release, in NewBie Loader or in DualCLIPLoader with the type newbie."
+            )
         for name, gives, key in (("Gemma", features, "cap_feat_dim"), ("Jina", pooled, "clip_text_dim")):
             wanted = takes.get(key)
             if wanted is not None and gives is not None and gives.shape[-1] != wanted:
                 raise ValueError(
                     f"The text features are {gives.shape[-1]} wide, but this model takes {wanted} from {name}: "
-                    "use the text encoders of the model's own release, in NewBie Loader or in DualCLIPLoader."
+                    "use the text encoders of the model's own release, in NewBie Loader, or in DualCLIPLoader with the "
+                    "type newbie."
                 )
 
 

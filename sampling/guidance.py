@@ -10,6 +10,7 @@ from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_mo
 from comfy.samplers import CFGGuider, sampling_function
 from torch import Tensor
 
+from .fit import check_fit
 from .progress import progress
 
 WHOLE = (0.0, 1.0)  # of the steps
@@ -81,7 +82,8 @@ def bounded(renorm: float) -> Callable[[dict[str, Any]], Tensor]:
 def guider_for(
     model: ModelPatcher, positive: list, negative: list, guidance: float, start: float, end: float, renorm: float
 ) -> IntervalGuider:
-    """renorm: the bound; 0 is none. Raises ValueError for an interval that holds nothing."""
+    """renorm: the bound; 0 is none. Raises ValueError for an interval that holds nothing and another model's text."""
+    check_fit(model, [*positive, *negative])
     guider = IntervalGuider(model, start, end)
     if renorm > 0:  # in the guider's options: a clone of the model would be loaded anew in every run
         options = create_model_options_clone(model.model_options)

@@ -11,10 +11,10 @@ import comfy.utils
 import latent_preview
 from comfy.model_patcher import ModelPatcher
 from comfy.model_sampling import ModelSamplingDiscreteFlow
-from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
+from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 from torch import Tensor
 
-from .fit import check_fit, check_flow, check_latent
+from .fit import check_flow, check_latent
 from .guidance import GUIDANCE_END, guider_for
 from .samplers import sampler_for
 
@@ -26,12 +26,15 @@ Latent = dict[str, Any]  # the host's {"samples": [B, C, h, w], ...}
 def with_shift(model: ModelPatcher, shift: float) -> ModelPatcher:
     """The model itself where its schedule has this shift, as NewBie's has 6; else a clone with the host's patch.
 
+    Times stay as the model was made for: up to 1 for NewBie and Lumina 2, up to 1000 for SD3 and others.
+
     A clone that is new in every run makes the host load the model anew in every run, into dynamic memory as well.
     """
     present = model.get_model_object("model_sampling")
-    if isinstance(present, ModelSamplingDiscreteFlow) and (present.shift, present.multiplier) == (shift, 1.0):
+    multiplier = getattr(model.model.model_sampling, "multiplier", 1.0)
+    if isinstance(present, ModelSamplingDiscreteFlow) and (present.shift, present.multiplier) == (shift, multiplier):
         return model
-    return ModelSamplingAuraFlow().patch_aura(model, shift)[0]
+    return ModelSamplingSD3().patch(model, shift, multiplier)[0]
 
 
 def schedule(model: ModelPatcher, sampler: str, scheduler: str, steps: int, denoise: float) -> Tensor:
@@ -61,7 +64,6 @@ def sample(
 ) -> Latent:
     """As the host's KSampler node: previews, progress, interruption, noise_mask and batch_index included."""
     check_flow(model)
-    check_fit(model, [*positive, *negative])
     chosen = sampler_for(sampler, eta, s_noise, latent.get("batch_index"))
     guider = guider_for(
         with_shift(model, shift), positive, negative, guidance, guidance_start, guidance_end, renorm

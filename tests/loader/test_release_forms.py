@@ -215,6 +215,27 @@ def test_a_missing_tokenizer_is_told_before_loading(release, monkeypatch, file, 
         full.load(*FOLDER, None)
 
 
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1", b"<html></html>"])
+def test_a_tokenizer_that_is_none_is_told_before_loading(release, monkeypatch, content):
+    (release / "text_encoder" / "tokenizer.model").write_bytes(content)
+    monkeypatch.setattr(full, "read", None)
+    with pytest.raises(CheckpointError, match=r"tokenizer\.model is not a SentencePiece model: download Gemma's"):
+        full.load(*FOLDER, None)
+
+
+def test_a_download_that_went_on_too_long(release):
+    path = release / "vae" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes() + bytes(64))
+    with pytest.raises(CheckpointError, match="is damaged: download it again"):
+        full.load_vae(full.source.of_folder(release, "vae"))
+
+
+def test_a_safetensors_file_by_another_name(models, tmp_path):
+    shutil.copy(models / "vae" / "ae.safetensors", tmp_path / "ae.pt")
+    with pytest.raises(CheckpointError, match="is a safetensors file by another name"):
+        full.load_vae(full.source.of_file(tmp_path / "ae.pt"))
+
+
 def test_a_model_and_encoders_that_do_not_fit(models, release, monkeypatch):
     path = release / "transformer" / "diffusion_pytorch_model.safetensors"
     tensors = load_file(path)

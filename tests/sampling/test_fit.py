@@ -12,6 +12,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import random_sd
 import torch
 from newbie_pack.sampling.fit import check_fit
+from newbie_pack.sampling.guidance import guider_for
 from newbie_pack.sampling.sample import sample
 
 
@@ -27,7 +28,8 @@ NEWBIE = model_of(cap_feat_dim=2560, clip_text_dim=1024)
 
 
 def test_what_fits_and_what_says_nothing():
-    check_fit(NEWBIE, [entry(2560, 1024), entry(2560)])
+    check_fit(NEWBIE, [entry(2560, 1024), entry(2560, 1024)])
+    check_fit(model_of(cap_feat_dim=2304), [entry(2304)])  # Lumina 2 has no Jina
     check_fit(model_of(context_dim=768), [entry(768, 1280)])
 
 
@@ -35,6 +37,7 @@ def test_what_fits_and_what_says_nothing():
     ("bad", "says"),
     [
         (entry(2304, 1024), "The text features are 2304 wide, but this model takes 2560 from Gemma"),
+        (entry(2560), "The text has no vector from Jina"),
         (entry(2560, 768), "The text features are 768 wide, but this model takes 1024 from Jina"),
     ],
 )
@@ -50,6 +53,8 @@ def test_the_sampler_asks(mini):
     sample(model, fits, fits, latent, seed=1, steps=1)
     with pytest.raises(ValueError, match="The text features are 40 wide, but this model takes 48 from Gemma"):
         sample(model, fits, bad, latent, seed=1, steps=1)
+    with pytest.raises(ValueError, match="The text features are 40 wide"):
+        guider_for(model, bad, fits, 7.5, 0.0, 1.0, 0.0)
 
 
 def picture(*shape):

@@ -91,6 +91,13 @@ def test_a_shift_counted_otherwise_is_replaced(model):
     assert again is not other and again.get_model_object("model_sampling").multiplier == 1.0
 
 
+def test_a_model_keeps_the_times_that_it_was_made_for(model, monkeypatch):
+    """SD3's go up to 1000, whatever the shift."""
+    monkeypatch.setattr(model.model.model_sampling, "multiplier", 1000)
+    shifted = with_shift(model, 3.0).get_model_object("model_sampling")
+    assert (shifted.shift, shifted.multiplier) == (3.0, 1000)
+
+
 def test_the_same_seed_gives_the_same_latent(model, prompts):
     assert torch.equal(run(model, prompts), run(model, prompts))
     assert not torch.equal(run(model, prompts), run(model, prompts, seed=6))
