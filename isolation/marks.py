@@ -80,8 +80,9 @@ def marked(pieces: Sequence[bytes], text: str, spans: Iterable[tuple[int, int, M
     return marks
 
 
-def marks_of(clip: CLIP, segment: Segment, ids: Sequence[int], spans: Iterable[tuple[int, int, Mark]], none: Mark
-             ) -> list[Mark]:
+def marks_of(
+    clip: CLIP, segment: Segment, ids: Sequence[int], spans: Iterable[tuple[int, int, Mark]], none: Mark
+) -> list[Mark]:
     """As marked; without spans nothing is looked for. Raises ValueError."""
     spans = list(spans)
     return marked(token_bytes(clip, ids), segment.text, spans, none) if spans else [none] * len(ids)
