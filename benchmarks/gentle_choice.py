@@ -6,7 +6,7 @@ less. The leak is the mean of the leaks into stated and into unstated attributes
 
 The search: first the ways to write the boxes down, against the prompt as typed; what the rule chooses among them is
 the reference of all that follows. Then rules in the joint layers, one factor at a time around a base; genders alone;
-the swapped prompt; and at last the best of every factor together.
+the swapped prompt; and at last the best of every factor together, on every form that costs nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RULES = {"strength": 0.9, "until": 0.5}  # of the base, on the best form
 FACTORS: dict[str, tuple[float | bool, ...]] = {  # what is tried in place of the base's own
     "strength": (0.5, 1.0),
     "start": (0.1,),
-    "until": (0.25, 0.75),
+    "until": (0.25, 0.75, 1.0),
     "soft_edge": (0.1,),
     "margin": (0.05, 0.1),
     "both": (False,),
@@ -119,7 +119,9 @@ def search(measure: Measure) -> Choice:
     if swapped != reference:
         other = {"swapped": arms[swapped].swapped, "guidance": arms[swapped].guidance}
         combined["the best of every factor, and swapped prompt"] = replace(together, **other)
-        combined["base, and swapped prompt"] = replace(base, **other)
+    # the best with each other form that costs nothing, too: rules fit better where people stand in their boxes
+    others = [form for form in FORMS if form != reference and kept(rows[form])]
+    combined |= {f"{name}, {form}": replace(arm, form=FORMS[form]) for name, arm in combined.items() for form in others}
     for name, arm in combined.items():
         if arm not in arms.values():
             take(name, arm, reference)

@@ -48,10 +48,10 @@ GROUPS = tuple(
     for size, share in (((320, 320), 0.5), ((384, 256), 0.3), ((256, 384), 0.2))
     for people, length, jina_length, part in (((1, 2), 112, 120, 0.56), ((3, 4), 184, 192, 0.44))
 )
-LEAKY_GROUPS = tuple(  # longer prompts, more often of three or four; two shapes of canvas, which compile sooner
-    Group(size, people, length, length, share * part, LEAKY)
-    for size, share in (((320, 320), 0.6), ((384, 256), 0.4))
-    for people, length, part in (((1, 2), 160, 0.5), ((3, 4), 256, 0.5))
+LEAKY_GROUPS = tuple(  # longer prompts, more often of four; few shapes, which compile sooner
+    Group(size, people, length, length, share, LEAKY)
+    for size, people, length, share in (
+        ((320, 320), (1,), 144, 0.25), ((320, 320), (2,), 192, 0.2), ((384, 256), (3, 4), 256, 0.55))
 )
 WORLDS = {"plain": GROUPS, "leaky": LEAKY_GROUPS}
 

@@ -55,13 +55,15 @@ def compile_blocks(networks: Networks) -> None:
         block.compile(dynamic=False)
 
 
-def compile_ahead(plan: Plan) -> None:
+def compile_ahead(plan: Plan, encoders_kept: bool) -> None:
     """Runs in a process of its own while other stages run: leaves every compiled shape in the compiler's disk cache."""
     os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "3"
     device = torch.device("cuda")
     torch.set_float32_matmul_precision("high")
     networks = Networks().to(device)
     networks.initialise()
+    if encoders_kept:
+        networks.keep_encoders(networks)
     compile_blocks(networks)
     for group in WORLDS[plan.world][: plan.groups]:
         diffusion_loss(networks, blank_pool(group, device), plan.diffusion_batch, device)[0].backward()
@@ -75,13 +77,16 @@ def train_diffusion(
     networks: Networks,
     keep: Callable[[Networks], None],
 ) -> Networks:
-    """Trains from the weights given. `keep` gets the averages now and then, so that a run cut off leaves some."""
+    """Trains the weights that want it from where they are.
+
+    `keep` gets the averages now and then, so that a run cut off leaves some.
+    """
     networks = networks.to(device)
-    kept = copy.deepcopy(networks).requires_grad_(False)
+    kept = copy.deepcopy(networks)
     if plan.compiled:
         compile_blocks(networks)
-    weights = list(networks.parameters())
-    slow = list(kept.parameters())
+    weights, slow = ([p for p in both.parameters() if p.requires_grad] for both in (networks, kept))
+    kept.requires_grad_(False)
     optimizer = torch.optim.AdamW(
         [{"params": [p for p in weights if p.ndim > 1], "weight_decay": 0.01},
          {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0}],
@@ -95,11 +100,12 @@ def train_diffusion(
     seconds = min(plan.diffusion_seconds, max(1.0, plan.total_seconds - clock.passed()))
     saved = begin
     shares = [len(p.arrays["latent"][0]) for p in pools]
+    first_alone = pools[0].group.world.first_group_alone
     while (passed := (time.monotonic() - begin) / seconds) < 1:
         share = plan.diffusion_from + (1 - plan.diffusion_from) * passed
         for group in optimizer.param_groups:
             group["lr"] = plan.diffusion_rate * min(1.0, (step + 1) / 250) * cosine(share, 0.35)
-        pool = random.choices(pools, shares)[0]
+        pool = pools[0] if passed < first_alone else random.choices(pools, shares)[0]
         loss, error, isolated = diffusion_loss(networks, pool, plan.diffusion_batch, device)
         networks.zero_grad(set_to_none=True)
         loss.backward()

@@ -40,6 +40,10 @@ class Networks(nn.Module):
         for network in (self.diffusion, self.gemma, self.jina):
             network.initialise()
 
+    def keep_encoders(self, other: Networks) -> None:
+        """Takes another's encoders, which training leaves as they are."""
+        self.gemma, self.jina = other.gemma.requires_grad_(False), other.jina.requires_grad_(False)
+
 
 @dataclass(frozen=True)
 class Batch:

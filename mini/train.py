@@ -3,8 +3,9 @@
     ./run mini train --out FOLDER          one GPU, under 30 minutes with the default plan
 
 A run may be made in parts: what lies finished in --start FOLDER (the autoencoder, the judge) is not trained again, and
-the diffusion model goes on from the weights there, at --diffusion-from on the course of its learning rate; with --anew,
-from random weights.
+the diffusion model and its encoders go on from the weights there, at --diffusion-from on the course of their learning
+rate. With --anew the diffusion model begins from random weights, and the encoders stay as they are there, as those of
+the full model did.
 
     ./run mini train --world leaky --start mini/weights --anew --out FOLDER
 
@@ -56,8 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--scratch", type=Path, default=Path("scratch"), help="folder for drawn pictures on their way")
     parser.add_argument("--start", type=Path, help="folder with weights to go on from")
-    parser.add_argument("--anew", action="store_true", help="the diffusion model and its encoders from random weights, "
-                        "whatever --start holds")
+    parser.add_argument("--anew", action="store_true", help="the diffusion model from random weights, "
+                        "with the encoders of --start as they are")
     parser.add_argument("--smoke", action="store_true", help="seconds on a CPU: every stage runs, nothing is learned")
     for name, value in asdict(Plan()).items():
         if not isinstance(value, bool):
@@ -72,8 +73,9 @@ def main(arguments: list[str] | None = None) -> None:
     if goes_on and training_of(start) != world.training:
         parser.error(f"The diffusion model in {start} was trained on {training_of(start)}, and world {plan.world} is "
                      f"trained on {world.training}: add --anew to begin from random weights.")
+    encoders_kept = options["anew"] and finished(start, "diffusion_model")
     context = multiprocessing.get_context("fork")  # before anything here touches the GPU
-    compiling = context.Process(target=compile_ahead, args=(plan,))
+    compiling = context.Process(target=compile_ahead, args=(plan, encoders_kept))
     if plan.compiled:
         compiling.start()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -103,11 +105,12 @@ def main(arguments: list[str] | None = None) -> None:
     if plan.compiled:
         compiling.join()
     torch.manual_seed(plan.seed + 1)
+    networks = Networks()
+    networks.initialise()
     if goes_on:
         networks = read_networks(start)
-    else:
-        networks = Networks()
-        networks.initialise()
+    elif encoders_kept:
+        networks.keep_encoders(read_networks(start))
     train_diffusion(plan, pools, device, clock, networks, partial(export_networks, options["out"], world=world))
     clock.say("done")
 

@@ -68,14 +68,17 @@ def test_goes_on_from_its_own_world_alone(trained, tmp_path, capsys):
     assert "--anew" in capsys.readouterr().err
 
 
-def test_trains_in_the_leaky_world_with_autoencoder_and_judge_of_another_run(trained, tmp_path):
-    done = train(tmp_path, "--world", "leaky", "--start", str(trained), "--anew", "--total-seconds", "600")
+def test_trains_in_the_leaky_world_with_all_but_the_diffusion_model_of_another_run(trained, tmp_path):
+    done = train(tmp_path, "--world", "leaky", "--start", str(trained), "--anew", "--seed", "3",
+                 "--total-seconds", "600")
     assert done.returncode == 0, done.stderr
     assert "judge:" not in done.stdout and "autoencoder:" not in done.stdout and "diffusion step" in done.stdout
     made = tmp_path / "weights"
-    for name in ("vae", "judge"):
+    for name in ("vae", "judge", "gemma", "jina"):
         before, after = (load_file(folder / f"{name}.safetensors") for folder in (trained, made))
         assert before.keys() == after.keys() and all(torch.equal(before[key], after[key]) for key in before)
+    before, after = (load_file(folder / "diffusion_model.safetensors") for folder in (trained, made))
+    assert before.keys() == after.keys() and not torch.equal(before["x_embedder.weight"], after["x_embedder.weight"])
     for name in ("diffusion_model", "gemma", "jina"):
         with safe_open(made / f"{name}.safetensors", "pt") as file:
             assert file.metadata()["newbie.isolation"] == "gentle"
