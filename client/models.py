@@ -1,5 +1,5 @@
 """`./run models check`: which of the full model's files are there, which are missing, and where they go.
-`./run models lora FILE`: a LoRA of the authors' trainer, renamed for ComfyUI's LoraLoader.
+`./run models lora FILE`: a LoRA of the authors' trainer, and others, made readable for ComfyUI's LoraLoader.
 
 Reads the files' headers, downloads nothing and starts no host.
 """
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check = tasks.add_parser("check", help="list what is there and what is missing")
     check.add_argument("--folder", type=Path, help="a models folder to look into instead of ComfyUI's own")
     lora = tasks.add_parser("lora", help="rename a LoRA of the authors' trainer for ComfyUI's LoraLoader")
-    lora.add_argument("file", type=Path, help="the trainer's .safetensors file; it is not changed")
+    lora.add_argument("file", type=Path, help="the .safetensors file, beside its adapter_config.json; both stay")
     lora.add_argument("--out", type=Path, help="the new file (default: beside it, NAME-comfyui.safetensors)")
 
 
@@ -49,13 +49,28 @@ def main(root: Path, options: argparse.Namespace) -> int:
 
 
 def convert(root: Path, options: argparse.Namespace) -> int:
+    if options.file.is_dir():
+        inner = options.file / "adapter_model.safetensors"
+        raise Problem(f"{options.file} is a folder: give the file in it, such as {inner}.")
     target = options.out or options.file.with_name(f"{options.file.stem}-comfyui.safetensors")
     lora = reader(root, "lora")
     try:
-        layers = lora.convert(options.file, target)
+        done = lora.convert(options.file, target)
     except lora.CheckpointError as problem:
         raise Problem(str(problem)) from problem
-    sys.stdout.write(f"{target}: {layers} layers, for ComfyUI's LoraLoader; put it into models/loras.\n")
+    except OSError as error:
+        raise Problem(f"{options.file} cannot be converted to {target}: {error.strerror or error}.") from error
+    if done.written:
+        sys.stdout.write(f"{target}: {done.layers} layers, for ComfyUI's LoraLoader; put it into models/loras.\n")
+    else:
+        sys.stdout.write(
+            f"{options.file}: {done.layers} layers, which ComfyUI's LoraLoader reads as they are; "
+            "put it into models/loras.\n"
+        )
+    if not done.scaled:
+        sys.stdout.write(
+            "No alpha was found in it or in an adapter_config.json beside it: ComfyUI takes it at scale 1.\n"
+        )
     return 0
 
 

@@ -1,9 +1,9 @@
-"""A LoRA as the authors' trainer saves it -> the same under names that the host's LoraLoader reads. Standard library.
+"""A LoRA for this model -> the same under names, and with the alpha, that the host's LoraLoader reads.
 
-The trainer saves PEFT's names, base_model.model.layers.0.attention.qkv.lora_A.weight, and alpha in the metadata. The
-host (ComfyUI 0.30.0) looks for diffusion_model.layers.0.attention.qkv, and for alpha beside it; it passes over PEFT's
-names of this model with no more than a line in its log.
-Sources: save_lora_model in train_newbie_lora.py of github.com/NewBieAI-Lab/NewbieLoraTrainer; the host's comfy/lora.py.
+The authors' trainer saves PEFT's names, base_model.model.layers.0.attention.qkv.lora_A.weight, and alpha elsewhere
+(lora_alpha.py); its LoKr has LyCORIS' names and alpha beside each layer. The host passes over them (lora_names.py).
+Standard library. Sources: save_lora_model in train_newbie_lora.py of github.com/NewBieAI-Lab/NewbieLoraTrainer; the
+host's comfy/lora.py.
 """
 
 from __future__ import annotations
@@ -11,61 +11,125 @@ from __future__ import annotations
 import json
 import shutil
 import struct
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from . import kinds
 from .checkpoint import CheckpointError, Header, read_header
-
-TRAINERS, HOSTS = "base_model.model.", "diffusion_model."
-SIDE = ".lora_A.weight"
-
-
-def is_trainers(header: Header) -> bool:
-    """Whether it has the trainer's names for blocks of this model."""
-    start = (f"{TRAINERS}layers.", f"{TRAINERS}noise_refiner.", f"{TRAINERS}context_refiner.")
-    return any(name.startswith(start) and name.endswith(SIDE) for name in header.shapes)
+from .lora_alpha import alphas
+from .lora_names import APART, PAIRS, Name, parse
 
 
-def convert(path: Path, target: Path) -> int:
-    """Writes the renamed copy and returns how many layers it changes. Raises CheckpointError."""
+@dataclass(frozen=True)
+class Converted:
+    """layers: how many it changes; written: whether a new file was needed; scaled: whether every alpha is known."""
+
+    layers: int
+    written: bool
+    scaled: bool
+
+
+def passed_over(header: Header) -> bool:
+    """Whether it is a LoRA for this model with names that the host does not read."""
+    names = [parse(name) for name in header.shapes]
+    return any(own is not None and not own.known for own in names) and not misfit(header)
+
+
+def convert(path: Path, target: Path) -> Converted:
+    """Writes a new file unless the host reads this one as it is. Raises CheckpointError, OSError."""
     header = read_header(path)
-    if not is_trainers(header):
+    names = named(path, header)
+    ranks = ranks_of(path, header, names)
+    found = alphas(path, header.metadata, ranks)
+    done = Converted(
+        layers=len({own.stem for own in names.values()}),
+        written=any(not own.known for own in names.values()) or any(found[layer] != ranks[layer] for layer in found),
+        scaled=found.keys() == ranks.keys(),
+    )
+    if done.written:
+        check_target(target)
+        write(path, target, names, found)
+    return done
+
+
+def misfit(header: Header) -> str:
+    """What tells that it is another model's, though some names may be the same; "" where nothing does."""
+    for name, shape in header.shapes.items():
+        own = parse(name)
+        if APART.search(name):
+            return f"{name} is of queries, keys or values alone, and NewBie has them in one matrix, with fewer keys"
+        if own is not None and own.layer.endswith("qkv") and own.end in PAIRS and shape[1:] != (kinds.NEWBIE_WIDTH,):
+            return f"{name} is not made for {kinds.NEWBIE_WIDTH} columns"
+    return ""
+
+
+def named(path: Path, header: Header) -> dict[str, Name]:
+    """Every tensor's name in its parts. Raises CheckpointError if there are others."""
+    why = misfit(header)
+    names = {name: own for name in header.shapes if (own := parse(name))}
+    if why or not names:
         raise CheckpointError(
-            f"{path} is not a LoRA with the trainer's names ({TRAINERS}layers...): ComfyUI's LoraLoader takes it as it "
-            "is, or it was made for another model."
+            f"{path} was made for another model, or is no LoRA: {why or 'no name in it is of a LoRA for NewBie'}."
         )
-    strange = next((name for name in header.shapes if not name.endswith((SIDE, ".lora_B.weight"))), None)
+    strange = next((name for name in header.shapes if name not in names or not names[name].convertible), None)
     if strange is not None:
         raise CheckpointError(
-            f"{path} has {strange}, which is not plain LoRA: it can't be converted without changing it."
+            f"{path} has {strange}, which ComfyUI's LoraLoader can't read for NewBie: converting would lose it."
         )
+    ((most, count),) = Counter(own.hosts for own in names.values()).most_common(1)
+    if count > 1:
+        raise CheckpointError(f"{path} has {most} under two names: nothing tells which of them counts.")
+    return names
+
+
+def ranks_of(path: Path, header: Header, names: Mapping[str, Name]) -> dict[str, int]:
+    """Of plain LoRA's layers without an alpha, by the host's names. Raises CheckpointError if a matrix is missing."""
+    shapes = {own.hosts: header.shapes[name] for name, own in names.items()}
+    ranks: dict[str, int] = {}
+    for stem in dict.fromkeys(own.stem for own in names.values()):
+        for down, up in PAIRS.items():
+            one, other = shapes.get(f"{stem}.{down}"), shapes.get(f"{stem}.{up}")
+            if one is None and other is None:
+                continue
+            if one is None or other is None or len(one) < 2 or len(other) < 2 or not one[0] == other[1] > 0:
+                raise CheckpointError(f"{path} is damaged: {stem} lacks one of {down} and {up}, or they don't fit.")
+            if f"{stem}.alpha" not in shapes:
+                ranks[stem] = one[0]
+    return ranks
+
+
+def check_target(target: Path) -> None:
+    """Raises CheckpointError."""
+    if target.suffix.lower() != ".safetensors":
+        raise CheckpointError(f"{target} must end in .safetensors: that is what is written.")
+    if not target.absolute().parent.is_dir():
+        raise CheckpointError(f"The folder {target.absolute().parent} does not exist: make it, or choose another.")
     if target.exists():
         raise CheckpointError(f"{target} is there already: choose another name.")
+
+
+def write(path: Path, target: Path, names: Mapping[str, Name], found: Mapping[str, float]) -> None:
+    """The same bytes behind a new header, and the alphas after them. Leaves no half of a file. Raises OSError."""
     with path.open("rb") as file:
         (length,) = struct.unpack("<Q", file.read(8))
         entries: dict[str, Any] = json.loads(file.read(length))
         metadata = entries.pop("__metadata__", {})
-        renamed = {HOSTS + name.removeprefix(TRAINERS): entry for name, entry in entries.items()}
-        layers = [name.removesuffix(SIDE) for name in renamed if name.endswith(SIDE)]
-        alphas = b""
-        if alpha_of(path, metadata) is not None:
-            end = max(entry["data_offsets"][1] for entry in renamed.values())
-            alphas = struct.pack("<f", alpha_of(path, metadata)) * len(layers)
-            for i, layer in enumerate(layers):
-                offsets = [end + 4 * i, end + 4 * i + 4]
-                renamed[f"{layer}.alpha"] = {"dtype": "F32", "shape": [], "data_offsets": offsets}
+        renamed = {names[name].hosts: entry for name, entry in entries.items()}
+        end = max(entry["data_offsets"][1] for entry in renamed.values())
+        for i, layer in enumerate(found):
+            offsets = [end + 4 * i, end + 4 * i + 4]
+            renamed[f"{layer}.alpha"] = {"dtype": "F32", "shape": [], "data_offsets": offsets}
         text = json.dumps({"__metadata__": metadata, **renamed}).encode()
         text += b" " * (-len(text) % 8)
-        with target.open("wb") as out:
-            out.write(struct.pack("<Q", len(text)) + text)
-            shutil.copyfileobj(file, out)
-            out.write(alphas)
-    return len(layers)
-
-
-def alpha_of(path: Path, metadata: dict[str, str]) -> float | None:
-    """Without one, the host takes the LoRA at scale 1. Raises CheckpointError."""
-    try:
-        return float(metadata["lora_alpha"]) if "lora_alpha" in metadata else None
-    except ValueError as problem:
-        raise CheckpointError(f"{path} says lora_alpha {metadata['lora_alpha']!r}, which is no number.") from problem
+        with target.open("xb") as out:
+            try:
+                out.write(struct.pack("<Q", len(text)) + text)
+                shutil.copyfileobj(file, out)
+                out.write(struct.pack(f"<{len(found)}f", *found.values()))
+            except BaseException:
+                out.close()
+                target.unlink()
+                raise

@@ -67,7 +67,7 @@ def survey(folders: Folders) -> Survey:
             problems.append(str(problem))
             continue
         kind = kinds.kind_of(own.header)
-        if lora.is_trainers(own.header):
+        if lora.passed_over(own.header):
             problems.append(f"{path} is a LoRA with names that ComfyUI passes over: run ./run models lora {path}")
         elif folder == kinds.LORAS:
             continue  # the host's matter

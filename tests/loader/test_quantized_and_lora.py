@@ -7,11 +7,9 @@ from host_import import NO_HOST
 
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
-import comfy.sd
 import torch
 from newbie_pack.benchmarks import fullsize_files as files
-from newbie_pack.model_loader import full, kinds, lora, source
-from newbie_pack.model_loader.checkpoint import CheckpointError
+from newbie_pack.model_loader import full, kinds, source
 from newbie_pack.sampling.sample import sample
 from safetensors.torch import load_file, save_file
 
@@ -163,68 +161,3 @@ def test_the_hosts_lora_loader_changes_the_weights(models, monkeypatch, tmp_path
         torch.testing.assert_close(got, expected, rtol=2**-7, atol=2**-7 * expected.abs().max().item())  # bf16
         assert not torch.equal(got, before[key].float())
     assert not torch.equal(step(changed), step(model))
-
-
-@pytest.fixture
-def trainers(models, tmp_path):
-    """A LoRA as the authors' trainer saves it: PEFT's names, alpha in the metadata. With what it changes at scale 1."""
-    tensors, changes = lora_for(load_file(models / BF16), "base_model.model.{}.lora_{}.weight")
-    path = tmp_path / "trained.safetensors"
-    save_file(tensors, path, {"lora_rank": "2", "lora_alpha": "6"})
-    return path, changes
-
-
-def test_the_trainers_own_names_do_not_reach_the_stock_loader(models, trainers):
-    """A fact about the host, ComfyUI 0.30.0, and why there is `./run models lora`: when this fails, it can go."""
-    changed, _ = comfy.sd.load_lora_for_models(load(models / BF16), None, load_file(trainers[0]), 1.0, 0.0)
-    assert not changed.patches
-
-
-def test_a_converted_lora_changes_the_weights(models, trainers, tmp_path):
-    path, changes = trainers
-    assert lora.convert(path, tmp_path / "new.safetensors") == len(changes)
-    model = load(models / BF16)
-    changed, _ = comfy.sd.load_lora_for_models(model, None, load_file(tmp_path / "new.safetensors"), 1.0, 0.0)
-    assert set(changed.patches) == set(changes)
-    before = model.model.state_dict()
-    for key, change in changes.items():
-        got = changed.patch_weight_to_device(key, return_weight=True).float()
-        expected = before[key].float() + 6 / 2 * change
-        torch.testing.assert_close(got, expected, rtol=2**-7, atol=2**-7 * expected.abs().max().item())  # bf16
-
-
-def test_what_is_not_converted(models, trainers, tmp_path):
-    path, _ = trainers
-    with pytest.raises(CheckpointError, match=r"trained\.safetensors is there already"):
-        lora.convert(path, path)
-    with pytest.raises(CheckpointError, match=r"bf16\.safetensors is not a LoRA with the trainer's names"):
-        lora.convert(models / BF16, tmp_path / "new.safetensors")
-    tensors = load_file(path) | {"base_model.model.layers.0.attention.qkv.lora_magnitude_vector": torch.ones(3)}
-    save_file(tensors, tmp_path / "dora.safetensors")
-    with pytest.raises(CheckpointError, match=r"has .*lora_magnitude_vector, which is not plain LoRA"):
-        lora.convert(tmp_path / "dora.safetensors", tmp_path / "new.safetensors")
-    save_file(load_file(path), tmp_path / "bad.safetensors", {"lora_alpha": "many"})
-    with pytest.raises(CheckpointError, match=r"says lora_alpha 'many', which is no number"):
-        lora.convert(tmp_path / "bad.safetensors", tmp_path / "new.safetensors")
-    assert not (tmp_path / "new.safetensors").exists()
-
-
-def test_the_command_and_the_survey(trainers, tmp_path, capsys):
-    from argparse import ArgumentParser
-    from pathlib import Path
-
-    from newbie_pack.client import models as command
-    from newbie_pack.client.problem import Problem
-
-    folder = tmp_path / "models" / "loras"
-    folder.mkdir(parents=True)
-    path = trainers[0].rename(folder / "trained.safetensors")
-    parser = ArgumentParser()
-    command.add_arguments(parser)
-    root = Path(command.__file__).resolve().parent.parent
-    assert command.main(root, parser.parse_args(["check", "--folder", str(folder.parent)])) == 1
-    assert f"run ./run models lora {path}" in capsys.readouterr().out
-    assert command.main(root, parser.parse_args(["lora", str(path)])) == 0
-    assert "trained-comfyui.safetensors: 3 layers" in capsys.readouterr().out
-    with pytest.raises(Problem, match="is there already"):
-        command.main(root, parser.parse_args(["lora", str(path)]))
