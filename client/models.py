@@ -60,13 +60,11 @@ def convert(root: Path, options: argparse.Namespace) -> int:
         raise Problem(str(problem)) from problem
     except OSError as error:
         raise Problem(f"{options.file} cannot be converted to {target}: {error.strerror or error}.") from error
+    layers = "1 layer" if done.layers == 1 else f"{done.layers} layers"
     if done.written:
-        sys.stdout.write(f"{target}: {done.layers} layers, for ComfyUI's LoraLoader; put it into models/loras.\n")
+        sys.stdout.write(f"{target}: {layers}, for ComfyUI's LoraLoader; put it into models/loras.\n")
     else:
-        sys.stdout.write(
-            f"{options.file}: {done.layers} layers, which ComfyUI's LoraLoader reads as they are; "
-            "put it into models/loras.\n"
-        )
+        sys.stdout.write(f"{options.file}: {layers}, which the LoraLoader reads already; put it into models/loras.\n")
     if not done.scaled:
         sys.stdout.write(
             "No alpha was found in it or in an adapter_config.json beside it: ComfyUI takes it at scale 1.\n"

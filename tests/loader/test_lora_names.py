@@ -237,7 +237,7 @@ def test_the_command_says_whether_an_alpha_is_known(tmp_path, run):
     path = write(tmp_path / "b.safetensors", pairs())
     assert "No alpha was found" in run(path)
     as_it_is = run(tmp_path / "b-comfyui.safetensors")
-    assert "which ComfyUI's LoraLoader reads as they are" in as_it_is and "No alpha was found" in as_it_is
+    assert "3 layers, which the LoraLoader reads already" in as_it_is and "No alpha was found" in as_it_is
     assert not (tmp_path / "b-comfyui-comfyui.safetensors").exists()
 
 
