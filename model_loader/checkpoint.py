@@ -6,11 +6,14 @@ Source: https://github.com/huggingface/safetensors#format
 
 from __future__ import annotations
 
+import codecs
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
+START = 4096  # bytes that tell what a file is
+QUOTED = 100  # letters of a text that are quoted
 
 LOOKS = (  # (first bytes, what the file is, what to do)
     (b"version https://git-lfs", "a Git LFS pointer, not the model", "Fetch the file itself, e.g. with git lfs pull."),
@@ -19,6 +22,7 @@ LOOKS = (  # (first bytes, what the file is, what to do)
     (b"\x80", "a pickle, which can run code when it is opened", "Use the model's .safetensors file."),
     (b"GGUF", "a GGUF file", "Use the model's .safetensors file."),
 )
+UNKNOWN = ("not a safetensors file", "Use the model's .safetensors file.")
 
 
 class CheckpointError(ValueError):
@@ -36,19 +40,20 @@ class Header:
 
 def read_header(path: Path) -> Header:
     """Reads the header alone, however large the file. Raises CheckpointError."""
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist: put the file there, or choose another one.")
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        start = file.read(64)
-        length = int.from_bytes(start[:8], "little")
-        for magic, what, advice in LOOKS:
-            if length > min(size, MAX_HEADER) and start.lstrip().startswith(magic):
+    try:
+        if not path.is_file():
+            raise CheckpointError(f"{path} does not exist: put the file there, or choose another one.")
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(START)
+            length = int.from_bytes(start[:8], "little")
+            if len(start) < 8 or not 2 <= length <= MAX_HEADER or start[8:9] != b"{":
+                what, advice = instead(start)
                 raise CheckpointError(f"{path} is {what}. {advice}")
-        if len(start) < 8 or not 2 <= length <= MAX_HEADER or start[8:9] != b"{":
-            raise CheckpointError(f"{path} is not a safetensors file. Use the model's .safetensors file.")
-        file.seek(8)
-        text = file.read(length)
+            file.seek(8)
+            text = file.read(length)
+    except OSError as problem:
+        raise unreadable(path, problem) from problem
     if len(text) < length:
         raise CheckpointError(f"{path} ends inside its header: the download was cut off. Download it again.")
     try:
@@ -62,6 +67,31 @@ def read_header(path: Path) -> Header:
     if size < end:
         raise CheckpointError(f"{path} has {size:,} of its {end:,} bytes: the download was cut off. Download it again.")
     return Header(metadata, shapes, dtypes)
+
+
+def instead(start: bytes) -> tuple[str, str]:
+    """(what a file is that begins so and is no safetensors file, what to do)"""
+    if not start:
+        return "empty", "Download it again."
+    body = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    for magic, what, advice in LOOKS:
+        if body.startswith(magic):
+            return what, advice
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(body)  # the last letter may be cut
+    except UnicodeDecodeError:
+        return UNKNOWN
+    text = " ".join(text.split())
+    if not text.isprintable():
+        return UNKNOWN
+    kind = "a JSON text" if text.startswith(("{", "[")) else "a text"
+    quoted = text if len(text) <= QUOTED else f"{text[:QUOTED]} ..."
+    return f"{kind} and not a model ({quoted})", "Download the file itself, logged in where its site asks for it."
+
+
+def unreadable(path: Path, problem: OSError) -> CheckpointError:
+    why = (problem.strerror or str(problem)).lower()
+    return CheckpointError(f"{problem.filename or path} can't be read ({why}): allow reading it, or download it again.")
 
 
 def check_complete(path: Path, expected: set[str], present: set[str]) -> None:

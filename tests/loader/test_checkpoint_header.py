@@ -42,8 +42,15 @@ def test_a_header_length_that_reads_like_markup_is_no_web_page(tmp_path):
         (b"PK\x03\x04" + bytes(range(60)), "pickle"),
         (b"\x80\x02}q\x00(X\x0a\x00\x00\x00state_dict", "pickle"),
         (b"GGUF\x03\x00\x00\x00" + bytes(range(1, 60)), "GGUF"),
-        (b"", "not a safetensors file"),
-        (b"hello", "not a safetensors file"),
+        (b"\xef\xbb\xbf<!DOCTYPE html><html><body>Log in</body></html>", "web page"),
+        (b"\r\n" * 100 + b"<html></html>", "web page"),
+        (b'{"error":"Not allowed"}', r'is a JSON text and not a model \({"error":"Not allowed"}\)\. Download'),
+        (b'\n{\n "map": {\n' + b'  "a": "b",\n' * 900, r'is a JSON text and not a model \({ "map": { "a": .* \.\.\.'),
+        (b"Entry not found", r"is a text and not a model \(Entry not found\)"),
+        ("模型不存在".encode() * 1000, r"is a text and not a model \(模型不存在"),
+        (b"", r"is empty\. Download it again"),
+        (b"\x00\x01", "not a safetensors file"),
+        (bytes(range(1, 60)), "not a safetensors file"),
         (safetensors(GOOD, bytes(8))[:30], "cut off"),
         (safetensors(GOOD, bytes(3)), "cut off"),
         (struct.pack("<Q", 9) + b'{"a": [1]' + bytes(9), "damaged header"),
@@ -63,3 +70,15 @@ def test_says_what_the_file_is_instead(tmp_path, content, says):
 def test_says_when_there_is_no_file(tmp_path):
     with pytest.raises(CheckpointError, match="does not exist"):
         read_header(tmp_path / "nothing.safetensors")
+
+
+def test_a_file_that_cannot_be_read(tmp_path, monkeypatch):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(safetensors(GOOD, bytes(8)))
+
+    def refuse(*_args, **_options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    with pytest.raises(CheckpointError, match=r"a\.safetensors can't be read \(permission denied\): allow reading it"):
+        read_header(path)
