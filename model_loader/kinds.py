@@ -7,6 +7,7 @@ Sources of the shapes: comfy/model_detection.py and detect_te_model in comfy/sd.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from .checkpoint import CheckpointError, Header
 DIFFUSION, GEMMA, JINA, VAE = "diffusion_model", "gemma", "jina", "vae"  # the loader node's inputs
 
 LORAS = "loras"
+NUMBER = re.compile("[0-9]{1,3}")  # of a layer
 NEWBIE_WIDTH = 2304  # the only width whose heads the host knows
 GEMMA_4B = (2560, 34)  # width, layers
 GEMMA_SIZES = {1152: "1B", 2560: "4B", 3840: "12B", 5376: "27B"}  # by width
@@ -23,16 +25,27 @@ CLIP_SIZES = {768: "CLIP-L", 1024: "CLIP-H", 1280: "CLIP-G"}
 
 QKV = "encoder.layers.0.mixer.Wqkv"
 JINA_QKV = (f"{QKV}.weight", f"{QKV}.parametrizations.weight.original")
+QUANTISED = (  # (parts of tensors' names, how that is called), of forms that are other loaders' and not the host's
+    ((".quant_state.bitsandbytes__", ".weight.absmax"), "to 4 bits by bitsandbytes"),
+    ((".SCB",), "to 8 bits by bitsandbytes"),
+    ((".wscales",), "to 4 bits for Nunchaku (SVDQuant)"),
+    ((".qweight",), "to a few bits by GPTQ or AWQ"),
+    (("token_embd.weight", "blk.0.attn_norm."), "for llama.cpp (GGUF)"),
+)
 LORA_MARKS = (".lora_A", ".lora_B", ".lora_down", ".lora_up", ".lokr_", ".hada_", ".dora_scale", ".alpha")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """what: as a sentence says it; folder: of models/, where it belongs; part: the loader's input that takes it."""
+    """what: as a sentence says it; folder: of models/, where it belongs; part: the loader's input that takes it.
+
+    meant: the input that would take it in another form.
+    """
 
     what: str
     folder: str
     part: str = ""
+    meant: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,30 @@ NEEDS = {
     GEMMA: Need("the Gemma 3 4B text encoder", "text_encoders", "gemma_3_4b_it_bf16.safetensors"),
     JINA: Need("the Jina CLIP v2 text encoder", "text_encoders", "jina_clip_v2_bf16.safetensors"),
     VAE: Need("FLUX's 16-channel VAE", "vae", "ae.safetensors"),
+}
+
+# What check_whole looks at: the tensor whose prefix the others have; blocks of like layers; some of the tensors beside.
+FIRST = {
+    DIFFUSION: ("cap_embedder.1.weight",),
+    GEMMA: ("layers.0.post_feedforward_layernorm.weight",),
+    JINA: JINA_QKV,
+    VAE: ("decoder.conv_in.weight",),
+}
+STACKS = {
+    DIFFUSION: ("noise_refiner", "context_refiner", "layers"),
+    GEMMA: ("layers",),
+    JINA: ("encoder.layers",),
+    VAE: (),
+}
+BESIDE_LAYERS = {
+    DIFFUSION: (
+        *("x_embedder.weight", "t_embedder.mlp.0.weight", "t_embedder.mlp.2.weight", "cap_embedder.0.weight"),
+        *("clip_text_pooled_proj.0.weight", "time_text_embed.1.weight"),
+        *("final_layer.linear.weight", "final_layer.adaLN_modulation.1.weight"),
+    ),
+    GEMMA: ("embed_tokens.weight", "norm.weight"),
+    JINA: ("emb_ln.weight", "emb_ln.bias"),
+    VAE: ("encoder.conv_in.weight", "encoder.conv_out.weight", "decoder.conv_out.weight"),
 }
 
 
@@ -86,11 +123,19 @@ class Tensors:
         head = name.removesuffix(f"0.{end}")
         return len({other[len(head) :].split(".")[0] for other in self.shapes if other.startswith(head)})
 
+    def whole_stack(self, head: str) -> set[str]:
+        """The weights of layers `head`0. to the last: in every layer, all that any of them has."""
+        found = [name[len(head) :].split(".", 1) for name in self.shapes if name.startswith(head)]
+        numbered = [(int(pair[0]), pair[1]) for pair in found if len(pair) == 2 and NUMBER.fullmatch(pair[0])]
+        ends = {end for _, end in numbered if end.endswith((".weight", ".bias", ".original"))}
+        last = max((number for number, _ in numbered), default=-1)
+        return {f"{head}{number}.{end}" for number in range(last + 1) for end in ends}
+
 
 def kind_of(header: Header) -> Kind | None:
     """What the file is; None for one that is not known here."""
     tensors = Tensors(header.shapes)
-    for look in (lora, checkpoint, diffusion_model, text_encoder, vae):
+    for look in (quantised, lora, checkpoint, diffusion_model, text_encoder, vae):
         try:
             found = look(tensors)
         except (IndexError, ValueError):  # a tensor of a known name has fewer or more dimensions than any model's
@@ -98,6 +143,20 @@ def kind_of(header: Header) -> Kind | None:
         if found is not None:
             return found
     return None
+
+
+def quantised(tensors: Tensors) -> Kind | None:
+    """A form that the host does not read. Its matrices have other shapes than the model's, so names must do."""
+    how = next((how for marks, how in QUANTISED if any(tensors.within(mark) for mark in marks)), None)
+    if how is None:
+        return None
+    if tensors.within("clip_text_pooled_proj.") and tensors.within("cap_embedder."):
+        meant = DIFFUSION
+    else:
+        encoder = text_encoder(tensors)
+        meant = encoder.part if encoder else ""
+    what, folder = (NEEDS[meant].what, NEEDS[meant].folder) if meant else ("a model", "diffusion_models")
+    return Kind(f"{what} quantised {how}", folder, meant=meant)
 
 
 def lora(tensors: Tensors) -> Kind | None:
@@ -109,8 +168,10 @@ def lora(tensors: Tensors) -> Kind | None:
 
 def checkpoint(tensors: Tensors) -> Kind | None:
     """A file with a diffusion model and its text encoder and VAE in one."""
-    if not tensors.has("first_stage_model.decoder.conv_in.weight", "vae.decoder.conv_in.weight"):
-        return None
+    first = "decoder.conv_in.weight"
+    name = tensors.name(f"first_stage_model.{first}", f"vae.{first}")
+    if name is None or all(other.startswith(name.removesuffix(first)) for other in tensors.shapes):
+        return None  # a VAE alone keeps its prefix where a script took it out of a checkpoint
     if tensors.has("conditioner.embedders.1.model.ln_final.weight"):
         return Kind("an SDXL checkpoint", "checkpoints")
     if tensors.has("model.diffusion_model.input_blocks.0.0.weight"):
@@ -200,6 +261,8 @@ def expect(path: Path, header: Header, part: str) -> None:
     kind, need = kind_of(header), NEEDS[part]
     if kind is not None and kind.part == part:
         return
+    if kind is not None and kind.meant == part:
+        raise CheckpointError(not_in_this_form(path, kind))
     what = (
         kind.what if kind else f"no file that is known here (its first tensor is {next(iter(header.shapes), 'none')})"
     )
@@ -209,6 +272,29 @@ def expect(path: Path, header: Header, part: str) -> None:
         f"{path} is {what} and not {need.what}: put that one, such as {need.usual}, into models/{need.folder} "
         "and choose it here."
     )
+
+
+def not_in_this_form(path: Path, kind: Kind) -> str:
+    return f"{path} is {kind.what}, which ComfyUI's own loading does not read: use {NEEDS[kind.meant].usual} instead."
+
+
+def check_whole(path: Path, header: Header, part: str) -> None:
+    """Raises CheckpointError if the header lacks tensors that every model of this part has.
+
+    It sees what a missing shard takes away: some layers or a part of one, or what stands before and after them.
+    """
+    tensors = Tensors(header.shapes)
+    first = tensors.name(*FIRST[part])
+    if first is None:  # a tiny VAE
+        return
+    prefix = next(first.removesuffix(end) for end in FIRST[part] if first.endswith(end))
+    expected = {prefix + name for name in BESIDE_LAYERS[part]}
+    for stack in STACKS[part]:
+        expected |= tensors.whole_stack(f"{prefix}{stack}.")
+    lacks = sorted(expected - set(header.shapes))
+    if lacks:
+        more = f" and {len(lacks) - 1} more" if len(lacks) > 1 else ""
+        raise CheckpointError(f"{path} lacks the tensor {lacks[0]}{more}: download it again.")
 
 
 def check_pair(model: tuple[Path, Header], gemma: tuple[Path, Header], jina: tuple[Path, Header]) -> None:
@@ -227,6 +313,11 @@ def check_pair(model: tuple[Path, Header], gemma: tuple[Path, Header], jina: tup
                 f"{path} gives text features {gives[axis]} wide, but {model[0]} takes {takes[1]} from {name}: "
                 "choose the files of one release."
             )
+
+
+def prefix(header: Header, end: str) -> str:
+    """What stands before the tensor with this name; "" if it is not there."""
+    return (Tensors(header.shapes).name(end) or "").removesuffix(end)
 
 
 def precisions(headers: Iterable[Header]) -> str:

@@ -14,6 +14,7 @@ from newbie_pack.model_loader.kinds import (
     NEEDS,
     VAE,
     check_pair,
+    check_whole,
     expect,
     kind_of,
     precisions,
@@ -91,6 +92,15 @@ KINDS = [
     ({"vision_model.encoder.layers.0.layer_norm1.weight": (1024,)}, "a CLIP vision encoder", ""),
     ({"model.layers.0.post_attention_layernorm.weight": (2560,)}, "a Qwen, Llama or Mistral text encoder", ""),
     ({"decoder.conv_in.weight": (512, 16, 3, 3)}, "FLUX's 16-channel VAE", VAE),
+    *(
+        (
+            {f"{prefix}decoder.conv_in.weight": (512, 16, 3, 3), f"{prefix}encoder.conv_in.weight": (1, 3, 3, 3)},
+            "FLUX's 16-channel VAE",
+            VAE,
+        )
+        for prefix in ("vae.", "first_stage_model.")
+    ),
+    ({SD_VAE: (512, 4, 3, 3)}, "a 4-channel VAE of SD 1.5 or SDXL", ""),
     ({"decoder.conv_in.weight": (512, 4, 3, 3)}, "a 4-channel VAE of SD 1.5 or SDXL", ""),
     ({"decoder.conv_in.weight": (512, 32, 3, 3)}, "a 32-channel VAE of FLUX.2", ""),
     ({"decoder.conv_in.weight": (512, 16, 3, 3, 3)}, "a video VAE", ""),
@@ -105,6 +115,57 @@ KINDS = [
         "",
     ),
 ]
+
+
+QUANTISED = [  # each with tensors of the form's own names beside or instead of the weight
+    (
+        NEWBIE | {"cap_embedder.1.weight": (2949120, 1), "cap_embedder.1.weight.quant_state.bitsandbytes__nf4": (80,)},
+        "a NewBie diffusion model quantised to 4 bits by bitsandbytes",
+        DIFFUSION,
+    ),
+    (
+        gemma_of(2560, 34) | {"model.layers.0.mlp.up_proj.weight.absmax": (409600,)},
+        "the Gemma 3 4B text encoder quantised to 4 bits by bitsandbytes",
+        GEMMA,
+    ),
+    (JINA_SHAPES | {"encoder.SCB": (3072,)}, "the Jina CLIP v2 text encoder quantised to 8 bits by bitsandbytes", JINA),
+    (
+        NEWBIE
+        | {f"layers.0.attention.qkv.{end}": (1,) for end in ("qweight", "wscales", "smooth", "lora_down", "lora_up")},
+        "a NewBie diffusion model quantised to 4 bits for Nunchaku (SVDQuant)",
+        DIFFUSION,
+    ),
+    (
+        {f"transformer_blocks.0.attn.to_q.{end}": (1,) for end in ("qweight", "wscales", "lora_down", "lora_up")},
+        "a model quantised to 4 bits for Nunchaku (SVDQuant)",
+        "",
+    ),
+    (
+        gemma_of(2560, 34) | {f"model.layers.0.mlp.up_proj.{end}": (1, 1) for end in ("qweight", "qzeros", "scales")},
+        "the Gemma 3 4B text encoder quantised to a few bits by GPTQ or AWQ",
+        GEMMA,
+    ),
+    ({"token_embd.weight": (1,), "blk.0.attn_q.weight": (1,)}, "a model quantised for llama.cpp (GGUF)", ""),
+]
+
+
+@pytest.mark.parametrize(("shapes", "what", "meant"), QUANTISED)
+def test_what_is_quantised_as_the_host_does_not_read_it(shapes, what, meant):
+    kind = kind_of(Header({}, shapes))
+    assert (kind.what, kind.part, kind.meant) == (what, "", meant)
+    if meant:
+        with pytest.raises(CheckpointError) as caught:
+            expect(Path("a.safetensors"), Header({}, shapes), meant)
+        assert str(caught.value) == (
+            f"a.safetensors is {what}, which ComfyUI's own loading does not read: use {NEEDS[meant].usual} instead."
+        )
+
+
+def test_the_hosts_own_quantisation_is_none_of_these():
+    """fp8 and nvfp4 as the host reads them."""
+    marks = ("weight_scale", "weight_scale_2", "comfy_quant", "input_scale", "scale_weight")
+    shapes = NEWBIE | {f"layers.0.attention.qkv.{mark}": (1,) for mark in marks} | {"scaled_fp8": (2,)}
+    assert kind_of(Header({}, shapes)).part == DIFFUSION
 
 
 @pytest.mark.parametrize(("shapes", "what", "part"), KINDS, ids=[f"{i} {what}" for i, (_, what, _) in enumerate(KINDS)])
@@ -192,6 +253,32 @@ def test_a_pair_that_fits_and_two_that_do_not():
         check_pair(file(NEWBIE), narrow, jina)
     with pytest.raises(CheckpointError, match=r"gives text features 768 wide, but .* takes 1024 from Jina"):
         check_pair(file(NEWBIE), gemma, file(JINA_SHAPES | {"model.emb_ln.weight": (768,)}))
+
+
+def stack(head: str, layers: int, *ends: str) -> dict:
+    return {f"{head}{i}.{end}": (1,) for i in range(layers) for end in ends}
+
+
+@pytest.mark.parametrize("prefix", ["", "language_model.model."])
+def test_what_a_missing_shard_takes_away(prefix):
+    ends = ("post_feedforward_layernorm.weight", "mlp.up_proj.weight")
+    whole = stack(f"{prefix}layers.", 12, *ends) | {f"{prefix}embed_tokens.weight": (1,), f"{prefix}norm.weight": (1,)}
+    others = {"vision_tower.layers.0.a.weight": (1,), f"{prefix}layers.0.mlp.up_proj.weight_scale": (1,)}
+    check_whole(Path("f"), Header({}, whole | others), GEMMA)
+    for lost, more in (
+        (f"{prefix}norm.weight", ""),
+        (f"{prefix}layers.11.mlp.up_proj.weight", ""),  # cut within a layer
+        (f"{prefix}layers.7.", " and 1 more"),
+    ):
+        rest = {name: shape for name, shape in whole.items() if not name.startswith(lost)}
+        with pytest.raises(CheckpointError, match=rf"^f lacks the tensor {lost}\S*{more}: download it again"):
+            check_whole(Path("f"), Header({}, rest), GEMMA)
+
+
+def test_a_layer_with_a_number_of_nonsense_takes_no_time():
+    shapes = {"layers.0.post_feedforward_layernorm.weight": (1,), f"layers.{'9' * 5000}.a.weight": (1,)}
+    with pytest.raises(CheckpointError, match="lacks the tensor"):
+        check_whole(Path("f"), Header({}, shapes), GEMMA)
 
 
 def test_precision():
