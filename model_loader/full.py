@@ -18,7 +18,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP, VAE
 from safetensors import SafetensorError
 
-from . import kinds, names, source, spiece
+from . import kinds, names, source, spiece, usable
 from .checkpoint import CheckpointError, check_complete
 from .kinds import DIFFUSION, GEMMA, JINA, NEEDS
 from .mini import ISOLATION
@@ -26,7 +26,6 @@ from .names import Tensors
 from .source import Source
 
 NONE = "none"
-SAFETENSORS = (".safetensors", ".sft")
 OLD_MARK = "scaled_fp8"
 DIFFUSERS_VAE = "decoder.up_blocks.0.resnets.0.norm1.weight"
 
@@ -51,7 +50,7 @@ def find(part: str, name: str, release: Path | None = None) -> Source:
         if path is None:
             raise CheckpointError(f"{name} is not in models/{need.folder}: put the file there, or choose another one.")
         found = source.of_file(Path(path))
-    kinds.expect(found.where, found.header, part)
+    usable.check(found, part)
     return found
 
 
@@ -62,8 +61,6 @@ def read(found: Source) -> Tensors:
     """
     tensors: Tensors = {}
     for path in found.paths:
-        if path.suffix.lower() not in SAFETENSORS:  # by which the host decides how to read it
-            raise CheckpointError(f"{path} is a safetensors file by another name: call it {path.stem}.safetensors.")
         try:
             own, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
         except (SafetensorError, ValueError) as problem:
@@ -151,18 +148,6 @@ def load(
     found = {part: find(part, name, release) for part, name in chosen.items()}
     model, encoders = found[DIFFUSION], (found[GEMMA], found[JINA])
     kinds.check_pair((model.where, model.header), *((encoder.where, encoder.header) for encoder in encoders))
-    for encoder, tokenizer in zip(encoders, (spiece.gemma, spiece.jina), strict=True):
-        if "spiece_model" not in encoder.header.shapes:
-            check_tokenizer(encoder, tokenizer)
     clip = load_clip(*encoders)
     decoder = load_vae(found[kinds.VAE])
     return load_model(model, dtype), clip, decoder, model.header.metadata.get(ISOLATION, "gentle")
-
-
-def check_tokenizer(encoder: Source, tokenizer: Any) -> None:
-    if not encoder.tokenizer:
-        raise CheckpointError(
-            f"{encoder.where} has no tokenizer inside (no tensor spiece_model): use the file that was repackaged for "
-            "ComfyUI, or the authors' folder."
-        )
-    tokenizer(encoder.tokenizer)

@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import CheckpointError, Header, read_header
+from .checkpoint import CheckpointError, Header, read_header, unreadable
 from .kinds import DIFFUSION, GEMMA, JINA, VAE
 
 FOLDERS = {DIFFUSION: "transformer", GEMMA: "text_encoder", JINA: "clip_model", VAE: "vae"}  # of a release
 TOKENIZERS = {GEMMA: ("text_encoder", "tokenizer"), JINA: ("clip_model", "clip_tokenizer", "tokenizer_2")}
+LISTED_BY = (DIFFUSION, JINA)  # Jina's folder is what other pipelines don't have
 SUFFIX = " (folder)"  # how the loader's list tells a release from a file
+SAFETENSORS = (".safetensors", ".sft")  # by which the host decides how to read a file
+CONTROL = ".aria2"  # beside a file that aria2 has not finished, which has its whole size from the start
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
 MAX_JSON = 50_000_000  # bytes
 
@@ -35,17 +38,35 @@ class Source:
 
 
 def of_file(path: Path) -> Source:
-    return Source(path, (path,), read_header(path))
+    """Raises CheckpointError."""
+    return Source(path, (path,), header_of(path))
+
+
+def header_of(path: Path) -> Header:
+    """Of a whole file that the host reads as safetensors. Raises CheckpointError."""
+    if path.with_name(path.name + CONTROL).exists():
+        raise CheckpointError(
+            f"{path} is a half download, as {path.name}{CONTROL} beside it tells: let aria2 finish, or delete both and "
+            "download it again."
+        )
+    header = read_header(path)
+    if path.suffix.lower() not in SAFETENSORS:
+        raise CheckpointError(f"{path} is a safetensors file by another name: call it {path.stem}.safetensors.")
+    return header
 
 
 def of_folder(release: Path, part: str) -> Source:
     """One network of a release. Raises CheckpointError."""
     folder = release / FOLDERS[part]
-    if not folder.is_dir():
-        raise CheckpointError(f"{release} has no folder {folder.name}: download the whole release, or choose a file.")
-    paths = shards(folder)
-    tokenizers = tuple(release / name for name in TOKENIZERS.get(part, ()) if (release / name).is_dir())
-    return Source(folder, paths, merged(paths), read_json(folder / "config.json"), tokenizers)
+    try:
+        if not folder.is_dir():
+            other = "" if part in LISTED_BY else ", or choose a file"
+            raise CheckpointError(f"{release} has no folder {folder.name}: download it from the same release{other}.")
+        paths, index = shards(folder)
+        tokenizers = tuple(release / name for name in TOKENIZERS.get(part, ()) if (release / name).is_dir())
+        return Source(folder, paths, merged(paths, index), read_json(folder / "config.json"), tokenizers)
+    except OSError as problem:
+        raise unreadable(folder, problem) from problem
 
 
 def releases(roots: Iterable[Path]) -> dict[str, Path]:
@@ -60,36 +81,54 @@ def releases(roots: Iterable[Path]) -> dict[str, Path]:
         except OSError:
             continue
         for folder in folders:
-            if all((folder / FOLDERS[part]).is_dir() for part in (DIFFUSION, JINA)):
+            if set(LISTED_BY) <= parts_in(folder):
                 found.setdefault(folder.name + SUFFIX, folder)
     return found
 
 
-def shards(folder: Path) -> tuple[Path, ...]:
-    """The files that the index names; without one, all. Raises CheckpointError if one is missing."""
+def parts_in(release: Path) -> set[str]:
+    """The parts for which there is a folder, whatever is in it."""
+    try:
+        return {part for part, name in FOLDERS.items() if (release / name).is_dir()}
+    except OSError:
+        return set()
+
+
+def shards(folder: Path) -> tuple[tuple[Path, ...], dict[str, str]]:
+    """(the files that the index names, tensor -> its file); without an index, all files and nothing.
+
+    Raises CheckpointError if one is missing.
+    """
     indices = sorted(folder.glob("*.safetensors.index.json"))
     if indices:
-        names = read_json(indices[0]).get("weight_map", {})
-        files = sorted({str(name) for name in names.values()}) if isinstance(names, dict) else []
+        names = read_json(indices[0]).get("weight_map")
+        index = {name: str(file) for name, file in names.items()} if isinstance(names, dict) else {}
+        files = sorted(set(index.values()))
         if not files or any(Path(name).name != name for name in files):
             raise CheckpointError(f"{indices[0]} is damaged: download it again.")
         for name in files:
             if not (folder / name).is_file():
                 raise CheckpointError(f"{folder} lacks {name}, one of its {len(files)} parts: download it too.")
-        return tuple(folder / name for name in files)
+        return tuple(folder / name for name in files), index
     paths = tuple(sorted(folder.glob("*.safetensors")))
     if not paths and any(path.suffix in PICKLES for path in folder.iterdir()):
         raise CheckpointError(f"{folder} has only pickles, which can run code when opened: download its .safetensors.")
     if not paths:
         raise CheckpointError(f"{folder} has no .safetensors file: download it into that folder.")
-    return paths
+    return paths, {}
 
 
-def merged(paths: tuple[Path, ...]) -> Header:
-    """All shards' tensors as one header. Raises CheckpointError where two have the same tensor."""
-    headers = [read_header(path) for path in paths]
+def merged(paths: tuple[Path, ...], index: dict[str, str]) -> Header:
+    """All shards' tensors as one header.
+
+    Raises CheckpointError where two have the same tensor, or one has not what the index says.
+    """
+    headers = [header_of(path) for path in paths]
     whole = Header({}, {}, {})
     for path, header in zip(paths, headers, strict=True):
+        lost = next((name for name, file in index.items() if file == path.name and name not in header.shapes), None)
+        if lost is not None:
+            raise CheckpointError(f"{path} lacks the tensor {lost}, which its index names: download both again.")
         double = next((name for name in header.shapes if name in whole.shapes), None)
         if double is not None:
             raise CheckpointError(
@@ -102,7 +141,7 @@ def merged(paths: tuple[Path, ...]) -> Header:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """{} where there is no such file. Raises CheckpointError if it is something else."""
+    """{} where there is no such file. Raises CheckpointError if it is something else, OSError."""
     if not path.is_file():
         return {}
     try:

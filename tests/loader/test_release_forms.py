@@ -124,7 +124,7 @@ def test_q_k_and_v_apart_are_joined(models, release):
     del apart["layers.0.attention.to_k.weight"]
     save_file(apart, path)
     with pytest.raises(CheckpointError, match=r"lacks the key or the value beside layers\.0\.attention\.to_q\.weight"):
-        full.load_model(full.find("diffusion_model", "none", release), None)
+        full.load_model(full.source.of_folder(release, "diffusion_model"), None)
 
 
 @pytest.mark.parametrize("prefix", ["model.diffusion_model.", "diffusion_model.", "transformer.", "module.", "model."])
@@ -190,6 +190,75 @@ def test_a_missing_part_of_the_folder(release):
         full.load(*FOLDER, None)
 
 
+def test_a_shard_without_what_the_index_names(release):
+    path = release / "text_encoder" / "model-00002-of-00003.safetensors"
+    tensors = load_file(path)
+    lost = next(iter(tensors))
+    del tensors[lost]
+    save_file(tensors, path)
+    with pytest.raises(CheckpointError, match=rf"00002-of-00003\.safetensors lacks the tensor {lost}, which its index"):
+        full.find("gemma", "none", release)
+
+
+def test_shards_without_an_index(release):
+    """All of them are the model; some of them are not."""
+    folder = release / "text_encoder"
+    (folder / "model.safetensors.index.json").unlink()
+    assert len(full.find("gemma", "none", release).paths) == 3
+    (folder / "model-00003-of-00003.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"text_encoder has 2 of its 3 parts, and no index: download the whole"):
+        full.find("gemma", "none", release)
+
+
+def test_a_file_that_lacks_a_tensor_is_refused_before_loading(models, tmp_path, monkeypatch):
+    import folder_paths
+
+    path = tmp_path / SPLIT[0]
+    tensors = load_file(models / "diffusion_models" / SPLIT[0])
+    del tensors["layers.1.feed_forward.w2.weight"]
+    save_file(tensors, path)
+    monkeypatch.setattr(folder_paths, "get_full_path", lambda _folder, _name: str(path))
+    with pytest.raises(CheckpointError, match=r"\.safetensors lacks the tensor layers\.1\.feed_forward\.w2\.weight"):
+        full.find("diffusion_model", SPLIT[0])
+
+
+def test_a_file_that_aria2_has_not_finished(models, tmp_path):
+    shutil.copy(models / "vae" / "ae.safetensors", tmp_path)
+    full.source.of_file(tmp_path / "ae.safetensors")
+    (tmp_path / "ae.safetensors.aria2").touch()
+    with pytest.raises(CheckpointError, match=r"ae\.safetensors is a half download, as ae\.safetensors\.aria2 beside"):
+        full.source.of_file(tmp_path / "ae.safetensors")
+
+
+def test_a_folder_that_cannot_be_read(release, monkeypatch):
+    folder = release / "vae"
+
+    def refuse(path, *_args, **_options):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(folder), "glob", refuse)
+    with pytest.raises(CheckpointError, match=r"vae can't be read \(permission denied\)"):
+        full.find("vae", "none", release)
+    monkeypatch.setattr(type(folder), "is_dir", refuse)
+    assert full.releases() == {}
+
+
+@pytest.mark.parametrize("prefix", ["vae.", "first_stage_model."])
+def test_a_vae_behind_a_prefix(models, tmp_path, prefix):
+    """We take it; the host's own loading of a VAE does not, of which the survey tells."""
+    import comfy.sd
+
+    tensors = load_file(models / "vae" / "ae.safetensors")
+    prefixed = {prefix + name: value for name, value in tensors.items()}
+    save_file(prefixed, tmp_path / "a.safetensors")
+    found = full.source.of_file(tmp_path / "a.safetensors")
+    full.usable.check(found, "vae")
+    state = full.load_vae(found).first_stage_model.state_dict()
+    assert all(torch.equal(state[name], value) for name, value in tensors.items())
+    with pytest.raises(RuntimeError, match="VAE is invalid"):
+        comfy.sd.VAE(sd=prefixed).throw_exception_if_invalid()
+
+
 def test_pickles_alone(release):
     path = release / "text_encoder"
     for file in path.glob("*.safetensors*"):
@@ -252,5 +321,7 @@ def test_a_missing_tensor_is_named(models, release):
     tensors = load_file(path)
     del tensors["layers.0.attention.qkv.weight"]
     save_file(tensors, path)
-    with pytest.raises(CheckpointError, match=r"transformer lacks the tensor layers\.0\.attention\.qkv\.weight"):
+    with pytest.raises(CheckpointError, match=r"transformer lacks the tensor layers\.0\.attention\.qkv\.weight: downl"):
         full.load(*FOLDER, None)
+    with pytest.raises(CheckpointError, match=r"transformer lacks the tensor layers\.0\.attention\.qkv\.weight: it is"):
+        full.load_model(full.source.of_folder(release, "diffusion_model"), None)

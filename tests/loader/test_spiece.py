@@ -137,3 +137,13 @@ def test_a_damaged_model_is_refused(tmp_path, content):
 def test_none_is_there(tmp_path):
     with pytest.raises(CheckpointError, match=r"has no tokenizer\.model: put Gemma's tokenizer there"):
         spiece.gemma([tmp_path])
+
+
+def test_gemmas_tokenizer_whole_and_cut_off(trained, tmp_path):
+    path = tmp_path / "tokenizer.model"
+    path.write_bytes(trained)
+    assert spiece.gemma([tmp_path]) == trained
+    for size in (0, 1, 7, len(trained) // 2, len(trained) - 1):
+        path.write_bytes(trained[:size])
+        with pytest.raises(CheckpointError, match="is not a SentencePiece model: download Gemma's tokenizer again"):
+            spiece.gemma([tmp_path])
