@@ -1,4 +1,4 @@
-"""`./run models check`: which of the full model's files are there, which are missing, and where they go.
+"""`./run models check`: what NewBie Loader can load of the full model, or what is missing, and where it goes.
 `./run models lora FILE`: a LoRA of the authors' trainer, and others, made readable for ComfyUI's LoraLoader.
 
 Reads the files' headers, downloads nothing and starts no host.
@@ -87,9 +87,10 @@ def check(root: Path, options: argparse.Namespace) -> int:
         if lines:
             sys.stdout.write("\n  ".join([f"{title}:", *lines]) + "\n")
     if found.complete:
-        sys.stdout.write("All parts are there: choose them in NewBie Loader.\n")
+        choices = [f"{part:16} {name}" for part, name in found.inputs().items()]
+        sys.stdout.write("\n  ".join(["All parts are there. Choose in NewBie Loader:", *choices]) + "\n")
     else:
-        sys.stdout.write("The built-in mini needs none of these files.\n")
+        sys.stdout.write("No whole set of files can be loaded. The built-in mini needs none of them.\n")
     return 0 if found.complete else 1
 
 

@@ -1,4 +1,7 @@
-"""What lies in the models folders, of NewBie's and otherwise: headers alone are read. For `./run models check`."""
+"""Which files of NewBie are there, what is wrong with them, and which of them make a whole set that the loader takes.
+
+Every source is judged as the loader judges it: headers and tokenizers are read, no weights. For `./run models check`.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +10,26 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from . import kinds, lora, source
+from . import kinds, lora, source, usable
 from .checkpoint import CheckpointError
+from .folders import OF_FILES, OF_RELEASES, Contents, Folders, contents
 from .kinds import DIFFUSION, GEMMA, JINA, NEEDS, VAE
 from .source import Source
 
 PARTS = (DIFFUSION, GEMMA, JINA, VAE)
-SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
-FOLDERS = ("diffusion_models", "text_encoders", "vae", "checkpoints", "loras")  # of files; releases lie in diffusers
 GIGABYTES = {DIFFUSION: 7.0, GEMMA: 7.8, JINA: 1.1, VAE: 0.3}  # of the usual files
 REPOSITORY = "Comfy-Org/NewBie-image-Exp0.1_repackaged on Hugging Face"
-
-Folders = Mapping[str, Sequence[Path]]  # name in models/ -> where the host looks
+PREFIXED = ', behind "{}", which NewBie Loader takes and the VAELoader of ComfyUI does not'
 
 
 @dataclass(frozen=True)
 class Found:
-    """One part of NewBie. named: as the loader's list has it."""
+    """One part of NewBie that the loader takes. named: as its list has it; release: whether that is a release."""
 
     part: str
     named: str
     source: Source
+    release: bool = False
 
     @property
     def size(self) -> int:
@@ -35,96 +37,233 @@ class Found:
 
     def line(self) -> str:
         precision = kinds.precisions([self.source.header])
-        return f"{self.part:16} {self.named}  {self.size / 1e9:.1f} GB, {precision}  ({self.source.where})"
+        before = kinds.prefix(self.source.header, "decoder.conv_in.weight") if self.part == VAE else ""
+        note = PREFIXED.format(before) if before else ""
+        size = f"{self.size / 1e9:.1f} GB"
+        return line(self.part, f"{self.named}  {size}, {precision}{note}  ({self.source.where})")
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release of NewBie. named: as the loader's list has it, "" if it has it not.
+
+    parts: those that can be used; problems: a sentence about each other.
+    """
+
+    folder: Path
+    named: str
+    parts: Mapping[str, Source]
+    problems: Mapping[str, str]
+
+    def lacks(self, files: set[str]) -> list[str]:
+        """The parts without which it can't be used. files: parts that lie as files, for which it needs none."""
+        others = files - {DIFFUSION} if self.named else set()
+        return [part for part in PARTS if part not in self.parts and part not in others]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """found: NewBie's parts, usable as they lie; the others are sentences.
+    """found: NewBie's parts, each usable by itself; chosen: a set of them that goes together; the rest are sentences.
 
     problems: NewBie's files that can't be used as they are, and broken ones; others: files of other models; advice:
     what to get and where to put it.
     """
 
     found: tuple[Found, ...]
+    chosen: tuple[Found, ...]
     problems: tuple[str, ...]
     others: tuple[str, ...]
     advice: tuple[str, ...]
 
     @property
     def complete(self) -> bool:
-        return not self.advice
+        return bool(self.chosen)
+
+    def inputs(self) -> dict[str, str]:
+        """What to choose in the loader for the set: a release's parts come with it."""
+        return {one.part: "none" if one.release and one.part != DIFFUSION else one.named for one in self.chosen}
 
 
 def survey(folders: Folders) -> Survey:
+    there = contents(folders)
+    releases, strangers = look_at_releases(there.releases, folders)
+    found, problems, others = look_at_files(there, releases)
+    found += [
+        Found(part, release.named, own, release=True)
+        for release in releases
+        if release.named
+        for part, own in release.parts.items()
+    ]
+    sets = list(whole_sets(found))
+    advice = [] if sets else missing(found, releases, folders)
+    problems = [
+        *(place for release in releases for place in misplaced(release.folder, folders.get(OF_RELEASES, ()))),
+        *(wrong for release in releases for part, wrong in release.problems.items() if line(part, wrong) not in advice),
+        *problems,
+        *misfits(found),
+        *halves(there),
+        *there.problems,
+    ]
+    return Survey(tuple(found), sets[0] if sets else (), tuple(problems), tuple(others + strangers), tuple(advice))
+
+
+def line(part: str, text: str) -> str:
+    return f"{part:16} {text}"
+
+
+# --- one by one ------------------------------------------------------------------------------------------------------
+
+
+def look_at_files(there: Contents, releases: Sequence[Release]) -> tuple[list[Found], list[str], list[str]]:
+    """(usable parts, sentences about what can't be used, sentences about other models' files)"""
     found: list[Found] = []
-    problems: list[str] = []
-    others: list[str] = []
-    for folder, root, path in files(folders):
+    problems: dict[Path, str] = {}
+    others: dict[Path, str] = {}
+    for folder, root, path in there.files:
+        within = any(path.is_relative_to(release.folder) for release in releases)  # told of already, as a whole
         try:
-            own = source.of_file(path)
+            one = look_at_file(folder, root, path)
         except CheckpointError as problem:
-            problems.append(str(problem))
+            if not within:
+                problems.setdefault(path, str(problem))
             continue
-        kind = kinds.kind_of(own.header)
-        if lora.passed_over(own.header):
-            problems.append(f"{path} is a LoRA with names that ComfyUI passes over: run ./run models lora {path}")
-        elif folder == kinds.LORAS:
-            continue  # the host's matter
-        elif kind is None or not kind.part:
-            others.append(f"{path}: {kind.what if kind else 'not known here'}")
-        elif kind.folder != folder:
-            problems.append(f"{path} is {kind.what}: move it into models/{kind.folder}.")
-        elif kind.part in (GEMMA, JINA) and "spiece_model" not in own.header.shapes:
-            problems.append(f"{path} is {kind.what} without its tokenizer: get {NEEDS[kind.part].usual} instead.")
-        else:
-            found.append(Found(kind.part, path.relative_to(root).as_posix(), own))
-    for name, release in source.releases(folders.get("diffusers", ())).items():
-        for part in PARTS:
-            try:
-                own = source.of_folder(release, part)
-                kinds.expect(own.where, own.header, part)
-            except CheckpointError as problem:
-                problems.append(str(problem))
-            else:
-                found.append(Found(part, name, own))
-    return Survey(tuple(found), tuple(problems + misfits(found)), tuple(others), tuple(missing(found, folders)))
+        if isinstance(one, Found):
+            found.append(one)
+        elif one and not within:
+            others[path] = one
+    for one in found:  # one folder may be the place of two names
+        problems.pop(one.source.where, None)
+    return found, list(problems.values()), list(others.values())
 
 
-def files(folders: Folders) -> Iterator[tuple[str, Path, Path]]:
-    """(name of the folder, its root, file), in order; a file that two folders list, once."""
-    seen: set[Path] = set()
-    for folder in FOLDERS:
-        for root in folders.get(folder, ()):
-            for path in sorted(root.rglob("*")) if root.is_dir() else ():
-                if path.suffix.lower() in SUFFIXES and path.is_file() and path.resolve() not in seen:
-                    seen.add(path.resolve())
-                    yield folder, root, path
+def look_at_file(folder: str, root: Path, path: Path) -> Found | str:
+    """A part of NewBie, or a sentence about a file of another model, "" where it is the host's matter.
+
+    Raises CheckpointError for one that can't be used as it is.
+    """
+    own = source.of_file(path)
+    kind = kinds.kind_of(own.header)
+    if lora.passed_over(own.header):
+        raise CheckpointError(f"{path} is a LoRA with names that ComfyUI passes over: run ./run models lora {path}")
+    if folder == kinds.LORAS:
+        return ""
+    if kind is not None and kind.meant:
+        raise CheckpointError(kinds.not_in_this_form(path, kind))
+    if kind is None or not kind.part:
+        parts = usable.shards_missing(own)
+        if parts:
+            raise CheckpointError(parts)
+        return f"{path}: {kind.what if kind else 'not known here'}"
+    if kind.folder != folder:
+        raise CheckpointError(f"{path} is {kind.what}: move it into models/{kind.folder}.")
+    usable.check(own, kind.part)
+    return Found(kind.part, path.relative_to(root).as_posix(), own)
 
 
-def missing(found: Sequence[Found], folders: Folders) -> Iterator[str]:
-    there = {one.part for one in found}
+def look_at_releases(folders: Sequence[Path], known: Folders) -> tuple[list[Release], list[str]]:
+    """(NewBie's, sentences about other models')"""
+    roots = known.get(OF_RELEASES, ())
+    listed = {folder: name for name, folder in source.releases(roots).items()}
+    found: list[Release] = []
+    others: list[str] = []
+    for folder in dict.fromkeys([*listed, *folders]):
+        release, ours = look_at_release(folder, listed.get(folder, ""))
+        if release.named or ours:
+            found.append(release)
+        elif any(folder.is_relative_to(root) for root in roots):
+            others.append(f"{folder}: a release of another model")
+    return found, others
+
+
+def look_at_release(folder: Path, named: str) -> tuple[Release, bool]:
+    """A folder, and whether a part of it, other than the VAE, is NewBie's."""
+    parts: dict[str, Source] = {}
+    problems: dict[str, str] = {}
+    ours = False
     for part in PARTS:
-        if part not in there:
-            need = NEEDS[part]
-            places = sorted(folders.get(need.folder, ()), key=lambda place: place.name != need.folder)
-            place = places[0] if places else Path("models", need.folder)
-            what = f"{need.usual} ({GIGABYTES[part]:.1f} GB, from {REPOSITORY})"
-            yield f"{part:16} missing: put {what} into {place}"
+        try:
+            own = source.of_folder(folder, part)
+            kind = kinds.kind_of(own.header)
+            ours = ours or (kind is not None and (kind.part or kind.meant) in (DIFFUSION, GEMMA, JINA))
+            usable.check(own, part)
+        except CheckpointError as problem:
+            problems[part] = str(problem)
+        else:
+            parts[part] = own
+    return Release(folder, named, parts, problems), ours
+
+
+def misplaced(release: Path, roots: Sequence[Path]) -> Iterator[str]:
+    if release.parent in roots:
+        return
+    place = roots[0] if roots else Path("models", OF_RELEASES)
+    if release.name in (*OF_FILES, OF_RELEASES):
+        yield f"{release} has a release's folders in it: move them into a folder of their own, such as {place}/NewBie."
+    else:
+        yield f"{release} is a release: move the whole folder into {place}."
+
+
+def halves(there: Contents) -> Iterator[str]:
+    files = {path for _, _, path in there.files}
+    for path in there.halves:
+        if path.suffix != source.CONTROL or path.with_suffix("") not in files:  # such a file is told of itself
+            yield f"{path} is a half download: let it finish, or delete it and download the file again."
+
+
+# --- what goes together ----------------------------------------------------------------------------------------------
+
+
+def candidates(found: Sequence[Found], model: Found) -> Iterator[tuple[Found, ...]]:
+    """What the loader takes with this diffusion model: files, and, before them, what its own release has."""
+    own = [one for one in found if not one.release or (model.release and one.named == model.named)]
+    own.sort(key=lambda one: one.release != model.release)
+    yield from product([model], *([one for one in own if one.part == part] for part in (GEMMA, JINA, VAE)))
+
+
+def misfit(four: Sequence[Found]) -> str:
+    """Why they don't go together; "" where they do."""
+    try:
+        kinds.check_pair(*((one.source.where, one.source.header) for one in four[:3]))
+    except CheckpointError as problem:
+        return str(problem)
+    return ""
+
+
+def models(found: Sequence[Found]) -> list[Found]:
+    return [one for one in found if one.part == DIFFUSION]
+
+
+def whole_sets(found: Sequence[Found]) -> Iterator[tuple[Found, ...]]:
+    for model in models(found):
+        yield from (four for four in candidates(found, model) if not misfit(four))
 
 
 def misfits(found: Sequence[Found]) -> list[str]:
-    """The sentence about a pair that does not fit, where no diffusion model has encoders that do."""
-    sets = [
-        [(one.source.where, one.source.header) for one in found if one.part == part]
-        for part in (DIFFUSION, GEMMA, JINA)
-    ]
-    last: list[str] = []
-    for three in product(*sets):
-        try:
-            kinds.check_pair(*three)
-        except CheckpointError as problem:
-            last = [str(problem)]
-        else:
-            return []
-    return last
+    """Of every diffusion model that nothing goes together with, why."""
+    why: dict[str, None] = {}
+    for model in models(found):
+        problems = [misfit(four) for four in candidates(found, model)]
+        if all(problems):
+            why |= dict.fromkeys(problems)
+    return list(why)
+
+
+def missing(found: Sequence[Found], releases: Sequence[Release], folders: Folders) -> list[str]:
+    """What to get, for that form of the release which lacks the least."""
+    files = {one.part for one in found if not one.release}
+    lacks = [part for part in PARTS if part not in files]
+    best = min(releases, key=lambda release: len(release.lacks(files)), default=None)
+    if best is not None and len(best.lacks(files)) < len(lacks):
+        return [line(part, best.problems[part]) for part in best.lacks(files)]
+    return [line(part, f"missing: put {usual(part)} into {place(part, folders)}") for part in lacks]
+
+
+def usual(part: str) -> str:
+    return f"{NEEDS[part].usual} ({GIGABYTES[part]:.1f} GB, from {REPOSITORY})"
+
+
+def place(part: str, folders: Folders) -> Path:
+    """The folder that is called so, before the host's older names."""
+    name = NEEDS[part].folder
+    places = sorted(folders.get(name, ()), key=lambda place: place.name != name)
+    return places[0] if places else Path("models", name)
