@@ -43,11 +43,18 @@ def read_fields(block: str, fields: dict[str, str]) -> Scene:
 
 
 def with_character(previous: Scene | None, fields: dict[str, str], box: Box | None = None) -> Scene:
-    """The previous characters and one more, numbered after them; box: where it is. Raises PromptError."""
+    """The previous characters and one more, numbered after them; box: where it is, and nowhere else.
+
+    A <bbox> typed into a field gives way to it, with a warning. Raises PromptError.
+    """
     before = previous or Scene()
     read = read_fields(f"character_{len(before.characters) + 1}", fields)
-    added = tuple(replace(character, box=box or character.box) for character in read.characters)
-    return replace(before, characters=before.characters + added, warnings=before.warnings + read.warnings)
+    added, warnings = read.characters, read.warnings
+    if box is not None:
+        if any(character.box not in (None, box) or character.more_boxes for character in added):
+            warnings += (Warning(0, 0, "The mask says where this character is; the <bbox> in its fields is left out."),)
+        added = tuple(replace(character, box=box, more_boxes=()) for character in added)
+    return replace(before, characters=before.characters + added, warnings=before.warnings + warnings)
 
 
 def with_surroundings(characters: Scene | None, fields: dict[str, str], interaction: str, system: str) -> Scene:
@@ -95,8 +102,8 @@ class NewBieCharacter(io.ComfyNode):
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where this character is, instead of position: the box around the mask's bright part. The "
-                    "mask's shape inside of that box is not used yet.",
+                    tooltip="Where this character is, instead of position and of any bbox: the box around the mask's "
+                    "bright part. For the mask's own shape use the input masks of Encode Characters.",
                 ),
             ],
             outputs=[

@@ -77,7 +77,7 @@ def _read_json_character(reading: Reading, id: str, entry: Any, at: int, places:
             several = isinstance(value, list) and any(isinstance(one, list) for one in value)
             lists = value if several else [value]
             boxes = [checked_box(source, _numbers(one), start, reading.notes) for one in lists]
-            if draft.boxes and draft.boxes[: len(boxes)] != boxes:
+            if draft.boxes and any(box not in draft.boxes for box in boxes):
                 reading.warn(start, f"{id} has two different boxes; that in the XML counts.")
             elif not draft.boxes:
                 for box in boxes:

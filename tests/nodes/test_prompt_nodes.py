@@ -158,6 +158,19 @@ def test_a_mask_is_the_box_around_its_bright_part(mask, box):
     assert layout(scene) == (box,)
 
 
+def test_a_mask_is_the_only_place():
+    """A <bbox> typed into a field is the same element as in a prompt."""
+    fields = {"n": "rin", "appearance": "blue hair<bbox>[0, 0, 500, 1000]</bbox><bbox>[600, 0, 900, 1000]</bbox>"}
+    left, right = Box(0, 0, 500, 1000), Box(600, 0, 900, 1000)
+    stated = with_character(None, fields)
+    assert (stated.characters[0].box, stated.characters[0].more_boxes) == (left, (right,))
+    masked = with_character(None, fields, right)
+    assert (masked.characters[0].box, masked.characters[0].more_boxes) == (right, ())
+    (said,) = masked.warnings[len(stated.warnings) :]
+    assert said.message == "The mask says where this character is; the <bbox> in its fields is left out."
+    assert with_character(None, {"n": "rin"}, right).warnings == ()
+
+
 def test_an_empty_mask_is_one_sentence():
     with pytest.raises(ValueError, match=r"^The mask is empty: [^.]+\.$"):
         box_of_mask(torch.full((1, 8, 8), 0.5))
