@@ -1,4 +1,7 @@
-"""What a text encoder made of a text, kept for the next prompt: a character that has not changed is not read again."""
+"""What a text encoder made of a text, kept for the next prompt: a character that has not changed is not read again.
+
+The tensors lie where the host puts what its encoders give: in main memory, unless it is started with --gpu-only.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ from torch import Tensor
 Encoded = tuple[Tensor, dict[str, Any]]  # features [1, L, D], the entry's other values
 
 _ATTRIBUTE = "newbie_encoded"  # on clip.cond_stage_model: kept as long as the encoder, and by its clones
-ENTRIES = 64  # some 3 MB each at Gemma's 2,560 numbers a token
+# Bytes of all kept tensors together. Gemma's 2,560 float32 numbers make 10 KiB a token: room for 26,000 tokens, dozens
+# of long prompts with all their characters, and little beside encoders of 9 GB.
+LIMIT = 256 * 2**20
 
 
 def key_of(clip: CLIP, tokens: dict[str, Any]) -> Hashable | None:
@@ -31,7 +36,10 @@ def key_of(clip: CLIP, tokens: dict[str, Any]) -> Hashable | None:
 
 
 def encoded(clip: CLIP, tokens: dict[str, Any]) -> Encoded:
-    """The host's encode_from_tokens, or what it gave for the same tokens and weights of the encoder before."""
+    """The host's encode_from_tokens, or what it gave for the same tokens and weights of the encoder before.
+
+    Those unused for the longest make room; what alone is over the limit is not kept.
+    """
 
     def encode() -> Encoded:
         extra = clip.encode_from_tokens(tokens, return_pooled=True, return_dict=True)
@@ -45,8 +53,18 @@ def encoded(clip: CLIP, tokens: dict[str, Any]) -> Encoded:
     if key in store:
         store.move_to_end(key)
     else:
-        store[key] = encode()
-        if len(store) > ENTRIES:
-            store.popitem(last=False)
-    features, extra = store[key]
+        new = encode()
+        if size_of(new) > LIMIT:
+            return new
+        store[key] = new
+        size = sum(map(size_of, store.values()))
+        while size > LIMIT:
+            size -= size_of(store.popitem(last=False)[1])
+    features, extra = store[key]  # its readers get a copy: they may write on it
     return features.clone(), {k: v.clone() if isinstance(v, Tensor) else v for k, v in extra.items()}
+
+
+def size_of(entry: Encoded) -> int:
+    """The bytes of its tensors."""
+    features, extra = entry
+    return sum(value.nbytes for value in (features, *extra.values()) if isinstance(value, Tensor))

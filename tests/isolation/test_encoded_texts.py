@@ -67,16 +67,55 @@ def test_hooks_and_embeddings_are_never_kept(clip):
     assert encoded.key_of(clip, tokens) is None
 
 
+def tensors_kept(clip):
+    kept = clip.cond_stage_model.newbie_encoded or {}
+    values = [value for features, extra in kept.values() for value in (features, *extra.values())]
+    return [value for value in values if isinstance(value, torch.Tensor)]
+
+
 def test_no_more_is_kept_than_said(clip, monkeypatch):
-    monkeypatch.setattr(encoded, "ENTRIES", 5)
-    for name in ("a", "b", "c"):
-        encode_two(clip, name)
-    assert len(clip.cond_stage_model.newbie_encoded) == 5
-    before = len(clip.reads)
-    encode_two(clip, "c")  # the latest is still there
-    assert len(clip.reads) == before
     encode_two(clip, "a")
+    one_prompt = sum(value.untyped_storage().nbytes() for value in tensors_kept(clip))
+    assert one_prompt > sum(features.nbytes for features, _ in clip.cond_stage_model.newbie_encoded.values()) > 0
+    limit = int(1.5 * one_prompt)
+    monkeypatch.setattr(encoded, "LIMIT", limit)
+    for name in ("b", "c", "d"):
+        encode_two(clip, name)
+        assert one_prompt // 2 < sum(value.untyped_storage().nbytes() for value in tensors_kept(clip)) <= limit
+    before = len(clip.reads)
+    encode_two(clip, "d")  # the latest is still there
+    assert len(clip.reads) == before
+    encode_two(clip, "b")
     assert len(clip.reads) > before
+
+
+def test_the_size_is_that_of_all_tensors():
+    extra = {"pooled_output": torch.zeros(4), "attention_mask": torch.ones(1, 5, dtype=torch.int64), "number": 3}
+    assert encoded.size_of((torch.zeros(1, 2, 3), extra)) == 4 * 6 + 4 * 4 + 8 * 5
+
+
+def test_the_longest_unused_makes_room(clip, monkeypatch):
+    def read(text):
+        before = len(clip.reads)
+        encode_plain(clip, text)
+        return len(clip.reads) > before
+
+    assert read("a")
+    one = sum(value.nbytes for value in tensors_kept(clip))
+    monkeypatch.setattr(encoded, "LIMIT", 2 * one)
+    assert read("b") and not read("a")
+    assert read("c")  # b goes, as a was used since
+    assert not read("a") and read("b")
+
+
+def test_a_text_over_the_limit_is_not_kept_and_pushes_nothing_out(clip, monkeypatch):
+    kept = encode_plain(clip, "a")[0]
+    monkeypatch.setattr(encoded, "LIMIT", sum(value.nbytes for value in tensors_kept(clip)))
+    long = [encode_plain(clip, "blue hair, " * 20)[0] for _ in range(2)]
+    assert torch.equal(long[0][0], long[1][0])
+    assert len(clip.reads) == 3
+    assert torch.equal(encode_plain(clip, "a")[0][0], kept[0])
+    assert len(clip.reads) == 3
 
 
 def test_what_is_kept_is_not_changed_by_its_readers(clip):
