@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import comfy.diffusers_convert
+import comfy.model_detection
 import comfy.sd
 import comfy.utils
 import folder_paths
@@ -27,6 +28,7 @@ from .source import Source
 
 NONE = "none"
 OLD_MARK = "scaled_fp8"
+UNPACKED = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")  # one number in each place
 DIFFUSERS_VAE = "decoder.up_blocks.0.resnets.0.norm1.weight"
 
 
@@ -80,7 +82,7 @@ def is_marked(metadata: dict[str, str] | None) -> bool:
 
 
 def load_model(found: Source, dtype: torch.dtype | None, disable_dynamic: bool = False) -> ModelPatcher:
-    tensors = names.diffusion_model(read(found))
+    tensors = names.diffusion_model(read(found), found.where)
     present = set(tensors)
     options = {"dtype": dtype} if dtype else {}
     model = comfy.sd.load_diffusion_model_state_dict(tensors, options, disable_dynamic=disable_dynamic)
@@ -92,7 +94,7 @@ def load_model(found: Source, dtype: torch.dtype | None, disable_dynamic: bool =
 
 
 def load_clip(gemma: Source, jina: Source, disable_dynamic: bool = False) -> CLIP:
-    both = [names.gemma(read(gemma)), names.jina(read(jina), jina.config)]
+    both = [names.gemma(read(gemma)), names.jina(read(jina), jina.config, jina.where)]
     for found, tensors, tokenizer in ((gemma, both[0], spiece.gemma), (jina, both[1], spiece.jina)):
         if "spiece_model" not in tensors:
             tensors["spiece_model"] = torch.frombuffer(bytearray(tokenizer(found.tokenizer)), dtype=torch.uint8)
@@ -148,6 +150,32 @@ def load(
     found = {part: find(part, name, release) for part, name in chosen.items()}
     model, encoders = found[DIFFUSION], (found[GEMMA], found[JINA])
     kinds.check_pair((model.where, model.header), *((encoder.where, encoder.header) for encoder in encoders))
+    check_attention(model)
+    if names.is_adapted(found[JINA].header.shapes):
+        names.default_adapter(found[JINA].config, found[JINA].where)
     clip = load_clip(*encoders)
     decoder = load_vae(found[kinds.VAE])
     return load_model(model, dtype), clip, decoder, model.header.metadata.get(ISOLATION, "gentle")
+
+
+def check_attention(found: Source) -> None:
+    """Raises CheckpointError if queries, keys and values are not as many as the host's model has heads for.
+
+    The host says it without the file's name, or, where its memory management is dynamic, only when a picture is drawn.
+    """
+    shapes = found.header.shapes.items()
+    blank = {  # a packed weight's shape is not its layer's
+        name: torch.empty(shape, device="meta") for name, shape in shapes if found.header.dtypes[name] in UNPACKED
+    }
+    tensors = names.diffusion_model(blank, found.where)
+    model = comfy.model_detection.detect_unet_config(tensors, "") or {}
+    if not {"dim", "n_heads", "n_kv_heads"} <= model.keys():
+        return
+    width = model["dim"]
+    expected = [(model["n_heads"] + 2 * model["n_kv_heads"]) * width // model["n_heads"], width]
+    for name, value in tensors.items():
+        if name.endswith(".attention.qkv.weight") and list(value.shape) != expected:
+            raise CheckpointError(
+                f"{found.where} has {name} of the shape {list(value.shape)} instead of {expected}: it is another "
+                f"model's file, choose one such as {NEEDS[DIFFUSION].usual}."
+            )

@@ -192,7 +192,7 @@ def diffusion_model(tensors: Tensors) -> Kind | None:
             return Kind("a Z-Image diffusion model", folder)
         return Kind("a Lumina 2 diffusion model (it has no place for Jina's vector)", folder)
     if tensors.has("time_caption_embed.caption_embedder.1.weight"):
-        return Kind("a Lumina 2 diffusion model", folder)
+        return Kind("a diffusion model by the diffusers library's names, of Lumina 2 or NewBie,", folder)
     if tensors.has("input_blocks.0.0.weight"):
         sdxl = tensors.has("label_emb.0.0.weight")
         return Kind(f"an {'SDXL' if sdxl else 'SD 1.5 or 2'} diffusion model (UNet)", folder)

@@ -9,7 +9,10 @@ Sources: models/model.py and the trainer's conversion script of github.com/NewBi
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,6 +23,8 @@ from .checkpoint import CheckpointError
 Tensors = dict[str, Tensor]
 
 QUERY_KEY_VALUE = ("to_q", "to_k", "to_v")
+OWN = ("qkv", "out", "q_norm", "k_norm")  # the parts of an attention, by the host's names
+PART = re.compile(r"(.*\.attention\.)(\w+)\..*")
 ATTENTION = (  # (a name in other libraries, the host's)
     (re.compile(r"attention\.to_out\.0\."), "attention.out."),
     (re.compile(r"attention\.norm_q\."), "attention.q_norm."),
@@ -42,10 +47,23 @@ def without_prefix(tensors: Tensors, prefix: str, new: str = "") -> Tensors:
     return {new + name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def diffusion_model(tensors: Tensors) -> Tensors:
-    """Any prefix removed; separate q, k and v joined; the output projection and the norms called as the host does."""
+def diffusion_model(tensors: Tensors, where: Path) -> Tensors:
+    """Any prefix removed; separate q, k and v joined; the output projection and the norms called as the host does.
+
+    The authors' own files have the host's names. Those of ATTENTION and to_q, to_k, to_v are the diffusers library's,
+    which the host knows too, but splits evenly: NewBie has fewer keys and values than queries.
+    Raises CheckpointError for an attention by other names.
+    """
     tensors = without_prefix(tensors, prefix_before(tensors, "cap_embedder.1.weight"))
-    return joined({attention_name(name): value for name, value in tensors.items()})
+    tensors = joined({attention_name(name): value for name, value in tensors.items()}, where)
+    for name in tensors:
+        part = PART.fullmatch(name)
+        if part and part[2] not in OWN and f"{part[1]}qkv.weight" not in tensors:
+            raise CheckpointError(
+                f"{where} has {name}, a name that is not known here, and no {part[1]}qkv.weight: use a file with "
+                "attention.qkv, such as the authors'."
+            )
+    return tensors
 
 
 def attention_name(name: str) -> str:
@@ -54,19 +72,19 @@ def attention_name(name: str) -> str:
     return name
 
 
-def joined(tensors: Tensors) -> Tensors:
+def joined(tensors: Tensors, where: Path) -> Tensors:
     """to_q, to_k, to_v -> qkv, row by row. Raises CheckpointError if one is missing or keeps a scale of its own."""
     done: Tensors = {}
     for name, value in tensors.items():
         stem, dot, end = name.partition(".to_q.")
         if any(f".{part}." in name for part in QUERY_KEY_VALUE) and not name.endswith((".weight", ".bias")):
             raise CheckpointError(
-                f"The diffusion model has {name}, which can't be joined: use a file with attention.qkv, or bf16."
+                f"{where} has {name}, which can't be joined: use a file with attention.qkv, or bf16."
             )
         if dot:
             parts = [tensors.get(f"{stem}.{part}.{end}") for part in QUERY_KEY_VALUE]
             if any(part is None for part in parts):
-                raise CheckpointError(f"The diffusion model lacks the key or the value beside {name}.")
+                raise CheckpointError(f"{where} lacks the key or the value beside {name}: download it again.")
             done[f"{stem}.qkv.{end}"] = torch.cat([part for part in parts if part is not None])
         elif ".to_k." not in name and ".to_v." not in name:
             done[name] = value
@@ -79,11 +97,11 @@ def gemma(tensors: Tensors) -> Tensors:
     return without_prefix(tensors, prefix, "model.") | tokenizer(tensors)
 
 
-def jina(tensors: Tensors, config: dict[str, Any]) -> Tensors:
+def jina(tensors: Tensors, config: dict[str, Any], where: Path) -> Tensors:
     """The text model alone, behind model., with its default adapter in the weights; its tokenizer is kept."""
     plain = "embeddings.word_embeddings.weight"
     prefix = prefix_before(tensors, plain, plain.replace(".weight", f"{ADAPTED}original"))
-    return adapted(without_prefix(tensors, prefix, "model."), config) | tokenizer(tensors)
+    return adapted(without_prefix(tensors, prefix, "model."), config, where) | tokenizer(tensors)
 
 
 def tokenizer(tensors: Tensors) -> Tensors:
@@ -93,15 +111,53 @@ def tokenizer(tensors: Tensors) -> Tensors:
 # --- Jina's adapters -------------------------------------------------------------------------------------------------
 
 
-def adapted(tensors: Tensors, config: dict[str, Any]) -> Tensors:
-    """W + scale B A of the task that the text model uses when it is told none, in place of W and its adapters.
+@dataclass(frozen=True)
+class Adapter:
+    """Which task's, and what its change of the weights is multiplied by."""
 
-    config: that of Jina CLIP v2; without one, its first adapter (retrieval.query, which is its default) and scale 1.
+    index: int
+    scale: float
+
+
+def is_adapted(names: Any) -> bool:
+    return any(ADAPTED in name for name in names)
+
+
+def default_adapter(config: dict[str, Any], where: Path) -> Adapter | None:
+    """That of the task that the text model uses when it is told none; None where its config states that there is none.
+
+    config: that of Jina CLIP v2, in the folder `where`; without one, its first adapter (retrieval.query, which is its
+    default) and scale 1. Raises CheckpointError for a value that can't be.
     """
-    text = config.get("text_config", {})
+    path, text_field, extra_field = where / "config.json", "text_config", "text_config.hf_model_config_kwargs"
+
+    def refuse(field: str, value: Any, what: str) -> CheckpointError:
+        said = json.dumps(value, ensure_ascii=False)
+        return CheckpointError(f"{path} has {said[:60]} as {field} and not {what}: download it again.")
+
+    text = config.get(text_field, {})
+    if not isinstance(text, dict):
+        raise refuse(text_field, text, "an object")
     extra = text.get("hf_model_config_kwargs", {})
-    tasks = extra.get("lora_adaptations") or ["retrieval.query"]
+    if not isinstance(extra, dict):
+        raise refuse(extra_field, extra, "an object")
+    tasks = extra.get("lora_adaptations", ["retrieval.query"])
+    if not isinstance(tasks, list) or not tasks:
+        raise refuse(f"{extra_field}.lora_adaptations", tasks, "a list of tasks")
     task = text.get("default_lora_task", tasks[0])
+    if task is not None and task not in tasks:
+        raise refuse(f"{text_field}.default_lora_task", task, "one of its lora_adaptations")
+    rank = extra.get("lora_rank", 4)
+    alpha = extra.get("lora_alpha", rank)
+    for field, value in (("lora_rank", rank), ("lora_alpha", alpha)):
+        if type(value) not in (int, float) or not 0 < value < 1e9:
+            raise refuse(f"{extra_field}.{field}", value, "a number above 0")
+    return None if task is None else Adapter(tasks.index(task), alpha / rank)
+
+
+def adapted(tensors: Tensors, config: dict[str, Any], where: Path) -> Tensors:
+    """W + scale B A of the default adapter, in place of W and all adapters. Raises CheckpointError."""
+    adapter = default_adapter(config, where) if is_adapted(tensors) else None
     done: Tensors = {}
     for name, value in tensors.items():
         stem, parametrized, end = name.partition(ADAPTED)
@@ -109,15 +165,24 @@ def adapted(tensors: Tensors, config: dict[str, Any]) -> Tensors:
             done[name] = value
         elif end == "original":
             a, b = (tensors.get(f"{stem}{ADAPTED}0.lora_{side}") for side in "AB")
-            if task in tasks and a is not None and b is not None:
-                index, rank = tasks.index(task), int(extra.get("lora_rank", 4))
-                value = with_adapter(value, a[index], b[index], float(extra.get("lora_alpha", rank)) / rank)
+            if adapter is not None and a is not None and b is not None:
+                try:
+                    value = with_adapter(value, a[adapter.index], b[adapter.index], adapter.scale)
+                except (IndexError, ValueError) as problem:  # fewer tasks than stated; other shapes
+                    raise CheckpointError(
+                        f"{where} has adapters of {stem} that do not fit its weight or its config.json: download the "
+                        "whole folder again."
+                    ) from problem
             done[f"{stem}.weight"] = value
     return done
 
 
 def with_adapter(weight: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:
-    """weight [O, I]; a [R, I] and b [O, R], or, for an embedding, a [O, R] and b [R, I]."""
-    a, b = a.float(), b.float()
-    change = b @ a if b.shape[0] == weight.shape[0] else a @ b
-    return (weight.float() + scale * change).to(weight.dtype)
+    """weight [O, I]; a [R, I] and b [O, R], or, for an embedding, a [O, R] and b [R, I].
+
+    Raises ValueError or IndexError for other shapes.
+    """
+    tall, wide = (b, a) if b.shape[0] == weight.shape[0] else (a, b)
+    if (tall.shape[0], wide.shape[1]) != weight.shape or tall.shape[1] != wide.shape[0]:
+        raise ValueError(f"{list(a.shape)} and {list(b.shape)} for {list(weight.shape)}")
+    return (weight.float() + scale * (tall.float() @ wide.float())).to(weight.dtype)

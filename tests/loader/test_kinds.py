@@ -59,7 +59,11 @@ KINDS = [
     ),
     (NEWBIE | {"cap_embedder.1.weight": (256, 192)}, "a NewBie diffusion model 256 wide instead of 2304", ""),
     (LUMINA, "a Lumina 2 diffusion model (it has no place for Jina's vector)", ""),
-    ({"time_caption_embed.caption_embedder.1.weight": (2304, 2304)}, "a Lumina 2 diffusion model", ""),
+    (
+        {"time_caption_embed.caption_embedder.1.weight": (2304, 2304)},
+        "a diffusion model by the diffusers library's names, of Lumina 2 or NewBie,",
+        "",
+    ),
     (Z_IMAGE, "a Z-Image diffusion model", ""),
     ({"double_blocks.0.img_attn.qkv.weight": (9216, 3072)}, "a FLUX or Hunyuan diffusion model", ""),
     ({"model.diffusion_model.joint_blocks.0.x_block.attn.qkv.weight": (1, 1)}, "an SD3 diffusion model", ""),

@@ -12,7 +12,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from newbie_pack.isolation.encode import encode, encode_plain
-from newbie_pack.model_loader import full
+from newbie_pack.model_loader import full, names
 from newbie_pack.model_loader.checkpoint import CheckpointError
 from newbie_pack.sampling.sample import sample
 from newbie_pack.xml_prompt import layout, parse
@@ -105,7 +105,7 @@ def test_the_stock_loader_makes_the_same_of_the_split_files(models):
     assert torch.equal(a, b) and torch.equal(a_values["pooled_output"], b_values["pooled_output"])
 
 
-def test_q_k_and_v_apart_are_joined(models, release):
+def test_q_k_and_v_apart_are_joined(models, release, monkeypatch):
     path = release / "transformer" / "diffusion_pytorch_model.safetensors"
     apart = {}
     for name, value in load_file(path).items():
@@ -123,8 +123,59 @@ def test_q_k_and_v_apart_are_joined(models, release):
     assert {name: torch.equal(state[name], value) for name, value in expected.items()} == dict.fromkeys(expected, True)
     del apart["layers.0.attention.to_k.weight"]
     save_file(apart, path)
-    with pytest.raises(CheckpointError, match=r"lacks the key or the value beside layers\.0\.attention\.to_q\.weight"):
-        full.load_model(full.source.of_folder(release, "diffusion_model"), None)
+    monkeypatch.setattr(full, "read", None)  # told before anything is loaded
+    says = r"transformer lacks the tensor layers\.0\.attention\.to_k\.weight"
+    with pytest.raises(CheckpointError, match=says):
+        full.load(*FOLDER, None)
+
+
+@pytest.mark.parametrize("parts", [("q_proj", "k_proj", "v_proj"), ("q", "k", "v"), ("wq", "wk", "wv")])
+def test_attention_by_other_names_is_told_before_loading(models, release, monkeypatch, parts):
+    """No release of NewBie has them: what is in which order is not guessed."""
+    path = release / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    for name in [name for name in tensors if name.endswith(".attention.qkv.weight")]:
+        rows = zip(parts, tensors.pop(name).split([64, 32, 32]), strict=True)
+        tensors |= {name.replace("qkv", part): value.clone() for part, value in rows}
+    save_file(tensors, path)
+    monkeypatch.setattr(full, "read", None)
+    says = r"transformer has \w+\.0\.attention\.\w+\.weight, a name that is not known"
+    with pytest.raises(CheckpointError, match=says):
+        full.load(*FOLDER, None)
+
+
+@pytest.mark.parametrize("prefix", ["", "model.diffusion_model."])
+@pytest.mark.parametrize("shape", [(192, 64), (128, 72)])
+def test_other_heads_are_told_before_loading(models, release, monkeypatch, prefix, shape):
+    path = release / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path) | {"layers.1.attention.qkv.weight": torch.zeros(shape)}
+    save_file({prefix + name: value for name, value in tensors.items()}, path)
+    monkeypatch.setattr(full, "read", None)
+    found, expected = (rf"\[{rows}, {columns}\]" for rows, columns in (shape, (128, 64)))
+    says = rf"transformer has layers\.1\.attention\.qkv\.weight of the shape {found} instead of {expected}"
+    with pytest.raises(CheckpointError, match=says):
+        full.load(*FOLDER, None)
+
+
+def test_other_heads_apart(models, release, monkeypatch):
+    """As many keys as queries."""
+    path = release / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(path)
+    for name in [name for name in tensors if name.endswith(".attention.qkv.weight")]:
+        del tensors[name]
+        tensors |= {name.replace("qkv", f"to_{part}"): torch.zeros(64, 64) for part in "qkv"}
+    save_file(tensors, path)
+    monkeypatch.setattr(full, "read", None)
+    with pytest.raises(CheckpointError, match=r"qkv\.weight of the shape \[192, 64\] instead of \[128, 64\]"):
+        full.load(*FOLDER, None)
+
+
+def test_a_packed_weight_is_the_hosts_matter(models, tmp_path):
+    """Two numbers of four bits in a byte: half as wide."""
+    path = tmp_path / "packed.safetensors"
+    tensors = load_file(models / "diffusion_models" / SPLIT[0])
+    save_file(tensors | {"layers.1.attention.qkv.weight": torch.zeros(128, 32, dtype=torch.uint8)}, path)
+    full.check_attention(full.source.of_file(path))
 
 
 @pytest.mark.parametrize("prefix", ["model.diffusion_model.", "diffusion_model.", "transformer.", "module.", "model."])
@@ -314,6 +365,54 @@ def test_a_model_and_encoders_that_do_not_fit(models, release, monkeypatch):
     monkeypatch.setattr(full, "read", None)  # nothing is loaded
     with pytest.raises(CheckpointError, match=r"text_encoder gives text features 48 wide, but .*transformer takes 72"):
         full.load(*FOLDER, None)
+
+
+KWARGS = "hf_model_config_kwargs"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, r"null as text_config and not an object"),
+        ([1], r"\[1\] as text_config and not an object"),
+        ({KWARGS: None}, rf"null as text_config\.{KWARGS} and not an object"),
+        ({KWARGS: {"lora_adaptations": None}}, rf"null as text_config\.{KWARGS}\.lora_adaptations and not a list"),
+        ({KWARGS: {"lora_adaptations": "a"}}, rf'"a" as text_config\.{KWARGS}\.lora_adaptations and not a list'),
+        ({KWARGS: {"lora_rank": None}}, rf"null as text_config\.{KWARGS}\.lora_rank and not a number above 0"),
+        ({KWARGS: {"lora_rank": 0}}, rf"0 as text_config\.{KWARGS}\.lora_rank"),
+        ({KWARGS: {"lora_alpha": "4"}}, rf'"4" as text_config\.{KWARGS}\.lora_alpha'),
+        ({KWARGS: {"lora_alpha": True}}, rf"true as text_config\.{KWARGS}\.lora_alpha"),
+        ({KWARGS: {"lora_alpha": 10**400}}, rf"10* as text_config\.{KWARGS}\.lora_alpha"),
+        ({KWARGS: {"lora_alpha": float("nan")}}, rf"NaN as text_config\.{KWARGS}\.lora_alpha"),
+        ({"default_lora_task": "other"}, r'"other" as text_config\.default_lora_task and not one of its'),
+        ({"default_lora_task": {}}, r"\{\} as text_config\.default_lora_task and not one of its"),
+    ],
+)
+def test_a_value_of_jinas_config_that_cannot_be_is_told_before_loading(release, monkeypatch, text, says):
+    (release / "clip_model" / "config.json").write_text(json.dumps({"text_config": text}))
+    monkeypatch.setattr(full, "read", None)
+    with pytest.raises(CheckpointError, match=r"clip_model/config\.json has " + says):
+        full.load(*FOLDER, None)
+
+
+def test_an_adapter_that_is_not_there(release):
+    """The config names two tasks, the file has the adapters of one."""
+    path = release / "clip_model" / "config.json"
+    tasks = {"lora_adaptations": ["retrieval.query", "other"]}
+    path.write_text(json.dumps({"text_config": {"default_lora_task": "other", "hf_model_config_kwargs": tasks}}))
+    with pytest.raises(CheckpointError, match=r"clip_model has adapters of model\.\S+ that do not fit"):
+        full.load(*FOLDER, None)
+
+
+def test_a_config_without_a_task_leaves_the_weights_as_they_are(release):
+    path = release / "clip_model" / "config.json"
+    path.write_text(json.dumps({"text_config": {"default_lora_task": None}}))
+    found = full.find("jina", "none", release)
+    name = "embeddings.word_embeddings"
+    tensors = full.read(found)
+    (raw,) = (value for key, value in tensors.items() if key.endswith(f"{name}.parametrizations.weight.original"))
+    assert torch.equal(names.jina(tensors, found.config, found.where)[f"model.{name}.weight"], raw)
+    assert not torch.equal(names.jina(tensors, {}, found.where)[f"model.{name}.weight"], raw)
 
 
 def test_a_missing_tensor_is_named(models, release):
