@@ -1,47 +1,59 @@
 """The tokenizer that the host wants inside a text encoder's file: a SentencePiece model whose ids are the model's.
 
-Gemma's folder has one (tokenizer.model). Jina's has a tokenizer.json, or XLM-RoBERTa's sentencepiece.bpe.model, whose
-ids are not the model's: there <s>, <pad>, </s> and <unk> come first, then the pieces from the fourth on.
-Both are written anew here as the few fields of the format that count.
-Source: https://github.com/google/sentencepiece/blob/v0.2.0/src/sentencepiece_model.proto and, for the ids,
-https://github.com/huggingface/transformers/blob/main/src/transformers/models/xlm_roberta/tokenization_xlm_roberta.py
+Gemma's folder has one (tokenizer.model), or the tokenizer.json that newer libraries made of it. Jina's has a
+tokenizer.json, or XLM-RoBERTa's sentencepiece.bpe.model, whose ids are not the model's: there <s>, <pad>, </s> and
+<unk> come first, then the pieces from the fourth on.
+All but the first are written anew here as the few fields of the format that count.
+Sources: https://github.com/google/sentencepiece/blob/v0.2.0/src/sentencepiece_model.proto; for Jina's ids
+https://github.com/huggingface/transformers/blob/main/src/transformers/models/xlm_roberta/tokenization_xlm_roberta.py;
+for Gemma's json GemmaConverter in https://github.com/huggingface/transformers/blob/main/src/transformers/convert_slow_tokenizer.py
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from .checkpoint import CheckpointError
 
-NORMAL, UNKNOWN, CONTROL = 1, 2, 3  # ModelProto.SentencePiece.Type
-UNIGRAM = 1  # TrainerSpec.ModelType
+NORMAL, UNKNOWN, CONTROL, USER_DEFINED, BYTE = 1, 2, 3, 4, 6  # ModelProto.SentencePiece.Type
+UNIGRAM, BPE = 1, 2  # TrainerSpec.ModelType
 FIRST = ("<s>", "<pad>", "</s>", "<unk>")  # of XLM-RoBERTa's ids
+GEMMAS_FIRST = ("<pad>", "<eos>", "<bos>", "<unk>")
+A_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+SPACES = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}  # all that Gemma's normalizer does
 Piece = tuple[str, float, int]  # piece, score, type
 
 
 def gemma(folders: Sequence[Path]) -> bytes:
-    """Raises CheckpointError if none of the folders has a tokenizer.model, or one that is none."""
-    path = find(folders, ("tokenizer.model",), "Gemma's")
-    content = path.read_bytes()
-    try:
-        if not {1, 2} <= {number for number, _ in read(content)}:
-            raise ValueError("no pieces, or no word on how they were trained")
-    except (ValueError, KeyError, IndexError) as problem:
-        raise CheckpointError(f"{path} is not a SentencePiece model: download Gemma's tokenizer again.") from problem
-    return content
+    """Raises CheckpointError if none of the folders has Gemma's tokenizer."""
+    path = find(folders, ("tokenizer.model", "tokenizer.json"), "Gemma's")
+    if path.suffix == ".json":
+        return read_as(path, gemma_from_json, "Gemma's tokenizer: put the tokenizer.model of Gemma 3 beside it.")
+    return read_as(path, bytes, "a SentencePiece model: download Gemma's tokenizer again.")
 
 
 def jina(folders: Sequence[Path]) -> bytes:
     """Raises CheckpointError if none of the folders has a tokenizer that is XLM-RoBERTa's."""
     path = find(folders, ("tokenizer.json", "sentencepiece.bpe.model"), "Jina's")
+    reader = from_json if path.suffix == ".json" else from_model
+    return read_as(path, reader, "XLM-RoBERTa's tokenizer: download Jina CLIP v2's own again.")
+
+
+def read_as(path: Path, reader: Callable[[bytes], bytes], what: str) -> bytes:
+    """What the reader makes of the file. Raises CheckpointError if that is no SentencePiece model."""
     try:
-        return from_json(path.read_bytes()) if path.suffix == ".json" else from_model(path.read_bytes())
-    except (ValueError, KeyError, TypeError, IndexError, struct.error) as problem:
-        raise CheckpointError(f"{path} is not XLM-RoBERTa's tokenizer: download Jina CLIP v2's own again.") from problem
+        model = reader(path.read_bytes())
+        if not {1, 2} <= {number for number, _ in read(model)}:  # with our own reader: the check runs on plain Python
+            raise ValueError("no pieces, or no word on how they were trained")
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, struct.error, RuntimeError) as problem:
+        raise CheckpointError(f"{path} is not {what}") from problem
+    return model
 
 
 def find(folders: Sequence[Path], names: Sequence[str], whose: str) -> Path:
@@ -57,7 +69,7 @@ def find(folders: Sequence[Path], names: Sequence[str], whose: str) -> Path:
 def from_json(text: bytes) -> bytes:
     """A Unigram tokenizer.json -> a SentencePiece model with the same ids."""
     words = json.loads(text)
-    model, normalizer = words["model"], words.get("normalizer") or {}
+    model, normal = words["model"], words.get("normalizer") or {}
     if model["type"] != "Unigram":
         raise ValueError(model["type"])
     special = {token["content"] for token in words.get("added_tokens", ()) if token.get("special")}
@@ -65,9 +77,37 @@ def from_json(text: bytes) -> bytes:
         (piece, score, UNKNOWN if i == model["unk_id"] else CONTROL if piece in special else NORMAL)
         for i, (piece, score) in enumerate(model["vocab"])
     ]
-    steps = normalizer.get("normalizers", [normalizer])
+    steps = normal.get("normalizers", [normal])
     charts = [step["precompiled_charsmap"] for step in steps if "precompiled_charsmap" in step]
-    return write(pieces, base64.b64decode(charts[0]) if charts else b"")
+    return write_xlm_roberta(pieces, base64.b64decode(charts[0]) if charts else b"")
+
+
+def gemma_from_json(text: bytes) -> bytes:
+    """A tokenizer.json that was made of Gemma's SentencePiece model -> that model again, as far as it cuts texts.
+
+    It has the model's ids, and, in place of its scores, the pairs of pieces that are merged, those of the highest score
+    first: the order of the scores is all that counts. Raises ValueError where that is not so.
+    """
+    words = json.loads(text)
+    model = words["model"]
+    if (model["type"], model["byte_fallback"], words["normalizer"]) != ("BPE", True, SPACES):
+        raise ValueError("another kind")
+    vocabulary = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    if sorted(model["vocab"].values()) != list(range(len(vocabulary))) or tuple(vocabulary[:4]) != GEMMAS_FIRST:
+        raise ValueError("other ids")
+    types = dict.fromkeys(vocabulary, NORMAL)
+    types |= {token["content"]: USER_DEFINED for token in words["added_tokens"] if token["content"] in types}
+    types |= dict.fromkeys(filter(A_BYTE.fullmatch, vocabulary), BYTE)
+    types |= dict.fromkeys(GEMMAS_FIRST, CONTROL) | {"<unk>": UNKNOWN}
+    pairs = (pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"])
+    merged = [left + right for left, right in pairs if types[left + right] == NORMAL]
+    order = [piece for piece, _ in groupby(merged)]
+    scores = {piece: -float(place) for place, piece in enumerate(order)}
+    letters = set("".join(piece for piece in vocabulary if types[piece] == NORMAL))
+    if len(scores) != len(order) or not letters <= types.keys():  # no scores give this order, or not all pairs are told
+        raise ValueError("not made of a SentencePiece model")
+    pieces = [(piece, scores.get(piece, 0.0), types[piece]) for piece in vocabulary]
+    return write(pieces, BPE, ("<unk>", "<bos>", "<eos>", "<pad>"), normalizer(b"identity", b"", False, False))
 
 
 def from_model(data: bytes) -> bytes:
@@ -80,7 +120,11 @@ def from_model(data: bytes) -> bytes:
     pieces = (
         [(word, 0.0, UNKNOWN if word == "<unk>" else CONTROL) for word in FIRST] + own[3:] + [("<mask>", 0.0, CONTROL)]
     )
-    return write(pieces, charts[0] if charts else b"")
+    return write_xlm_roberta(pieces, charts[0] if charts else b"")
+
+
+def write_xlm_roberta(pieces: Sequence[Piece], chart: bytes) -> bytes:
+    return write(pieces, UNIGRAM, ("<unk>", "<s>", "</s>", "<pad>"), normalizer(b"xlm_roberta", chart, True, True))
 
 
 def piece_of(data: bytes) -> Piece:
@@ -92,14 +136,24 @@ def piece_of(data: bytes) -> Piece:
 # --- the wire format of protocol buffers -----------------------------------------------------------------------------
 
 
-def write(pieces: Sequence[Piece], chart: bytes) -> bytes:
-    """ModelProto{pieces = 1, trainer_spec = 2, normalizer_spec = 3}. chart: the normalizer's precompiled_charsmap."""
+def write(pieces: Sequence[Piece], kind: int, special: Sequence[str], spaces: bytes) -> bytes:
+    """ModelProto{pieces = 1, trainer_spec = 2, normalizer_spec = 3}. special: the words for unknown, start, end, pad.
+
+    spaces: a normalizer_spec. Raises ValueError for what SentencePiece would not load.
+    """
     ids = {word: i for i, (word, _, _) in enumerate(pieces)}
-    written = [field(1, piece(*entry)) for entry in pieces]
-    numbers = ((40, "<unk>"), (41, "<s>"), (42, "</s>"), (43, "<pad>"))
-    trainer = number(3, UNIGRAM) + number(4, len(pieces)) + b"".join(number(key, ids[word]) for key, word in numbers)
-    normalizer = field(1, b"xlm_roberta") + field(2, chart) + number(3, 1) + number(4, 1) + number(5, 1)
-    return b"".join([*written, field(2, trainer), field(3, normalizer)])
+    types = [type for _, _, type in pieces]
+    if len(ids) < len(pieces) or types.count(UNKNOWN) != 1 or types.count(BYTE) not in (0, 256):
+        raise ValueError("a piece twice, or one that SentencePiece needs is missing")
+    trainer = number(3, kind) + number(4, len(pieces)) + number(35, BYTE in types)
+    for place, word in enumerate(special):
+        trainer += number(40 + place, ids[word]) + field(45 + place, word.encode("utf-8"))
+    return b"".join([*(field(1, piece(*entry)) for entry in pieces), field(2, trainer), field(3, spaces)])
+
+
+def normalizer(name: bytes, chart: bytes, dummy_prefix: bool, fewer_spaces: bool) -> bytes:
+    """chart: its precompiled_charsmap. Spaces become ▁."""
+    return field(1, name) + field(2, chart) + number(3, dummy_prefix) + number(4, fewer_spaces) + number(5, True)
 
 
 def piece(word: str, score: float, kind: int) -> bytes:

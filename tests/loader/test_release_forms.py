@@ -324,7 +324,7 @@ def test_pickles_alone(release):
 @pytest.mark.parametrize(
     ("file", "says"),
     [
-        ("text_encoder/tokenizer.model", r"text_encoder has no tokenizer\.model: put Gemma's tokenizer there"),
+        ("text_encoder/tokenizer.model", r"text_encoder has no tokenizer\.model or tokenizer\.json: put Gemma's"),
         ("clip_model/tokenizer.json", r"clip_model has no tokenizer\.json or sentencepiece\.bpe\.model"),
     ],
 )
