@@ -1,5 +1,7 @@
 """The host's text encoders are the authors' own, and our encoding of a single segment is the host's.
 
+But for parentheses: they are text to both encoders here, as the plan has the weights. The host reads weights in them
+for Jina, whose vector is another one then; escaped as \\( and \\) they are text to the host too.
 Random weights, float32: the tolerances are a few roundings of float32 through a handful of layers.
 """
 
@@ -23,7 +25,11 @@ TEXTS = [
     "You are an assistant designed to generate anime images. <Prompt Start> 1girl, smile, night sky",
     "葱色头发，双马尾, hatsune_miku",
     "x",
+    r"hatsune_miku_\(vocaloid\), \(smile\), :\)",
+    "smile (grin",  # without a partner they are text to the host too
+    "smile :), >:(",
 ]
+IN_PARENTHESES = ["hatsune_miku_(vocaloid), smile", "(smile:1.3), ((blue hair))"]
 
 
 @pytest.fixture
@@ -33,17 +39,38 @@ def clip(models):
     return full.load_clip(*(full.find(part, name) for part, name in zip(parts, names, strict=True)))
 
 
+def stock_encode(clip, text):
+    """-> features, Jina's vector."""
+    from nodes import CLIPTextEncode
+
+    ((features, values),) = CLIPTextEncode().encode(clip, text)[0]
+    return features, values["pooled_output"]
+
+
+def encode_one(clip, way, text):
+    caption = CaptionTokens(genders=False)
+    features, extra = way(clip, [Segment(SHARED, text)], caption, text)
+    assert len(caption.owner) == features.shape[1]
+    return features, extra["pooled_output"]
+
+
 @pytest.mark.parametrize("way", [encode_apart, encode_jointly])
 @pytest.mark.parametrize("text", TEXTS)
 def test_one_segment_is_exactly_the_stock_encode(clip, way, text):
-    from nodes import CLIPTextEncode
+    (ours, vector), (stock, stock_vector) = encode_one(clip, way, text), stock_encode(clip, text)
+    assert torch.equal(ours, stock) and torch.equal(vector, stock_vector)
 
-    ((stock, values),) = CLIPTextEncode().encode(clip, text)[0]
-    caption = CaptionTokens(genders=False)
-    features, extra = way(clip, [Segment(SHARED, text)], caption, text)
-    assert torch.equal(features, stock)
-    assert torch.equal(extra["pooled_output"], values["pooled_output"])
-    assert len(caption.owner) == stock.shape[1]
+
+@pytest.mark.parametrize("way", [encode_apart, encode_jointly])
+@pytest.mark.parametrize("text", IN_PARENTHESES)
+def test_parentheses_are_text_as_the_stock_encode_has_it_where_they_are_escaped(clip, way, text):
+    """Gemma's features are the stock ones all the same: the host reads no weights for it. Jina's vector is not."""
+    ours, vector = encode_one(clip, way, text)
+    stock, stock_vector = stock_encode(clip, text)
+    escaped, escaped_vector = stock_encode(clip, text.replace("(", r"\(").replace(")", r"\)"))
+    assert torch.equal(ours, stock) and torch.equal(ours, escaped)
+    assert torch.equal(vector, escaped_vector)
+    assert not torch.equal(vector, stock_vector)
 
 
 @pytest.mark.parametrize("length", [40, 1100])  # within the window of 1024, and past it
