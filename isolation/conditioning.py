@@ -18,8 +18,9 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from torch import Tensor
 
+from ..sampling.progress import progress
 from .mixed import SENTENCE, mixed
-from .planned import PlannedForward
+from .planned import PROGRESS, PlannedForward
 from .uncompiled import uncompiled
 
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]
@@ -66,9 +67,14 @@ def around_forward(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tens
     return executor(*args, **kwargs) if forward is None else forward(executor, *args, **kwargs)
 
 
-def install(_patcher: ModelPatcher, _timestep: Tensor, model_options: dict[str, Any]) -> None:
-    """The host's ON_PREPARE_STATE callback, before the passes of every step. model_options: of this run alone."""
-    wrappers = model_options["transformer_options"].setdefault("wrappers", {})
+def install(_patcher: ModelPatcher, timestep: Tensor, model_options: dict[str, Any]) -> None:
+    """The host's ON_PREPARE_STATE callback, before the passes of every step. model_options: of this run alone.
+
+    How far the run is, is asked here, where the device has little left to do, and not in the middle of its passes.
+    """
+    options = model_options["transformer_options"]
+    options[PROGRESS] = progress({**options, "sigmas": timestep})
+    wrappers = options.setdefault("wrappers", {})
     for kind, wrapper in ((WrappersMP.APPLY_MODEL, around_apply), (WrappersMP.DIFFUSION_MODEL, around_forward)):
         others = {key: value for key, value in wrappers.get(kind, {}).items() if key != KEY}
         wrappers[kind] = {KEY: [wrapper], **others}  # first, so that it is outside of the model's own

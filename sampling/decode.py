@@ -67,16 +67,21 @@ def check_fits(vae: VAE, samples: Tensor) -> None:
 
 
 def memory_of(vae: VAE, shape: tuple[int, ...]) -> Memory:
-    """What the host says when it has made room as for its own decode. shape: the latent's [B, C, h, w]."""
+    """What the host says, where memory is short when it has made room as for its own decode.
+
+    shape: the latent's [B, C, h, w].
+    """
 
     def needed(height: int, width: int) -> float:
         return vae.memory_used_decode((1, shape[1], height, width), vae.vae_dtype)
 
     picture = needed(*shape[2:])
-    comfy.model_management.load_models_gpu(
-        [vae.patcher], memory_required=picture, force_full_load=vae.disable_offload
-    )
     free = vae.patcher.get_free_memory(vae.device)
+    if free < shape[0] * picture + vae.patcher.model_size():
+        comfy.model_management.load_models_gpu(
+            [vae.patcher], memory_required=picture, force_full_load=vae.disable_offload
+        )
+        free = vae.patcher.get_free_memory(vae.device)
     return Memory(picture, {side: needed(side, side) for side in TILES}, free)
 
 
