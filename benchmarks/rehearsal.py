@@ -7,10 +7,11 @@
     ./run bench rehearsal                       the built-in mini, ours alone, also on a CPU
 
 Ours is workflows/api/demo.json with the files chosen in its loader; the stock graph has the host's own loaders,
-encoders, KSampler and VAEDecode with the same steps. Every graph runs with other prompts and seeds: once to warm up,
---rounds times by the clock, of which the medians count, and once under watch: what the host's own count says is not
-free on the device, above what was taken before it started, asked for every 50 ms. A shorter peak may be missed; and
-asking takes the host's time, so that nothing is timed meanwhile.
+encoders, KSampler and VAEDecode with the same steps. Every graph runs with other prompts and seeds. The graphs take
+turns, twice each, because a machine that others use too is not the same for long: once to warm up, then --rounds times
+by the clock, of which the medians count. At last comes a run under watch: what the host's own count says is not free on
+the device, above what was taken before it started, asked for every 50 ms. A shorter peak may be missed; and asking
+takes the host's time, so that nothing is timed meanwhile.
 
 It fails where a picture does not come, and where prompts in a row take more and more memory or one takes much longer.
 Flags for the host may follow, as in --flags=--disable-dynamic-vram.
@@ -195,20 +196,26 @@ def tables(
     """The graphs take turns at every size, so that each has to make room for itself."""
     numbers = itertools.count(1)
     for size, batch in wanted:
-        for name, graph in graphs.items():
-            looks = (False, *[False] * rounds, True)
-            runs = [drawn(at, before, graph, next(numbers), size, batch, looking) for looking in looks]
+        turns: dict[str, list[list[Row]]] = {name: [] for name in graphs}
+        for looks, (name, graph) in itertools.product(((), (True,)), graphs.items()):
+            all_looks = (False, *[False] * rounds, *looks)
+            runs = [drawn(at, before, graph, next(numbers), size, batch, looking) for looking in all_looks]
+            turns[name].append(runs)
+        for name, runs in turns.items():
             yield {"way": name, "size": size, "batch": batch, **joined(runs)}
 
 
-def joined(runs: Sequence[Row]) -> Row:
-    """Medians of the runs by the clock, memory of the last, which was watched; or the first error. Not of the first."""
-    broken = next((found for found in runs if "error" in found), None)
+def joined(turns: Sequence[Sequence[Row]]) -> Row:
+    """Medians of the runs by the clock, not of each turn's first, and memory of the last, which was watched.
+
+    Or the first error.
+    """
+    broken = next((found for turn in turns for found in turn if "error" in found), None)
     if broken is not None:
         return {"error": broken["error"]}
-    timed = runs[1:-1]
+    timed = [row for turn in turns for row in turn[1:] if "peak_gb" not in row]
     seconds = {key: round(statistics.median(row.get(key, 0.0) for row in timed), 3) for key in CLOCKED}
-    return runs[-1] | seconds
+    return turns[-1][-1] | seconds
 
 
 def ratios(rows: Sequence[Row]) -> Iterator[Row]:
@@ -279,7 +286,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--ways", nargs="+", choices=("stock", "ours"), default=("stock", "ours"))
-    parser.add_argument("--rounds", type=int, default=3, help="runs by the clock of every graph and size")
+    parser.add_argument("--rounds", type=int, default=2, help="runs by the clock in each of a graph's two turns")
     parser.add_argument("--prompts", type=int, default=0, help="so many prompts in a row instead, ours alone")
     parser.add_argument("--card", type=float, default=0, metavar="GB", help="as if the card had no more")
     parser.add_argument("--flags", type=shlex.split, default=[], help="further flags of ComfyUI, in one string")
