@@ -23,7 +23,8 @@ from ..xml_prompt.genders import gender_spans
 from ..xml_prompt.names import gender_of
 from ..xml_prompt.regions import regions
 from ..xml_prompt.render import SHARED, Segment, text_of
-from ..xml_prompt.scene import GRID, Box, Character, Scene
+from ..xml_prompt.scene import GRID, Box, Character
+from ..xml_prompt.swap import swapped
 from .binding_arms import SAMPLING, STEPS, draw
 
 FREE = Isolated(refiner=False, joint=False)
@@ -50,18 +51,6 @@ class Gentle:
 
 
 # ------------------------------------------------------------------ prompts
-
-
-def swapped(scene: Scene) -> Scene:
-    """The same scene with everyone looking and acting as the next one does. Places stay; alone, someone stays as is."""
-
-    def as_other(own: Character, other: Character) -> Character:
-        fields = tuple(field for field in other.fields if field.name != "position")
-        place = tuple(field for field in own.fields if field.name == "position")
-        return replace(own, name=other.name, gender=other.gender, negative=other.negative, fields=fields + place)
-
-    people = scene.characters
-    return replace(scene, characters=tuple(map(as_other, people, (*people[1:], *people[:1]))))
 
 
 def joint_tokens(segments: Sequence[Segment], tokenizers: tokens.Tokenizers) -> Tokens:

@@ -1,8 +1,9 @@
 """Scene + boxes + CLIP -> positive and negative CONDITIONING, in one of three modes (modes.py).
 
-strict   every segment is encoded on its own behind the shared prefix, so that no character's text has read another's;
-         the pooled vector is of the whole prompt
-gentle   one joint encode, boxes in the text; the joint layers alone are isolated, for the first half of the steps
+strict   every segment of the XML is encoded on its own behind the shared prefix, so that no character's text has read
+         another's; the pooled vector is of the whole prompt
+gentle   one joint encode of the template in which the released weights learned boxes; the joint layers alone are
+         isolated
 off      the host's own encode of the prompt as written
 
 The encoders of SD1.5, SD2 and SDXL read plain tags in chunks, every character's alone in strict and gentle (chunks.py);
@@ -27,6 +28,7 @@ from ..xml_prompt.render import (
     Segment,
     TagRun,
     negative_tag_runs,
+    render_json,
     render_negatives,
     render_tags,
     render_xml,
@@ -34,6 +36,7 @@ from ..xml_prompt.render import (
     text_of,
 )
 from ..xml_prompt.scene import Box, Scene
+from ..xml_prompt.swap import swapped
 from .captions import CaptionTokens, encode_apart, encode_jointly
 from .chunks import chunks_of, read_chunks, reads_chunks
 from .conditioning import Conditioning, conditioning
@@ -64,7 +67,7 @@ class People:
             refiner=closed.context_refiner,
             joint=closed.joint_layers,
             start=options.start,
-            until=closed.until,
+            until=options.end,
             strength=options.strength,
             soft_edge=options.soft_edge,
             weight=tuple(weight) if any(one != 1 for one in weight) else (),
@@ -91,6 +94,11 @@ def encode_plain(clip: CLIP, text: str) -> Conditioning:
     return [list(encoded(clip, tokens))]
 
 
+def segments_of(scene: Scene, boxes: Sequence[Box], apart: bool) -> tuple[Segment, ...]:
+    """The prompt as it was learned, boxes stated: blocks of XML to be read apart, or the template as a whole."""
+    return render_xml(scene, boxes) if apart or not scene.characters else render_json(scene, boxes)
+
+
 def encode(
     clip: CLIP, scene: Scene, boxes: Sequence[Box], mode: str, options: Options = NEUTRAL, masks: Masks = ()
 ) -> Conditioning:
@@ -106,9 +114,9 @@ def encode(
     mode = resolve(clip, mode)
     if mode == OFF:
         return encode_plain(clip, text_of(render_xml(scene, [character.box for character in scene.characters])))
-    segments = render_xml(scene, boxes)
-    if not scene.characters and not any(segment.weighted for segment in segments):
-        return encode_plain(clip, text_of(segments))
+    if not scene.characters and not any(segment.weighted for segment in render_xml(scene)):
+        return encode_plain(clip, text_of(render_xml(scene)))
+    segments = segments_of(scene, boxes, closed_by(mode, options).encoder)
     return encode_segments(clip, segments, people, mode, options)
 
 
@@ -121,7 +129,25 @@ def encode_negative(
     options: Options = NEUTRAL,
     masks: Masks = (),
 ) -> Conditioning:
-    """text: what the whole picture must not have. Plain where no character states a negative, and in mode off.
+    """text: what the whole picture must not have. Beside it, with a share of options.swapped, the same prompt with the
+    characters exchanged: the host adds entries up by their strengths, so that guidance leads away from mix-ups too.
+    """
+    share, unwanted = options.swapped, encode_unwanted(clip, scene, boxes, mode, text, options, masks)
+    if share == 0 or len(scene.characters) < 2:
+        return unwanted
+    exchanged = encode(clip, swapped(scene), boxes, mode, options, masks)
+    return weakened(unwanted, 1 - share) + weakened(exchanged, share)
+
+
+def weakened(entries: Conditioning, share: float) -> Conditioning:
+    """None at all for a share of 0."""
+    return [[text, {**extra, "strength": share * extra.get("strength", 1.0)}] for text, extra in entries if share > 0]
+
+
+def encode_unwanted(
+    clip: CLIP, scene: Scene, boxes: Sequence[Box], mode: str, text: str, options: Options, masks: Masks
+) -> Conditioning:
+    """Plain where no character states a negative, and in mode off.
 
     A girl's negative may well name boys: genders are not masked here. Chunks are never plain but in mode off: the host
     would read weights where parentheses belong to a name.
@@ -132,7 +158,8 @@ def encode_negative(
     mode = resolve(clip, mode)
     if mode == OFF or not any(character.negative for character in scene.characters):
         return encode_plain(clip, text)
-    return encode_segments(clip, render_negatives(scene, boxes, text), people, mode, options)
+    stated = boxes if closed_by(mode, options).encoder else [None] * len(boxes)  # boxes in XML are for reading apart
+    return encode_segments(clip, render_negatives(scene, stated, text), people, mode, options)
 
 
 def check_schedule(clip: CLIP) -> None:

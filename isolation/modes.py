@@ -32,35 +32,33 @@ class Options:
     joint_layers: str = BY_MODE
     context_refiner: str = BY_MODE
     pooled: str = BY_MODE
+    swapped: float = 0.0  # share of the negative that is the same prompt with the characters exchanged
 
 
 @dataclass(frozen=True)
 class Closed:
-    """Which ways from one character to another are closed, until which fraction of the steps."""
+    """Which ways from one character to another are closed."""
 
     encoder: bool  # every character is encoded alone
     joint_layers: bool
     context_refiner: bool
     pooled: bool  # the pooled vector is of the shared text alone
-    until: float
 
 
-STRICTLY = Closed(encoder=True, joint_layers=True, context_refiner=True, pooled=False, until=1.0)
-GENTLY = Closed(encoder=False, joint_layers=True, context_refiner=False, pooled=False, until=0.5)
+STRICTLY = Closed(encoder=True, joint_layers=True, context_refiner=True, pooled=False)
+GENTLY = Closed(encoder=False, joint_layers=True, context_refiner=False, pooled=False)  # docs/gentle.md
 
 
 def closed_by(mode: str, options: Options) -> Closed:
     """mode: strict or gentle. Raises ValueError where no step is left to isolate."""
+    if options.start >= options.end:
+        raise ValueError(
+            f"Isolation would begin at {options.start:g} of the steps and end at {options.end:g}: choose an earlier "
+            "start, a later end, or the mode off for none."
+        )
     closed = STRICTLY if mode == STRICT else GENTLY
     chosen = {name: getattr(options, name) for name in ("encoder", "joint_layers", "context_refiner", "pooled")}
-    closed = replace(closed, **{name: leak == CLOSED for name, leak in chosen.items() if leak != BY_MODE})
-    until = min(closed.until, options.end)
-    if options.start >= until:
-        raise ValueError(
-            f"Isolation would begin at {options.start:g} of the steps and end at {until:g} in the mode {mode}: choose "
-            "an earlier start, a later end, or the mode off for none."
-        )
-    return replace(closed, until=until)
+    return replace(closed, **{name: leak == CLOSED for name, leak in chosen.items() if leak != BY_MODE})
 
 
 def check_chunk_options(options: Options) -> None:

@@ -53,7 +53,7 @@ class NewBieEncodeCharacters(io.ComfyNode):
                     options=list(MODES),
                     default=AUTO,
                     tooltip="auto: what the model was trained for. strict: every character encoded alone and isolated "
-                    "throughout. gentle: one encode, isolated for the first half. off: as ComfyUI does it. For SD "
+                    "throughout. gentle: one encode, isolated in the layers that draw. off: as ComfyUI does it. For SD "
                     "checkpoints auto is strict.",
                 ),
                 io.String.Input(
@@ -71,7 +71,7 @@ class NewBieEncodeCharacters(io.ComfyNode):
                 ),
                 share("strength", 1.0, "1 cuts what isolation forbids, and is neutral; 0.9 lets a tenth through."),
                 share("start", 0.0, "Where isolation begins, as a fraction of the steps. 0 is neutral."),
-                share("end", 1.0, "Where it ends at the latest. 1 is neutral: as the mode has it."),
+                share("end", 1.0, "Where it ends. 1 is neutral: with the last step."),
                 share("soft_edge", 0.0, "How far a box's edge reaches out softly, as a fraction of the picture's "
                       "shorter side. 0 is neutral: hard."),
                 share("gender_strength", 0.0, "How much words of another gender are hidden from where a character "
@@ -80,6 +80,8 @@ class NewBieEncodeCharacters(io.ComfyNode):
                 leak("joint_layers", "closed: a character's text and its place in the picture see no other's."),
                 leak("context_refiner", "closed: the model's text layers are isolated too."),
                 leak("pooled", "closed: the summary of the prompt is of the shared text alone."),
+                share("swapped", 0.0, "How much of the negative is the same prompt with the characters exchanged: it "
+                      "leads away from mix-ups. 0 is neutral; with 0.25 guided steps take half as long again."),
             ],
             outputs=[
                 io.Conditioning.Output("positive", display_name="positive"),

@@ -3,16 +3,16 @@
 The order and the element names are those the released weights were trained on: system prompt, characters, general tags.
 Text is not escaped: the encoders read it, no parser does (write.to_xml is for parsers). Weights are not in the text of
 the xml and json forms, and parentheses stand there as they are: the encoders of these forms are told to take no weights
-from the text, and would read `(red eyes:1.2)` as words. The segments of the xml form say beside the text where weighted
-tags stand in it. In the tags form the host takes weights from the text, so they are written there, and every
-parenthesis that belongs to a tag is escaped.
+from the text, and would read `(red eyes:1.2)` as words. Their segments say beside the text where weighted tags stand in
+it. In the tags form the host takes weights from the text, so they are written there, and every parenthesis that belongs
+to a tag is escaped.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .scene import Box, Character, Field, Interaction, PromptError, Scene, Tag
 from .tags import TagError, tags_of
@@ -133,7 +133,7 @@ def render_xml(scene: Scene, boxes: Sequence[Box | None] = ()) -> tuple[Segment,
     return tuple(segments)
 
 
-def render_negatives(scene: Scene, boxes: Sequence[Box], text: str) -> tuple[Segment, ...]:
+def render_negatives(scene: Scene, boxes: Sequence[Box | None], text: str) -> tuple[Segment, ...]:
     """[text | what character_1 must not have, as if it were its appearance | ...], only of those who state some."""
     segments = [Segment(SHARED, text)] if text else []
     for owner, (character, box) in enumerate(zip(scene.characters, boxes, strict=True), start=1):
@@ -148,8 +148,8 @@ def render_json(scene: Scene, boxes: Sequence[Box | None]) -> tuple[Segment, ...
 
     {"character_1": {"bbox": [...], "name": "..."}, "image": {"tags": "<the XML>", "caption": "..."}}
 
-    It leaves out, because the template has no place for it: weights, negatives, the stated spacing. The system prompt
-    stands before the object. A character without a box states none.
+    It leaves out, because the template has no place for it: negatives, the stated spacing. The system prompt stands
+    before the object. A character without a box states none.
     """
     segments = [Segment(SHARED, f"{scene.system}\n{{" if scene.system else "{")]
     for owner, (character, box) in enumerate(zip(scene.characters, boxes, strict=True), start=1):
@@ -157,9 +157,20 @@ def render_json(scene: Scene, boxes: Sequence[Box | None]) -> tuple[Segment, ...
         segments.append(Segment(owner, f'"{character.id}": {json.dumps(entry, ensure_ascii=False)}, '))
     segments.append(Segment(SHARED, '"image": {"tags": "'))
     for segment in render_xml(Scene(scene.characters, scene.general, "", "", scene.interactions)):
-        segments.append(Segment(segment.owner, json.dumps(segment.text, ensure_ascii=False)[1:-1]))
+        segments.append(in_quotes(segment))
     segments.append(Segment(SHARED, f'", "caption": {json.dumps(scene.caption, ensure_ascii=False)}}}}}'))
     return tuple(segments)
+
+
+def in_quotes(segment: Segment) -> Segment:
+    """As the text stands inside of a JSON string."""
+
+    def quoted(text: str) -> str:
+        return json.dumps(text, ensure_ascii=False)[1:-1]
+
+    text = segment.text
+    spans = (replace(s, start=len(quoted(text[: s.start])), end=len(quoted(text[: s.end]))) for s in segment.weighted)
+    return Segment(segment.owner, quoted(text), tuple(spans))
 
 
 def tag_runs(scene: Scene) -> tuple[TagRun, ...]:

@@ -13,9 +13,9 @@ import torch
 from conditionings import entry, owned, plan_of
 from newbie_pack.isolation import captions, modes
 from newbie_pack.isolation.captions import tokens_of
-from newbie_pack.isolation.encode import encode, encode_negative, encode_plain
+from newbie_pack.isolation.encode import encode, encode_negative, encode_plain, segments_of
 from newbie_pack.isolation.marks import SPACE, token_bytes, token_weights
-from newbie_pack.xml_prompt import layout, parse, render_negatives, render_xml, text_of
+from newbie_pack.xml_prompt import layout, parse, render_json, render_negatives, render_xml, text_of
 from newbie_pack.xml_prompt.render import Segment, WeightedSpan
 
 TWO = (
@@ -68,20 +68,19 @@ def test_strict_segments_stand_behind_the_shared_prefix(clip):
 
 def test_gentle_is_one_joint_encode(clip):
     boxes = layout(SCENE)
-    segments = render_xml(SCENE, boxes)
+    segments = render_json(SCENE, boxes)
     tokens = clip.tokenize(text_of(segments), disable_weights=True)
     conditioning = encode(clip, SCENE, boxes, "gentle")
     assert torch.equal(entry(conditioning)[0], clip.encode_from_tokens(tokens))
     plan = plan_of(conditioning)
-    assert (plan.refiner, plan.until) == (False, 0.5)
+    assert (plan.refiner, plan.joint, plan.until) == (False, True, 1.0)
     pieces = token_bytes(clip, [token for token, _ in tokens["gemma"][0][1:]])
-    for number, segment in enumerate(segments):
-        own = [p for p, owner in zip(pieces, plan.owner[1:], strict=True) if owner == segment.owner]
+    for owner in (0, 1, 2):
+        own = [p for p, its in zip(pieces, plan.owner[1:], strict=True) if its == owner]
         text = "".join(b"".join(own).decode().replace(SPACE, "").split())
-        letters = "".join(segment.text.split())
-        assert letters[1:-1] in text  # a token across two segments is one of theirs
-        if segment.owner:
-            assert len(text) <= len(letters) + 2, number
+        parts = ["".join(segment.text.split()) for segment in segments if segment.owner == owner]
+        assert all(letters[1:-1] in text for letters in parts)  # a token across two segments is one of theirs
+        assert len(text) <= sum(map(len, parts)) + 2 * len(parts)
 
 
 def test_what_no_token_tells_is_read_apart(clip, monkeypatch):
@@ -91,7 +90,7 @@ def test_what_no_token_tells_is_read_apart(clip, monkeypatch):
         raise ValueError
 
     monkeypatch.setattr(captions, "token_owners", rewritten)
-    segments = render_xml(SCENE, layout(SCENE))
+    segments = render_json(SCENE, layout(SCENE))
     lengths = [len(ids_of(clip, segment.text)) for segment in segments]
     owners = [segment.owner for segment, length in zip(segments, lengths, strict=True) for _ in range(length)]
     assert plan_of(encode(clip, SCENE, layout(SCENE), "gentle")).owner == (0, *owners)
@@ -113,7 +112,7 @@ def test_every_box_is_in_the_text_and_the_plan(clip, mode):
 def test_the_pooled_vector_is_of_the_whole_prompt_with_parentheses_as_text(clip, mode):
     scene = parse("<character_1><n>hatsune_miku_(vocaloid)</n></character_1><character_2><n>kaito</n></character_2>")
     boxes = layout(scene)
-    tokens = clip.tokenize(text_of(render_xml(scene, boxes)), disable_weights=True)
+    tokens = clip.tokenize(text_of(segments_of(scene, boxes, mode == "strict")), disable_weights=True)
     pooled = clip.encode_from_tokens(tokens, return_dict=True)["pooled_output"]
     assert torch.equal(entry(encode(clip, scene, boxes, mode))[1]["pooled_output"], pooled)
 
@@ -203,7 +202,7 @@ def test_a_weight_belongs_to_the_tokens_of_its_tag(clip, mode):
     first, second = (encode(clip, scene, layout(scene), mode) for scene in (plain, heavy))
     assert torch.equal(entry(first)[0], entry(second)[0])  # the same text for the encoders
     assert plan_of(first).weight == ()
-    words, weights = weighted_text(second, clip, render_xml(heavy, layout(heavy)), mode)
+    words, weights = weighted_text(second, clip, segments_of(heavy, layout(heavy), mode == "strict"), mode)
     assert words.strip(f" <>,{SPACE}") == "short_hair" and weights == {1.5}
     assert {plan_of(second).owner[i] for i, w in enumerate(plan_of(second).weight) if w != 1} == {2}
 
@@ -252,9 +251,10 @@ def test_a_characters_negatives_are_its_own(clip, mode):
     plan = plan_of(negative)
     assert set(plan.owner) == {0, 2}
     assert plan.regions == plan_of(encode(clip, NEGATIVE, layout(NEGATIVE), mode)).regions
-    segments = render_negatives(NEGATIVE, layout(NEGATIVE), "bad")
+    boxes = layout(NEGATIVE) if mode == "strict" else (None, None)  # the template has no place for negatives
+    segments = render_negatives(NEGATIVE, boxes, "bad")
     assert segments[0].text == "bad" and "<appearance>scarf, hat</appearance>" in segments[1].text
-    assert "bbox" in segments[1].text and len(segments) == 2
+    assert ("bbox" in segments[1].text) == (mode == "strict") and len(segments) == 2
     words, weights = weighted_text(negative, clip, segments, mode)
     assert words.strip(f" <>,{SPACE}") == "hat" and weights == {1.5}
 
@@ -295,7 +295,8 @@ def shipped():
 def test_weights_reach_the_shipped_models_tokens(shipped, mode, words, expected):
     scene = parse(TWO.format(f"<appearance>{words}</appearance>"))
     conditioning = encode(shipped, scene, layout(scene), mode)
-    found, weights = weighted_text(conditioning, shipped, render_xml(scene, layout(scene)), mode)
+    segments = segments_of(scene, layout(scene), mode == "strict")
+    found, weights = weighted_text(conditioning, shipped, segments, mode)
     assert found.replace(SPACE, "").strip("<>,") == expected and weights == {1.5}
 
 

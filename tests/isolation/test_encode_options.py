@@ -11,7 +11,7 @@ import comfy.hooks
 import torch
 from conditionings import entry, plan_of
 from newbie_pack.isolation.captions import tokens_of
-from newbie_pack.isolation.encode import encode, encode_negative
+from newbie_pack.isolation.encode import encode, encode_negative, segments_of
 from newbie_pack.isolation.marks import SPACE, token_bytes
 from newbie_pack.isolation.modes import CLOSED, GENTLE, OFF, OPEN, STRICT, Options, check_chunk_options, closed_by
 from newbie_pack.nodes.encode import NewBieEncodeCharacters
@@ -46,19 +46,14 @@ def test_every_leak_opens_and_closes_its_own_way(clip):
     opened = plan_of(encode(clip, SCENE, BOXES, STRICT, Options(joint_layers=OPEN, context_refiner=OPEN)))
     assert (opened.joint, opened.refiner) == (False, False) and opened.neutral
     closed = plan_of(encode(clip, SCENE, BOXES, GENTLE, Options(context_refiner=CLOSED)))
-    assert (closed.joint, closed.refiner, closed.until) == (True, True, 0.5)
+    assert (closed.joint, closed.refiner) == (True, True)
 
 
-def test_the_end_is_within_the_modes_own(clip):
-    assert closed_by(GENTLE, Options(end=0.9)).until == 0.5
-    assert closed_by(GENTLE, Options(end=0.3)).until == 0.3
-    assert closed_by(STRICT, Options(end=0.9)).until == 0.9
-
-
-@pytest.mark.parametrize("options", [Options(start=0.6), Options(start=0.5), Options(start=0.3, end=0.2)])
-def test_a_start_behind_the_end_of_the_mode_is_said(options):
-    with pytest.raises(ValueError, match=r"Isolation would begin at .* in the mode gentle: choose an earlier start"):
-        closed_by(GENTLE, options)
+@pytest.mark.parametrize("mode", [STRICT, GENTLE])
+@pytest.mark.parametrize("options", [Options(start=1.0), Options(start=0.3, end=0.2)])
+def test_a_start_behind_the_end_is_said(options, mode):
+    with pytest.raises(ValueError, match=r"Isolation would begin at .* of the steps and end at .*: choose an earlier"):
+        closed_by(mode, options)
 
 
 def test_numbers_reach_the_plan(clip):
@@ -71,7 +66,7 @@ def test_numbers_reach_the_plan(clip):
 def test_words_of_gender_are_found_among_the_tokens(clip, mode):
     plan = plan_of(encode(clip, SCENE, BOXES, mode, Options(gender_strength=1.0)))
     assert plan.genders == ("girl", "boy") and plan.masks_genders
-    segments = render_xml(SCENE, BOXES)
+    segments = segments_of(SCENE, BOXES, mode == STRICT)
     texts = [text_of(segments)] if mode == GENTLE else [segment.text for segment in segments]
     pieces = token_bytes(clip, [t for text in texts for t, _ in tokens_of(clip, text)["gemma"][0][1:]])
     named = {"girl": "", "boy": ""}

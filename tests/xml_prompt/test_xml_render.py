@@ -119,3 +119,12 @@ def test_weighted_tags_are_found_in_the_segments_text(text, weighted):
         for segment, expected in zip(segments, weighted, strict=False):
             found = {segment.text[span.start : span.end]: span.weight for span in segment.weighted}
             assert found == expected
+
+
+def test_weighted_tags_are_found_in_the_template_too():
+    """Where quotes and line ends take two letters."""
+    scene = parse('<character_1><n>miku</n><appearance>"x", (a "b" c:1.2)</appearance><action>(wave:2)</action>'
+                  "</character_1><general_tags><style>(flat:0.5)</style></general_tags>")
+    segments = render_json(scene, layout(scene))
+    found = [(s.owner, s.text[span.start : span.end], span.weight) for s in segments for span in s.weighted]
+    assert found == [(1, r'a \"b\" c', 1.2), (1, "wave", 2.0), (0, "flat", 0.5)]

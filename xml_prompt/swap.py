@@ -1,0 +1,19 @@
+"""The scene that a model confuses with the one that was asked for: everybody looks as another one should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from .scene import Character, Scene
+
+
+def swapped(scene: Scene) -> Scene:
+    """Everyone looks and acts as the next one does, and stays in their own place. Someone alone stays as they are."""
+
+    def as_other(own: Character, other: Character) -> Character:
+        fields = tuple(field for field in other.fields if field.name != "position")
+        place = tuple(field for field in own.fields if field.name == "position")
+        return replace(own, name=other.name, gender=other.gender, negative=other.negative, fields=fields + place)
+
+    people = scene.characters
+    return replace(scene, characters=tuple(map(as_other, people, (*people[1:], *people[:1]))))
