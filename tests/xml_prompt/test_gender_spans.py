@@ -17,6 +17,8 @@ from newbie_pack.xml_prompt.genders import gender_spans
         ("蓝发少女和男孩", [("少女", "girl"), ("男孩", "boy")]),
         ("女, 男", [("女", "girl"), ("男", "boy")]),
         ("女王, 男装", []),  # a sign that is part of another word
+        (r"a girl\nboy\t2boys", [("girl", "girl"), ("boy", "boy"), ("boys", "boy")]),  # lines as the template has them
+        (r"c:\\nboy", []),
         ("", []),
     ],
 )
