@@ -62,7 +62,7 @@ def read_header(path: Path) -> Header:
         shapes = {name: tuple(map(int, entry["shape"])) for name, entry in entries.items()}
         dtypes = {name: str(entry["dtype"]) for name, entry in entries.items()}
         end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as problem:
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
         raise CheckpointError(f"{path} has a damaged header. Download it again.") from problem
     if size < end:
         raise CheckpointError(f"{path} has {size:,} of its {end:,} bytes: the download was cut off. Download it again.")

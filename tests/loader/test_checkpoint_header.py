@@ -55,6 +55,8 @@ def test_a_header_length_that_reads_like_markup_is_no_web_page(tmp_path):
         (safetensors(GOOD, bytes(3)), "cut off"),
         (struct.pack("<Q", 9) + b'{"a": [1]' + bytes(9), "damaged header"),
         (safetensors({"x": {"shape": [1]}}), "damaged header"),
+        (safetensors({"x": GOOD["x"] | {"shape": [float("inf")]}}, bytes(8)), "damaged header"),
+        (safetensors({"x": GOOD["x"] | {"data_offsets": [0]}}, bytes(8)), "damaged header"),
         (safetensors(GOOD | {"__metadata__": [1]}, bytes(8)), "damaged header"),
         (struct.pack("<Q", 200_002) + b'{"a":' + b"[" * 199_997, "damaged header"),
     ],
