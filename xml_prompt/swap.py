@@ -6,13 +6,18 @@ from dataclasses import replace
 
 from .scene import Character, Scene
 
+OF_PLACES = ("position", "interaction")  # the scene's interactions name who is where, and stay as they are
+
 
 def swapped(scene: Scene) -> Scene:
-    """Everyone looks and acts as the next one does, and stays in their own place. Someone alone stays as they are."""
+    """Everyone looks and acts as the next one does, and stays in their own place, beside those with whom they interact.
+
+    Someone alone stays as they are.
+    """
 
     def as_other(own: Character, other: Character) -> Character:
-        fields = tuple(field for field in other.fields if field.name != "position")
-        place = tuple(field for field in own.fields if field.name == "position")
+        fields = tuple(field for field in other.fields if field.name not in OF_PLACES)
+        place = tuple(field for field in own.fields if field.name in OF_PLACES)
         return replace(own, name=other.name, gender=other.gender, negative=other.negative, fields=fields + place)
 
     people = scene.characters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from newbie_pack.xml_prompt import parse
 from newbie_pack.xml_prompt.scene import Box, Character, Field, Scene, Tag
 from newbie_pack.xml_prompt.swap import swapped
 
@@ -25,3 +26,14 @@ def test_swapped_people_keep_their_places_and_take_the_next_ones_looks():
     assert swapped(scene).general == scene.general
     assert swapped(swapped(swapped(scene))).characters[0] == people[0]  # three turns of three people
     assert swapped(Scene(people[:1])) == Scene(people[:1])
+
+
+def test_those_who_interact_are_the_same_in_their_own_words_and_in_everyones():
+    scene = parse(
+        "<character_1><n>a</n><interaction>hug</interaction></character_1><character_2><n>b</n></character_2>"
+        "<character_3><n>c</n></character_3><interaction between='character_1 character_2'>hug</interaction>"
+    )
+    exchanged = swapped(scene)
+    assert [character.name for character in exchanged.characters] == ["b", "c", "a"]
+    assert [bool(character.tags("interaction")) for character in exchanged.characters] == [True, False, False]
+    assert exchanged.interactions == scene.interactions
