@@ -69,6 +69,13 @@ def compile_ahead(plan: Plan, encoders_kept: bool) -> None:
         diffusion_loss(networks, blank_pool(group, device), plan.diffusion_batch, device)[0].backward()
 
 
+def next_pool(pools: list[Pool], share: float) -> Pool:
+    """share: of the whole training that has passed, also where this run is a part of it."""
+    if share < pools[0].group.world.first_group_alone:
+        return pools[0]
+    return random.choices(pools, [len(p.arrays["latent"][0]) for p in pools])[0]
+
+
 def train_diffusion(
     plan: Plan,
     pools: list[Pool],
@@ -99,13 +106,11 @@ def train_diffusion(
     begin, step, skipped = time.monotonic(), 0, 0
     seconds = min(plan.diffusion_seconds, max(1.0, plan.total_seconds - clock.passed()))
     saved = begin
-    shares = [len(p.arrays["latent"][0]) for p in pools]
-    first_alone = pools[0].group.world.first_group_alone
     while (passed := (time.monotonic() - begin) / seconds) < 1:
         share = plan.diffusion_from + (1 - plan.diffusion_from) * passed
         for group in optimizer.param_groups:
             group["lr"] = plan.diffusion_rate * min(1.0, (step + 1) / 250) * cosine(share, 0.35)
-        pool = pools[0] if passed < first_alone else random.choices(pools, shares)[0]
+        pool = next_pool(pools, share)
         loss, error, isolated = diffusion_loss(networks, pool, plan.diffusion_batch, device)
         networks.zero_grad(set_to_none=True)
         loss.backward()
