@@ -73,7 +73,9 @@ def main(arguments: list[str] | None = None) -> None:
     if goes_on and training_of(start) != world.training:
         parser.error(f"The diffusion model in {start} was trained on {training_of(start)}, and world {plan.world} is "
                      f"trained on {world.training}: add --anew to begin from random weights.")
-    encoders_kept = options["anew"] and finished(start, "diffusion_model")
+    encoders_kept = options["anew"]
+    if encoders_kept and not finished(start, "diffusion_model"):
+        parser.error("--anew keeps the encoders of --start: give the folder of a whole model there.")
     context = multiprocessing.get_context("fork")  # before anything here touches the GPU
     compiling = context.Process(target=compile_ahead, args=(plan, encoders_kept))
     if plan.compiled:

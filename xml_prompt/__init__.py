@@ -6,6 +6,7 @@
     render_xml / _json / _tags(scene, boxes), render_negatives(scene, boxes, text)
                            segments, each owned by one character or shared, in the order the models were trained on
     regions(scene, boxes)  which rectangles belong to whom
+    swapped(scene)         the same scene with everybody looking as the next one should
     to_xml(scene)          the canonical document; parse reads it back as the same scene
     report(scene, boxes)   all of it as plain lists and dicts
 
@@ -23,6 +24,7 @@ from .regions import regions
 from .render import SHARED, Segment, render_json, render_negatives, render_tags, render_xml, text_of
 from .report import report
 from .scene import GRID, Box, Character, Field, Interaction, PromptError, Scene, Tag, Warning
+from .swap import swapped
 from .write import to_xml
 
 __all__ = [
@@ -46,6 +48,7 @@ __all__ = [
     "render_tags",
     "render_xml",
     "report",
+    "swapped",
     "text_of",
     "to_xml",
 ]

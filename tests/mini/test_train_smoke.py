@@ -68,6 +68,12 @@ def test_goes_on_from_its_own_world_alone(trained, tmp_path, capsys):
     assert "--anew" in capsys.readouterr().err
 
 
+def test_anew_needs_encoders_to_keep(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        train_in_this_process(["--world", "leaky", "--anew", "--out", str(tmp_path)])
+    assert "keeps the encoders of --start" in capsys.readouterr().err
+
+
 def test_trains_in_the_leaky_world_with_all_but_the_diffusion_model_of_another_run(trained, tmp_path):
     done = train(tmp_path, "--world", "leaky", "--start", str(trained), "--anew", "--seed", "3",
                  "--total-seconds", "600")
