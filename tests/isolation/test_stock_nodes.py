@@ -29,6 +29,7 @@ from comfy.samplers import CFGGuider
 from comfy_extras import nodes_custom_sampler as custom
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 from conditionings import plan_of
+from newbie_pack.isolation import planned
 from newbie_pack.isolation.encode import encode, encode_plain
 from newbie_pack.isolation.modes import Options
 from newbie_pack.sampling.sample import sample
@@ -332,6 +333,24 @@ def test_nothing_of_it_stays_in_the_model(model, positive, negative):
     ksampler(model, positive, negative, latent())
     assert not any(callbacks for callbacks in model.callbacks.values())
     assert torch.equal(ksampler(model, negative, negative, latent())["samples"], before)
+
+
+def test_a_pass_waits_for_nothing_that_its_step_or_an_earlier_one_knows(model, clip, negative, monkeypatch):
+    """How far the run is, is asked when a step begins; codes are made once, and stay where they are used."""
+
+    def asked(*_):
+        raise AssertionError("asked in the middle of a step")
+
+    made = []
+    monkeypatch.setattr(planned, "progress", asked)
+    real = planned.make_codes
+    monkeypatch.setattr(planned, "make_codes", lambda *arguments: made.append(arguments) or real(*arguments))
+    early = encode(clip, parse(XML.format("miku", "kaito", "night_sky")), BOXES, "strict", Options(end=0.5))
+    ksampler(model, early, negative, latent(), steps=4)
+    forward = early[0][1]["control"].isolation.forward
+    assert len(made) == len(forward.kept) == 1
+    assert {key[-1] for key in forward.kept} == {codes.query.device for codes in forward.kept.values()}
+    assert pickle.loads(pickle.dumps(forward)).kept == {}
 
 
 def test_an_interrupted_run_leaves_nothing_of_the_model_in_the_prompt(model, positive, negative, monkeypatch):

@@ -158,6 +158,19 @@ def test_other_failures_are_not_hidden(vae, short_of_memory):
         decode(vae, latent())
 
 
+@pytest.mark.parametrize(("spare", "made_room"), [(0, False), (-1, True)])
+def test_room_is_made_only_where_memory_is_short(vae, monkeypatch, spare, made_room):
+    """The host's decode prepares the VAE itself, so twice is for nothing. A batch of two and the weights must fit."""
+    needs = vae.memory_used_decode((1, 16, 6, 10), vae.vae_dtype)
+    free = 2 * needs + vae.patcher.model_size() + spare
+    monkeypatch.setattr(vae.patcher, "get_free_memory", lambda device: free)
+    asked = []
+    monkeypatch.setattr(module.comfy.model_management, "load_models_gpu", lambda *_, **kw: asked.append(kw))
+    found = module.memory_of(vae, (2, 16, 6, 10))
+    assert (found.picture, found.free) == (needs, free)
+    assert [kw["memory_required"] for kw in asked] == [needs] * made_room
+
+
 def test_short_memory_is_seen_before_anything_fails(vae, short_of_memory, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     real = module.memory_of
