@@ -9,9 +9,9 @@
 Ours is workflows/api/demo.json with the files chosen in its loader; the stock graph has the host's own loaders,
 encoders, KSampler and VAEDecode with the same steps. Every graph runs with other prompts and seeds. The graphs take
 turns, twice each, because a machine that others use too is not the same for long: once to warm up, then --rounds times
-by the clock, of which the medians count. At last comes a run under watch: what the host's own count says is not free on
-the device, above what was taken before it started, asked for every 50 ms. A shorter peak may be missed; and asking
-takes the host's time, so that nothing is timed meanwhile.
+by the clock, of which the medians count. At last comes a run under watch, which begins with nothing loaded: what is
+taken on the device, or kept by the allocator after it was needed, above what was taken before the host started. It is
+asked for every 50 ms, which takes the host's time, so that nothing is timed meanwhile.
 
 It fails where a picture does not come, and where prompts in a row take more and more memory or one takes much longer.
 Flags for the host may follow, as in --flags=--disable-dynamic-vram.
@@ -40,6 +40,8 @@ from .host import ROOT, on_cpu
 
 GIB = 2**30
 LOOK = 0.05  # seconds between two looks at the memory
+NOTHING = 0.25  # GiB that the allocator may keep when nothing is loaded
+PATIENCE = 60.0  # seconds for the host to give all else back
 GROWTH = 0.05  # GiB that prompts in a row may leave behind
 SLOWER = 1.5  # times the median of prompts in a row: what a model that is loaded again would take at least
 STAGES = {
@@ -108,10 +110,30 @@ class Watch:
     stage: str = ""
     since: float = field(default_factory=time.monotonic)
 
+    def device(self) -> dict[str, Any]:
+        """What the host says of its device. Of a CPU, whose memory everyone shares: nothing is taken."""
+        found = api.ask(self.at, "/system_stats")["devices"][0]
+        nothing = {"vram_total": 0, "vram_free": 0, "torch_vram_total": 0, "torch_vram_free": 0}
+        return nothing if found["type"] == "cpu" else found
+
     def taken(self) -> float:
-        """GiB that the host says are not free; 0 on a CPU, whose memory everyone shares."""
-        device = api.ask(self.at, "/system_stats")["devices"][0]
-        return 0.0 if device["type"] == "cpu" else (device["vram_total"] - device["vram_free"]) / GIB - self.before
+        """GiB in use."""
+        device = self.device()
+        return (device["vram_total"] - device["vram_free"]) / GIB - self.before
+
+    def reserved(self) -> float:
+        """GiB in use, or kept by the allocator for the next use: what a look can't miss by coming late."""
+        device = self.device()
+        return (device["vram_total"] - device["vram_free"] + device["torch_vram_free"]) / GIB - self.before
+
+    def empty(self) -> None:
+        """Has the host give back all that it holds. Raises HostError where it doesn't."""
+        api.ask(self.at, "/free", {"unload_models": True, "free_memory": True})
+        until = time.monotonic() + PATIENCE
+        while self.device()["torch_vram_total"] / GIB > NOTHING:
+            if time.monotonic() > until:
+                raise api.HostError(f"ComfyUI still keeps memory {PATIENCE:.0f} s after it was asked to free it.")
+            time.sleep(LOOK)
 
     def follow(self, kinds: dict[str, str]) -> Callable[[api.Progress], None]:
         """kinds: title -> type of node."""
@@ -130,11 +152,12 @@ class Watch:
 
     @contextlib.contextmanager
     def looking(self) -> Iterator[None]:
+        self.empty()
         done = threading.Event()
 
         def look() -> None:
             while not done.wait(LOOK):
-                self.peak = max(self.peak, self.taken())
+                self.peak = max(self.peak, self.reserved())
 
         thread = threading.Thread(target=look)
         thread.start()
@@ -148,7 +171,7 @@ class Watch:
 def run(at: api.Server, before: float, prompt: api.Prompt, looking: bool = False) -> Row:
     """One prompt to its end: pictures, seconds, what it leaves taken; or the error that a user would see.
 
-    looking: with the peak, and slower for it.
+    looking: from nothing loaded, with the peak, and slower for both.
     """
     watch = Watch(at, before)
     kinds = {api.title_of(prompt, name): node["class_type"] for name, node in prompt.items()}
