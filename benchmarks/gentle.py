@@ -173,12 +173,15 @@ def drawings(sets: Sequence[PictureSet]) -> list[np.ndarray]:
 
 def verdict(choice: Choice, confirmed: Mapping[str, Row]) -> str:
     """What was chosen, whether it holds on other pictures, and whether the model is one to choose on."""
-    winner, reference = choice.winner, choice.reference
+    winner, unswapped, reference = choice.winner, choice.unswapped, choice.reference
     right = bounds(confirmed[STOCK], "accuracy")[0]
     weak = f"The model gets only {right:g} % of what is stated right: too little to choose anything on it."
     lines = [weak] if right < READS else []
-    lines += [f"Reference: {reference}. Lowest leak by the rule: {winner}, {asdict(choice.arms[winner])}."]
-    for better, worse in dict.fromkeys(((reference, STOCK), (winner, reference))):
+    lines += [
+        f"Reference: {reference}. Lowest leak by the rule: {winner}, {asdict(choice.arms[winner])}. "
+        f"Without a pass more: {unswapped}, {asdict(choice.arms[unswapped])}."
+    ]
+    for better, worse in dict.fromkeys(((reference, STOCK), (unswapped, reference), (winner, reference))):
         if better != worse:
             estimate, low, high = bounds(confirmed[better], "leak_less")
             end = "holds" if holds(confirmed[better]) else "does not hold"
@@ -197,7 +200,8 @@ def run(options: argparse.Namespace) -> None:
     first = Bench(mini, "search", searched, drawn[0], *settings)
     choice = search(first.measure)
     second = Bench(mini, "confirm", fresh, drawn[1], *settings)
-    against = {STOCK: STOCK, choice.reference: STOCK, choice.winner: choice.reference}
+    against = {STOCK: STOCK, choice.reference: STOCK}
+    against |= {name: choice.reference for name in (choice.unswapped, choice.winner) if name not in against}
     confirmed = {name: second.measure(name, choice.arms[name], other) for name, other in against.items()}
     text = verdict(choice, confirmed)
     parts = [measures.table([row for row in rows if row["set"] == kind], COLUMNS) for kind in ("search", "confirm")]
@@ -210,7 +214,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./run bench gentle", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, required=True, help="folder of a mini trained in the leaky world")
     parser.add_argument("--count", type=int, default=150, help="pictures an arm: a third each with 2, 3 and 4 people")
-    parser.add_argument("--confirm", type=int, default=300, help="other pictures, for stock, reference and winner")
+    parser.add_argument("--confirm", type=int, default=300, help="other pictures, for stock, reference and winners")
     parser.add_argument("--out", type=Path, required=True, help="folder for tables, sheets and what was seen")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--again", action="store_true", help="don't draw anew what an earlier run kept in the folder")

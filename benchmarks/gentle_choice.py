@@ -78,6 +78,7 @@ class Choice:
     arms: Mapping[str, Gentle]  # everything measured
     reference: str
     winner: str
+    unswapped: str  # the winner of those that cost no pass of the model more
 
 
 def named(factor: str, value: float | bool) -> str:
@@ -125,4 +126,6 @@ def search(measure: Measure) -> Choice:
     for name, arm in combined.items():
         if arm not in arms.values():
             take(name, arm, reference)
-    return Choice(arms, reference, best([name for name in rows if name not in (STOCK, *FORMS)], reference))
+    candidates = [name for name in rows if name not in (STOCK, *FORMS)]
+    unswapped = [name for name in candidates if arms[name].swapped == 0]
+    return Choice(arms, reference, best(candidates, reference), best(unswapped, reference))

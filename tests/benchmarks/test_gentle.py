@@ -246,6 +246,8 @@ def test_the_search_joins_what_helps_and_leaves_out_what_costs():
     assert found.winner == "the best of every factor, and swapped prompt"
     expected = Gentle("json", strength=0.9, until=1.0, soft_edge=0.1, swapped=0.5)
     assert found.arms[found.winner] == expected
+    assert found.unswapped == "the best of every factor"
+    assert found.arms[found.unswapped] == replace(expected, swapped=0.0)
     assert len({name for name, _, _ in asked}) == len(asked) == len({arm for _, arm, _ in asked})
     assert [against for name, _, against in asked if name not in ("stock", *choice.FORMS)] == \
         ["boxes in the template"] * (len(asked) - 3)
@@ -255,7 +257,7 @@ def test_the_search_joins_what_helps_and_leaves_out_what_costs():
 def test_where_nothing_helps_the_prompt_as_typed_stays():
     measure, asked = made_up(lambda arm: 10.0 if arm == Gentle() else 11.0)
     found = choice.search(measure)
-    assert found.reference == found.winner == choice.STOCK
+    assert found.reference == found.winner == found.unswapped == choice.STOCK
     assert {arm.form for name, arm, _ in asked if not name.endswith(tuple(choice.FORMS))} == {"xml"}
 
 
@@ -273,7 +275,7 @@ def test_the_best_is_tried_with_every_form_that_costs_nothing():
 
 @pytest.mark.parametrize(("right", "warned"), [(40.0, True), (95.0, False)])
 def test_a_model_that_hardly_reads_its_prompt_is_called_so(right, warned):
-    found = choice.Choice({choice.STOCK: Gentle()}, choice.STOCK, choice.STOCK)
+    found = choice.Choice({choice.STOCK: Gentle()}, choice.STOCK, choice.STOCK, choice.STOCK)
     text = run.verdict(found, {choice.STOCK: row(choice.STOCK, 10) | {"accuracy": [right, right - 1, right + 1]}})
     assert ("too little to choose" in text) == warned and "Reference: stock" in text
 
