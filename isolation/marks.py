@@ -6,7 +6,7 @@ the token's features instead would do nothing, because the model normalises them
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, TypeVar
@@ -48,7 +48,7 @@ def places_of(text: str, stream: bytes) -> list[int]:
     """
     places = [0]
     for character in text:
-        for form in (character, without_space(character), without_space(normalize("NFKC", character))):
+        for form in forms_of(character):
             written = form.encode()
             if stream.startswith(written, places[-1]):
                 places.append(places[-1] + len(written))
@@ -58,6 +58,13 @@ def places_of(text: str, stream: bytes) -> list[int]:
     if places[-1] != len(stream):
         raise ValueError("the text encoder rewrites it")
     return places
+
+
+def forms_of(character: str) -> Iterator[str]:
+    """As it is, nearly always; the others are made only where that is not found."""
+    yield character
+    yield without_space(character)
+    yield without_space(normalize("NFKC", character))
 
 
 def without_space(text: str) -> str:
