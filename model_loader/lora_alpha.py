@@ -18,7 +18,7 @@ from .source import read_json
 
 CONFIG = "adapter_config.json"
 ANOTHER = "if it belongs to another LoRA, take it away or put the right one there"
-PLAIN_STARTS = (True, False, "gaussian", "eva", "orthogonal")  # the others change the model's weights beforehand
+PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")  # the others change the model's weights beforehand
 
 
 def alphas(path: Path, metadata: Mapping[str, Any], ranks: Mapping[str, int]) -> dict[str, float]:

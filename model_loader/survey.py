@@ -144,6 +144,7 @@ def look_at_file(folder: str, root: Path, path: Path) -> Found | str:
     own = source.of_file(path)
     kind = kinds.kind_of(own.header)
     if lora.passed_over(own.header):
+        lora.named(path, own.header)  # raises for one that can't be converted either
         raise CheckpointError(f"{path} is a LoRA with names that ComfyUI passes over: run ./run models lora {path}")
     if folder == kinds.LORAS:
         return ""

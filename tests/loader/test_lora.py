@@ -176,8 +176,14 @@ def test_the_survey_tells_of_it(models, model, tmp_path):
     folder.mkdir()
     save_file(named(matrices(model, LAYERS[-2:-1])), folder / "a.safetensors")
     save_file(named(matrices(model), "diffusion_model.{}.lora_{}.weight"), folder / "b.safetensors")
+    magnitudes = f"base_model.model.{LAYERS[-2]}.lora_magnitude_vector"  # PEFT's DoRA, which can't be converted
+    dora = named(matrices(model, LAYERS[-2:-1])) | {magnitudes: torch.ones(4)}
+    save_file(dora, folder / "c.safetensors")
     problems = survey.survey(command.below(tmp_path)).problems
-    assert [line for line in problems if "./run models lora" in line] == [
+    told = [line for line in problems if "safetensors" in line and str(folder) in line]
+    assert told == [
         f"{folder / 'a.safetensors'} is a LoRA with names that ComfyUI passes over: "
-        f"run ./run models lora {folder / 'a.safetensors'}"
+        f"run ./run models lora {folder / 'a.safetensors'}",
+        f"{folder / 'c.safetensors'} has {magnitudes}, which ComfyUI's LoraLoader can't read for NewBie: converting "
+        "would lose it.",
     ]

@@ -163,6 +163,7 @@ def test_another_models_lora_is_none_of_the_surveys_business():
         (None, {"lora_alpha": 3, "alpha_pattern": {"attention.qkv": 5, QKV: 7}}, [5, 3, 3]),  # the first one counts
         (None, {"lora_alpha": 3, "alpha_pattern": {"xt_embed.1": 9, "qkv": 5, TEXT: 7}}, [5, 3, 7]),  # whole words
         (None, {"lora_alpha": 3, "r": 8, "rank_pattern": {"0.attention.qkv": 4, "w2": 4, "1": 4}}, [3, 3, 3]),
+        (None, {"lora_alpha": 3, "init_lora_weights": None}, [3, 3, 3]),  # as false: not drawn at all
         (None, {"r": 9}, []),
         (None, {}, []),
         (None, None, []),
