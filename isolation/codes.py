@@ -18,7 +18,6 @@ rules.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -73,38 +72,32 @@ def logit(share: Tensor) -> Tensor:
 
 def make_codes(plan: Plan, rows: int, columns: int) -> Codes:
     """The plan on an image of rows x columns tokens. Needs 2 dimensions a character, 1 for weights, 1 a gender."""
-    caption, image = len(plan.owner), rows * columns
-
-    def of_caption(values: Tensor) -> Tensor:  # [L] -> [T]
-        return torch.cat([values.float(), torch.zeros(image)])
-
-    def of_image(values: Tensor) -> Tensor:  # [N] -> [T]
-        return torch.cat([torch.zeros(caption), values])
-
-    covers = [coverage(region, rows, columns, plan.soft_edge) for region in plan.regions]  # [N] each
-    on_query, on_key = [], []  # every dimension's query and key; which of them holds its values
-    if plan.divides:
-        owner = torch.tensor(plan.owner)
-        foreign = logit(torch.tensor(1 - plan.strength))
-        for character, covered in enumerate(covers, start=1):
-            own = owner == character
-            inside = logit(1 - plan.strength * (1 - covered))
-            readers = torch.cat([torch.where(own, 0.0, foreign), inside])
-            on_query.append((readers, of_caption(own)))
-            on_key.append((of_caption(own), of_image(inside)))
-    if plan.masks_genders:
-        for gender in sorted(set(plan.named) - {""}):
-            hidden = logit(1 - plan.gender_strength * another_gender(plan, covers, gender))
-            naming = torch.tensor([named == gender for named in plan.named])
-            on_query.append((of_image(hidden), of_caption(naming)))
+    caption, people = len(plan.owner), len(plan.regions) if plan.divides else 0
+    genders = sorted(set(plan.named) - {""}) if plan.masks_genders else []
+    valued = people + len(genders)  # dimensions whose values are the query's; those of the key's follow
+    query = torch.zeros(caption + rows * columns, valued + people + bool(plan.weight))  # [T, E]
+    key = torch.zeros_like(query)
+    if people or genders:
+        covers = torch.stack([coverage(region, rows, columns, plan.soft_edge) for region in plan.regions])  # [R, N]
+    if people:
+        own = torch.tensor(plan.owner)[:, None] == torch.arange(1, people + 1)  # [L, R]
+        inside = logit(1 - plan.strength * (1 - covers)).T  # [N, R]
+        query[:caption, :people] = torch.where(own, 0.0, logit(torch.tensor(1 - plan.strength)))
+        query[caption:, :people] = inside
+        key[:caption, :people] = own.float()
+        query[:caption, valued : valued + people] = own.float()
+        key[caption:, valued : valued + people] = inside
+    for dimension, gender in enumerate(genders, start=people):
+        query[caption:, dimension] = logit(1 - plan.gender_strength * another_gender(plan, covers, gender))
+        key[:caption, dimension] = torch.tensor([float(named == gender) for named in plan.named])
     if plan.weight:
-        on_key.append((of_image(torch.ones(image)), of_caption(torch.tensor(plan.weight).log())))
-    query, key = zip(*on_query, *on_key, strict=True)
-    return Codes(torch.stack(query, 1), torch.stack(key, 1), len(on_query))
+        query[caption:, -1] = 1
+        key[:caption, -1] = torch.tensor(plan.weight).log()
+    return Codes(query, key, valued)
 
 
-def another_gender(plan: Plan, covers: Sequence[Tensor], gender: str) -> Tensor:
-    """[N] in 0..1: how much more of a token those of other genders cover than those of this one."""
+def another_gender(plan: Plan, covers: Tensor, gender: str) -> Tensor:
+    """covers [R, N] -> [N] in 0..1: how much more of a token those of other genders cover than those of this one."""
     nobody = torch.zeros_like(covers[0])
     own, other = [nobody], [nobody]
     for covered, theirs in zip(covers, plan.genders, strict=True):

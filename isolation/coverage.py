@@ -9,15 +9,15 @@ from torch import Tensor
 from .plan import Rectangle, Region
 
 
-def distance(rectangle: Rectangle, rows: int, columns: int) -> Tensor:
-    """[rows, columns]: from every token's cell to the rectangle, in cells; 0 where they share an area."""
+def distances(rectangle: Rectangle, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    """[rows], [columns]: from every row and column of cells to the rectangle's own, in cells; 0 where they overlap."""
     left, top, right, bottom = rectangle
     x, y = torch.arange(columns), torch.arange(rows)
     beside = torch.maximum(left * columns - (x + 1), x - right * columns)  # below 0 where they overlap
     above = torch.maximum(top * rows - (y + 1), y - bottom * rows)
     across = torch.where(beside < 0, 0.0, beside.clamp(min=1e-6))
     down = torch.where(above < 0, 0.0, above.clamp(min=1e-6))
-    return torch.hypot(down[:, None], across[None, :])
+    return down, across
 
 
 def coverage(region: Region, rows: int, columns: int, soft_edge: float = 0.0) -> Tensor:
@@ -32,7 +32,10 @@ def coverage(region: Region, rows: int, columns: int, soft_edge: float = 0.0) ->
         if isinstance(part, Tensor):
             one = F.interpolate(part[None, None].float().cpu(), size=(rows, columns), mode="area")[0, 0].clamp(0, 1)
         else:
-            away = distance(part, rows, columns)
-            one = (1 - away / ramp).clamp(min=0) if ramp > 0 else (away == 0).float()
+            down, across = distances(part, rows, columns)
+            if ramp > 0:
+                one = (1 - torch.hypot(down[:, None], across) / ramp).clamp(min=0)
+            else:
+                one = ((down == 0)[:, None] & (across == 0)).float()
         covered = torch.maximum(covered, one)
     return covered.flatten()
