@@ -124,6 +124,40 @@ def check_isolated(first_layer):
     return check
 
 
+# --- other words of as many tokens -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("other", ["gum", "xyz"])
+@pytest.mark.parametrize("changed", [1, 2])
+def test_other_words_of_one_character_change_nothing_of_the_other(clip, model, negative, first_layer, changed, other):
+    """From the text on, exactly: caption tokens, and image tokens outside the one's box, in the first joint layer.
+
+    Of as many tokens, because the model counts positions: a longer text moves all that follows it, the picture too.
+    With the pooled vector of the shared text alone, because it goes to every token.
+    """
+    closed = Options(pooled="closed")
+    names = {1: "miku", 2: "kaito"} | {changed: "qqq"}
+
+    def drawn(word):
+        scene = parse(XML.format(*(names | {changed: word}).values(), "night_sky"))
+        made = encode(clip, scene, BOXES, "strict", closed)
+        length = made[0][0].shape[1]
+        (joint, *_) = (
+            out for out in first_layer(lambda: ksampler(model, made, negative, latent()))
+            if out.shape[1] == length + HEIGHT // 2 * (WIDTH // 2)
+        )
+        return owner_of(made), joint[:, :length], joint[:, length:].unflatten(1, (HEIGHT // 2, WIDTH // 2))
+
+    (owner, caption, image), (owner_2, caption_2, image_2) = drawn("qqq"), drawn(other)
+    assert torch.equal(owner, owner_2)
+    assert torch.equal(caption[:, owner != changed], caption_2[:, owner != changed])
+    assert (caption[:, owner == changed] != caption_2[:, owner == changed]).any()
+    half = WIDTH // 4
+    theirs, own = (slice(half), slice(half, None)) if changed == 2 else (slice(half, None), slice(half))
+    assert torch.equal(image[:, :, theirs], image_2[:, :, theirs])
+    assert (image[:, :, own] != image_2[:, :, own]).any(-1).all()
+
+
 # --- samplers and what goes into them --------------------------------------------------------------------------------
 
 
