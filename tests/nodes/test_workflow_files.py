@@ -84,9 +84,15 @@ def test_the_graph_and_its_twin_agree(definitions, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_nodes_lie_beside_each_other(name):
-    """No two overlap, titles (30 pixels above) included."""
+    """No two overlap, titles (30 pixels above) included, and each has room for its slots and widgets.
+
+    The canvas shows advanced inputs too, and a node that is too small for its own grows over its neighbours.
+    """
     graph = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     places = [(*node["pos"], *node["size"]) for node in graph["nodes"]]
+    for node in graph["nodes"]:
+        slots = max(sum(socket.get("widget") is None for socket in node["inputs"]), len(node["outputs"]))
+        assert node["size"][1] >= 20 * slots + 24 * len(node.get("widgets_values", [])), node["type"]
     for i, (ax, ay, aw, ah) in enumerate(places):
         for bx, by, bw, bh in places[:i]:
             assert ax + aw <= bx or bx + bw <= ax or ay + ah <= by - 30 or by + bh <= ay - 30
