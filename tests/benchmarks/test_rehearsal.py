@@ -1,7 +1,8 @@
-"""What rehearsal counts of its runs; what it calls a fault is in tests/host."""
+"""What rehearsal counts of its runs, and what it calls a fault; a real host is in tests/host."""
 
 from __future__ import annotations
 
+import pytest
 from newbie_pack.benchmarks import rehearsal
 
 
@@ -29,3 +30,60 @@ def test_ratios_of_what_both_finished():
     assert ratio["size"] == "a" and ratio["way"] == "ours/stock"
     assert (ratio["sample_s"], ratio["peak_gb"]) == (1.1, 1.01) and "load_s" not in ratio
     assert "held_gb" not in ratio
+
+
+def pair(ours, stock):
+    return [{"way": way, "size": "a", "batch": 1, **found} for way, found in (("stock", stock), ("ours", ours))]
+
+
+@pytest.mark.parametrize(
+    ("ours", "key"),
+    [
+        (ran(4.12, peak_gb=10.3, encode_s=0.9, decode_s=0.9), None),  # encoding and decoding are not judged alone
+        (ran(4.2, peak_gb=10.0) | {"seconds": 5.0}, "sample_s is 1.050"),
+        (ran(4.0, peak_gb=10.4), "peak_gb is 1.040"),
+        (ran(4.0, peak_gb=10.0) | {"seconds": 5.2}, "seconds is 1.040"),
+    ],
+)
+def test_ours_over_the_target_is_a_fault(ours, key):
+    found = rehearsal.faults(pair(ours, ran(4.0, peak_gb=10.0, encode_s=0.1, decode_s=0.1)))
+    assert found == ([f"a x 1: {key} of the stock nodes', above 1.03"] if key else [])
+
+
+def in_a_row(seconds=(9, 2, 2, 2, 2), held=(5.0,) * 5, ram=(20.0,) * 5, made=(3, 0, 0, 0, 0), load=(5.0, 0, 0, 0, 0)):
+    columns = zip(seconds, held, ram, made, load, strict=True)
+    return [
+        {"way": "ours", "prompt": i, "size": "64x64", "batch": 1, "made": m, "load_s": s}
+        | {"seconds": whole, "held_gb": h, "ram_gb": r}
+        for i, (whole, h, r, m, s) in enumerate(columns, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "found"),
+    [
+        (in_a_row((9, 4, 2, 2, 2.2), (0.0, 5.0, 5.0, 5.0, 5.0), (9, 25, 20, 20, 20.4)), []),  # the first two warm up
+        (in_a_row(held=(5, 5, 5, 5.1, 5.2)),
+         ["0.20 GB more of the device are taken after the last prompt than after the third"]),
+        (in_a_row(ram=(9, 20, 20, 20.3, 20.6)),
+         ["0.60 GB more of main memory are taken after the last prompt than after the third"]),
+        (in_a_row((9, 2, 2, 4, 2)), ["prompt 4 took 4.0 s where 2.0 s are usual"]),
+        (in_a_row(load=(5, 0, 0, 0.3, 0.01)), ["prompt 4 loaded again: 0.3 s in the loader"]),
+        (in_a_row(load=(5, 0.3, 0, 0, 0)), ["prompt 2 loaded again: 0.3 s in the loader"]),
+        (in_a_row(made=(3, 0, 1, 0, 0)),
+         ["prompt 3 made models from their files again, as ComfyUI's log says: 1"]),
+        ([row | {"error": "out of memory"} for row in in_a_row()[:1]], ["ours 64x64 x 1: out of memory"]),
+    ],
+)  # fmt: skip
+def test_prompts_in_a_row_must_neither_grow_nor_load_again(rows, found):
+    assert rehearsal.faults(rows) == found
+
+
+def test_what_the_log_says_of_models(tmp_path):
+    log = tmp_path / "host.log"
+    log.write_text(
+        "model weight dtype torch.bfloat16, manual cast: None\nmodel_type FLOW\nRequested to load NewBie\n"
+        "\x1b[32mVAE load device: cuda:0, offload device: cpu, dtype: torch.bfloat16\x1b[0m\n"
+        "CLIP/text encoder model load device: cuda:0, offload device: cpu, current: cpu, dtype: torch.bfloat16\n"
+    )
+    assert rehearsal.models_made(log) == 3

@@ -1,8 +1,7 @@
-"""The rehearsal in a real host, with the built-in model in the full one's place, and what it calls a fault."""
+"""The rehearsal in a real host, with the built-in model in the full one's place."""
 
 from __future__ import annotations
 
-import pytest
 from newbie_pack.benchmarks import rehearsal
 
 
@@ -26,20 +25,21 @@ def test_what_a_user_would_be_told_is_the_rows_error(server):
     assert fault == f"ours 320x320 x 1: {row['error']}"
 
 
-def prompts(seconds, held):
-    return [
-        {"way": "ours", "prompt": i, "size": "64x64", "batch": 1, "seconds": s, "held_gb": h}
-        for i, (s, h) in enumerate(zip(seconds, held, strict=True), 1)
-    ]
+def test_prompts_in_a_row_make_no_model_again(server, host):
+    rows = list(rehearsal.in_a_row(server, 0.0, rehearsal.ours({}, 2), 3, "64x64", host.log))
+    assert [row["made"] for row in rows[1:]] == [0, 0]
+    assert all(row["ram_gb"] > 0 and "load_s" not in row for row in rows[1:])
+    assert rehearsal.models_made(host.log) >= 3  # the log does say when one is made
 
 
-@pytest.mark.parametrize(
-    ("seconds", "held", "found"),
-    [
-        ([9, 4, 2, 2, 2.2], [0.0, 5.0, 5.0, 5.0, 5.0], []),  # the first two warm up
-        ([9, 2, 2, 2, 2], [5, 5, 5, 5.1, 5.2], ["0.20 GB more are taken after the last prompt than after the third"]),
-        ([9, 2, 2, 4, 2], [5.0] * 5, ["prompt 4 took 4.0 s where 2.0 s are usual"]),
-    ],
-)  # fmt: skip
-def test_prompts_in_a_row_must_neither_grow_nor_load_again(seconds, held, found):
-    assert rehearsal.faults(prompts(seconds, held)) == found
+def test_a_model_that_is_made_again_is_in_the_log(server, host):
+    """Another precision is another model to the loader, in the same words of the log."""
+
+    def graph(*given):
+        prompt = rehearsal.ours({}, 2)(*given)
+        (loader,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "NewBieLoader")
+        loader["precision"] = "fp32" if given[1] % 2 else "bf16"
+        return prompt
+
+    rows = list(rehearsal.in_a_row(server, 0.0, graph, 2, "64x64", host.log))
+    assert rows[1]["made"] >= 1 and rows[1]["load_s"] > rehearsal.LOADED, rows

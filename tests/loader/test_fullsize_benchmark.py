@@ -35,3 +35,36 @@ def test_every_stage_of_both_ways(models, form):
 def test_a_folder_without_the_files(tmp_path):
     with pytest.raises(Problem, match=r"lacks some of the files"):
         fullsize.chosen(tmp_path, "split")
+
+
+def row(way, stage, seconds=1.0, peak=10.0, **others):
+    return {"way": way, "stage": stage, "size": SIZE, "batch": 1, "seconds": seconds, "peak_gb": peak} | others
+
+
+def broken(way, stage):
+    return {"way": way, "stage": stage, "size": SIZE, "batch": 1, "error": "out of memory"}
+
+
+@pytest.mark.parametrize(
+    ("ours", "says"),
+    [
+        ([row("ours", "sample", 1.03, 10.3), row("ours", "decode", 2.0)], []),  # decoding is too short for the clock
+        ([row("ours", "sample", 1.04)], ["sample 64x48 x 1: seconds is 1.040 of the stock nodes', above 1.03"]),
+        ([row("ours", "sample", 1.0, 10.4)], ["sample 64x48 x 1: peak_gb is 1.040 of the stock nodes', above 1.03"]),
+        ([row("ours", "decode", 1.0, 11)], ["decode 64x48 x 1: peak_gb is 1.100 of the stock nodes', above 1.03"]),
+        ([row("ours", "sample", 1.04, float("nan"))], ["sample 64x48 x 1: seconds is 1.040 of the stock nodes', ab"]),
+        ([broken("ours", "sample")], ["ours, sample 64x48 x 1: out of memory"]),
+        ([row("ours", "load", 9.0, 90.0)], []),
+    ],
+)
+def test_the_command_fails_where_ours_is_over_the_target(models, monkeypatch, capsys, ours, says):
+    found = {"Stock": [row("stock", stage) for stage in ("load", "sample", "decode")], "Ours": ours}
+    monkeypatch.setattr(fullsize, "add_host", lambda: None)
+    monkeypatch.setattr(fullsize, "rows", lambda _name, way, *_rest: found[type(way).__name__])
+    assert fullsize.main([str(models), "--scale", "tiny"]) == (1 if says else 0)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == len(says) and all(line.startswith(start) for line, start in zip(told, says, strict=True))
+
+
+def test_out_of_memory_for_both_is_no_fault():
+    assert fullsize.faults([broken("stock", "sample"), broken("ours", "sample")]) == []
