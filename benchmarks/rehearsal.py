@@ -10,8 +10,9 @@ Ours is workflows/api/demo.json with the files chosen in its loader; the stock g
 encoders, KSampler and VAEDecode with the same steps. Every graph runs with other prompts and seeds. The graphs take
 turns, twice each, because a machine that others use too is not the same for long: once to warm up, then --rounds times
 by the clock, of which the medians count. At last comes a run under watch, which begins with nothing loaded: what is
-taken on the device, or kept by the allocator after it was needed, above what was taken before the host started. It is
-asked for every 50 ms, which takes the host's time, so that nothing is timed meanwhile.
+taken on the device, or kept by the allocator after it was needed, above what was taken before the host started: the
+host's own share of the driver counts. It is asked for every 50 ms, which takes the host's time, so that nothing is
+timed meanwhile.
 
 It fails where a picture does not come; where ours takes more than 1.03 of the stock nodes' time, for sampling or for
 the whole prompt, or of their peak (encoding and decoding take a tenth of a second: the events that bound them come too
@@ -38,6 +39,7 @@ from typing import Any
 import torch
 
 from ..client import api, environment, host, workflow
+from ..client.problem import Problem
 from .fullsize import BATCHES, NEGATIVE, SHIFT, SIZES, STEPS, TARGET, XML, chosen
 from .host import ROOT, on_cpu
 
@@ -318,19 +320,42 @@ def row_faults(prompts: Sequence[Row]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def smaller_card(gigabytes: float) -> Iterator[None]:
-    """Takes what the device has above so many GiB, so that whoever comes finds no more. 0: takes nothing."""
+    """Takes what the device has above so many GiB, so that whoever comes finds no more. 0: takes nothing.
+
+    Raises Problem where it has not so many.
+    """
     if not gigabytes:
         yield
         return
     device = torch.accelerator.current_accelerator()
-    torch.zeros(1, device=device)  # this process's own share is taken before it is asked what is free
-    free, _ = torch.get_device_module(device).mem_get_info()
-    ballast = torch.empty(int(free - gigabytes * GIB), dtype=torch.uint8, device=device)
+    free, _ = free_and_whole(device)
+    if free < gigabytes:
+        raise Problem(f"The card has {free:.1f} GB free, less than --card {gigabytes:g}: name a smaller size.")
+    ballast = torch.empty(int((free - gigabytes) * GIB), dtype=torch.uint8, device=device)
     try:
         yield
     finally:
         del ballast
         torch.accelerator.memory.empty_cache()
+
+
+def free_and_whole(device: torch.device) -> tuple[float, float]:
+    """GiB of the device, as it says itself."""
+    torch.zeros(1, device=device)  # this process's own share is taken before it is asked what is free
+    free, whole = torch.get_device_module(device).mem_get_info()
+    return free / GIB, whole / GIB
+
+
+def taken_before(cpu: bool) -> float:
+    """GiB that are taken on the device before a host starts, by this process and any other.
+
+    0 for a CPU, and for a device that can't be asked (MPS).
+    """
+    device = None if cpu else torch.accelerator.current_accelerator()
+    if device is None or not hasattr(torch.get_device_module(device), "mem_get_info"):
+        return 0.0
+    free, whole = free_and_whole(device)
+    return whole - free
 
 
 def show(row: Row) -> str:
@@ -356,6 +381,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--flags", type=shlex.split, default=[], help="further flags of ComfyUI, in one string")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args(arguments)
+    if options.prompts and "ours" not in options.ways:
+        parser.error("--prompts draws with ours alone: leave --ways out.")
     flags, graphs = list(options.flags), {"ours": ours({}, options.steps)}
     if options.folder:
         files = chosen(options.folder, options.form)
@@ -363,17 +390,20 @@ def main(arguments: list[str] | None = None) -> int:
         graphs = {name: made[name] for name in options.ways}
         flags += ["--models-directory", str(options.folder.absolute())]
     here = environment.locate(ROOT)
-    if on_cpu(here) and options.card:
+    cpu = on_cpu(here)
+    if cpu and options.card:
         parser.error("--card needs a card: this runs on the CPU.")
     rows: list[Row] = []
 
     def tell(row: Row) -> None:
         print(json.dumps(row) if options.json else show(row), flush=True)
 
-    with smaller_card(options.card), host.running(here, flags=flags) as running:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(smaller_card(options.card))
+        before = taken_before(cpu)
+        running = stack.enter_context(host.running(here, flags=flags))
         host.check_pack(running)
         at = api.server(running.url, running.alive)
-        before = Watch(at).taken()
         if not options.json:
             print("".join([f"{'':11}{'size':>10}{'batch':>6}", *(f"{f'{stage} s':>9}" for stage in STAGES),
                            f"{'whole s':>9}{'peak GB':>9}{'held GB':>9}{'RAM GB':>9}"]))  # fmt: skip

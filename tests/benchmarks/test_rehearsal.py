@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from types import SimpleNamespace
+
 import pytest
 from newbie_pack.benchmarks import rehearsal
+from newbie_pack.client.problem import Problem
 
 
 def ran(seconds: float, **others: float) -> rehearsal.Row:
@@ -87,3 +91,48 @@ def test_what_the_log_says_of_models(tmp_path):
         "CLIP/text encoder model load device: cuda:0, offload device: cpu, current: cpu, dtype: torch.bfloat16\n"
     )
     assert rehearsal.models_made(log) == 3
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A device with 2 of 8 GiB free, in the place of whatever there is."""
+    device = SimpleNamespace(mem_get_info=lambda: (2 * rehearsal.GIB, 8 * rehearsal.GIB))
+    monkeypatch.setattr(rehearsal.torch.accelerator, "current_accelerator", lambda: rehearsal.torch.device("cpu"))
+    monkeypatch.setattr(rehearsal.torch, "get_device_module", lambda _device: device)
+
+
+def test_a_card_larger_than_what_is_free_is_one_sentence(card):
+    says = r"^The card has 2\.0 GB free, less than --card 2\.5: name a smaller size\.$"
+    with pytest.raises(Problem, match=says), rehearsal.smaller_card(2.5):
+        pass
+
+
+def test_what_is_taken_before_is_asked_of_the_device_ahead_of_the_host(card, monkeypatch):
+    assert rehearsal.taken_before(True) == 0.0
+    happened = []
+
+    @contextlib.contextmanager
+    def running(_here, flags):
+        happened.append("host")
+        yield SimpleNamespace(url="", alive=None, log=None)
+
+    def tables(_at, before, *_rest):
+        happened.append(before)
+        return iter(())
+
+    own = rehearsal.taken_before
+    monkeypatch.setattr(rehearsal, "taken_before", lambda cpu: happened.append("asked") or own(cpu))
+    monkeypatch.setattr(rehearsal, "on_cpu", lambda _here: False)
+    monkeypatch.setattr(rehearsal.environment, "locate", lambda _root: None)
+    monkeypatch.setattr(rehearsal.host, "running", running)
+    monkeypatch.setattr(rehearsal.host, "check_pack", lambda _running: None)
+    monkeypatch.setattr(rehearsal, "tables", tables)
+    assert rehearsal.main([]) == 0
+    assert happened == ["asked", "host", 6.0]
+
+
+def test_prompts_in_a_row_need_ours(capsys):
+    with pytest.raises(SystemExit) as end:
+        rehearsal.main(["--prompts", "3", "--ways", "stock"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.endswith("error: --prompts draws with ours alone: leave --ways out.\n")
