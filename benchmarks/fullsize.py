@@ -4,12 +4,13 @@
     ./run bench fullsize DIR                    1024x1024 at batch 1, 2 and 4, and 1024x1536; a table
     ./run bench fullsize DIR --json             one JSON object a line
     ./run bench fullsize DIR --form folder      ours loads the authors' folder (files: --form both)
+    ./run bench fullsize DIR --people 4         as many tokens as two characters have with the real tokenizers
     ./run bench fullsize DIR --scale tiny --sizes 64x64 --batches 1 --steps 2    on a CPU
 
 The stock way is UNETLoader, DualCLIPLoader (newbie), VAELoader, ModelSamplingAuraFlow, CLIPTextEncode, KSampler (euler,
-the same steps and guidance) and VAEDecode, on the same prompt's XML; ours isolates its two characters. A stage's peak
-is what the device's allocator held at most during it; ours and the stock nodes' each begin with nothing loaded. Real
-files work as well: name a models folder with them. One precision in a folder: the first by name is taken.
+the same steps and guidance) and VAEDecode, on the same prompt's XML; ours isolates its characters. A stage's peak is
+what the device's allocator held at most during it; ours and the stock nodes' each begin with nothing loaded. Real files
+work as well: name a models folder with them. One precision in a folder: the first by name is taken.
 
 It fails where ours takes more than 1.03 of the stock nodes' time for sampling, or of their memory in any stage but
 loading, and where ours alone runs out of memory.
@@ -46,14 +47,26 @@ TARGET = 1.03  # ours / stock, in time and in memory
 # loading is that of whoever reads the files first.
 JUDGED = {"encode": ("peak_gb",), "sample": ("seconds", "peak_gb"), "decode": ("peak_gb",)}
 FOLDERS = ("diffusion_models", "text_encoders", "vae", "diffusers")
-XML = """<character_1><n>{first}</n><appearance>aqua hair, twintails, aqua eyes</appearance>
-<clothing>grey shirt, black skirt</clothing><expression>smile</expression><position>left</position></character_1>
-<character_2><n>kaito</n><appearance>blue hair, short hair</appearance><clothing>white coat, blue scarf</clothing>
-<position>right</position></character_2>
-<general_tags><background>stage, night sky</background><quality>masterpiece</quality></general_tags>"""
+PEOPLE = (  # the fields of each; a name for the first is given
+    """<n>{first}</n><appearance>aqua hair, twintails, aqua eyes</appearance>
+<clothing>grey shirt, black skirt</clothing><expression>smile</expression><position>left</position>""",
+    """<n>kaito</n><appearance>blue hair, short hair</appearance><clothing>white coat, blue scarf</clothing>
+<position>right</position>""",
+    """<n>rin</n><appearance>blonde hair, short hair, blue eyes</appearance>
+<clothing>white shirt, yellow skirt</clothing><expression>smile</expression><position>far left</position>""",
+    """<n>len</n><appearance>blonde hair, ponytail, blue eyes</appearance>
+<clothing>black coat, yellow tie</clothing><expression>grin</expression><position>far right</position>""",
+)
+SCENE = "<general_tags><background>stage, night sky</background><quality>masterpiece</quality></general_tags>"
 NEGATIVE = "low quality, blurry"
 
 Row = dict[str, Any]
+
+
+def xml_of(number: int, people: int = 2) -> str:
+    """A prompt with so many of PEOPLE, the first called by a number: each number is another prompt."""
+    characters = (f"<character_{i}>{fields}</character_{i}>\n" for i, fields in enumerate(PEOPLE[:people], 1))
+    return "".join([*characters, SCENE]).format(first=f"character {number}")
 
 
 class Way(Protocol):
@@ -167,7 +180,9 @@ def forget() -> None:
     comfy.model_management.soft_empty_cache()
 
 
-def rows(name: str, way: Way, sizes: Sequence[str], batches: Sequence[int], steps: int) -> Iterator[Row]:
+def rows(
+    name: str, way: Way, sizes: Sequence[str], batches: Sequence[int], steps: int, people: int = 2
+) -> Iterator[Row]:
     """Load once; then every size and batch: a short run first, so that no one-time cost is measured, then the real.
 
     The real one has a prompt that has not been encoded before: ours would have kept what it read.
@@ -190,7 +205,7 @@ def rows(name: str, way: Way, sizes: Sequence[str], batches: Sequence[int], step
     for size in sizes:
         width, height = map(int, size.split("x"))
         for batch in batches if size == sizes[0] else batches[:1]:
-            earlier, xml = (XML.format(first=f"character {next(numbers)}") for _ in range(2))
+            earlier, xml = (xml_of(next(numbers), people) for _ in range(2))
             with contextlib.suppress(torch.OutOfMemoryError):
                 way.encode(earlier, width, height)
                 way.sample(width, height, batch, 1)
@@ -263,6 +278,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH", help="the first with every batch")
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--people", type=int, choices=(2, 4), default=2, help="characters in the prompt")
     parser.add_argument("--mode", choices=("auto", "strict", "gentle", "off"), default="auto", help="ours: isolation")
     parser.add_argument("--ways", nargs="+", choices=("stock", "ours"), default=("stock", "ours"))
     parser.add_argument("--scale", choices=("full", "tiny"), default="full", help="tiny: files of that scale")
@@ -286,7 +302,7 @@ def main(arguments: list[str] | None = None) -> int:
         files = chosen(options.folder, options.form)
         for name in options.ways:
             way = Stock(files["stock"]) if name == "stock" else Ours(files["ours"], options.mode)
-            for row in rows(name, way, options.sizes, options.batches, options.steps):
+            for row in rows(name, way, options.sizes, options.batches, options.steps, options.people):
                 tell(row)
             del way
             forget()

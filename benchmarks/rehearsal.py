@@ -4,6 +4,7 @@
     ./run bench rehearsal DIR                   1024x1024 at batch 1, 2 and 4, and 1024x1536, beside the stock nodes
     ./run bench rehearsal DIR --card 8          as on a card of 8 GB: this process takes the rest for as long
     ./run bench rehearsal DIR --prompts 20      20 prompts in a row: does anything load again, does memory grow
+    ./run bench rehearsal DIR --people 4        as many tokens as two characters have with the real tokenizers
     ./run bench rehearsal                       the built-in mini, ours alone, also on a CPU
 
 Ours is workflows/api/demo.json with the files chosen in its loader; the stock graph has the host's own loaders,
@@ -40,7 +41,7 @@ import torch
 
 from ..client import api, environment, host, workflow
 from ..client.problem import Problem
-from .fullsize import BATCHES, NEGATIVE, SHIFT, SIZES, STEPS, TARGET, XML, chosen
+from .fullsize import BATCHES, NEGATIVE, SHIFT, SIZES, STEPS, TARGET, chosen, xml_of
 from .host import ROOT, on_cpu
 
 GIB = 2**30
@@ -67,17 +68,18 @@ MADE = ("model weight dtype", "CLIP/text encoder model load device", "VAE load d
 CLOCKED = (*(f"{stage}_s" for stage in STAGES), "seconds")
 
 Row = dict[str, Any]
-Graph = Callable[[str, int, tuple[int, int], int], api.Prompt]  # xml, seed, size, batch
+Graph = Callable[[int, tuple[int, int], int], api.Prompt]  # the prompt's number and seed, size, batch
 
 
 # --- graphs ----------------------------------------------------------------------------------------------------------
 
 
-def ours(files: dict[str, str], steps: int) -> Graph:
+def ours(files: dict[str, str], steps: int, people: int = 2) -> Graph:
     graph = workflow.load(ROOT / workflow.DEMO)
 
-    def prompt(xml: str, seed: int, size: tuple[int, int], batch: int) -> api.Prompt:
-        made = workflow.apply(graph, workflow.Settings(xml=xml, seed=seed, steps=steps, size=size))
+    def prompt(number: int, size: tuple[int, int], batch: int) -> api.Prompt:
+        settings = workflow.Settings(xml=xml_of(number, people), seed=number, steps=steps, size=size)
+        made = workflow.apply(graph, settings)
         of_type = {node["class_type"]: node["inputs"] for node in made.values()}
         of_type["NewBieLoader"] |= files
         of_type["NewBieEncodeCharacters"] |= {"negative": NEGATIVE if files else ""}
@@ -88,18 +90,18 @@ def ours(files: dict[str, str], steps: int) -> Graph:
     return prompt
 
 
-def stock(files: dict[str, str], steps: int) -> Graph:
-    def prompt(xml: str, seed: int, size: tuple[int, int], batch: int) -> api.Prompt:
+def stock(files: dict[str, str], steps: int, people: int = 2) -> Graph:
+    def prompt(number: int, size: tuple[int, int], batch: int) -> api.Prompt:
         nodes = {
             "1": ("UNETLoader", {"unet_name": files["diffusion_model"], "weight_dtype": "default"}),
             "2": ("DualCLIPLoader", {"clip_name1": files["gemma"], "clip_name2": files["jina"], "type": "newbie"}),
             "3": ("VAELoader", {"vae_name": files["vae"]}),
             "4": ("ModelSamplingAuraFlow", {"model": ["1", 0], "shift": SHIFT}),
-            "5": ("CLIPTextEncode", {"clip": ["2", 0], "text": xml}),
+            "5": ("CLIPTextEncode", {"clip": ["2", 0], "text": xml_of(number, people)}),
             "6": ("CLIPTextEncode", {"clip": ["2", 0], "text": NEGATIVE}),
             "7": ("EmptySD3LatentImage", {"width": size[0], "height": size[1], "batch_size": batch}),
             "8": ("KSampler", {"model": ["4", 0], "positive": ["5", 0], "negative": ["6", 0], "latent_image": ["7", 0],
-                               "seed": seed, "steps": steps, "cfg": 7.5, "sampler_name": "euler_ancestral",
+                               "seed": number, "steps": steps, "cfg": 7.5, "sampler_name": "euler_ancestral",
                                "scheduler": "simple", "denoise": 1.0}),
             "9": ("VAEDecode", {"samples": ["8", 0], "vae": ["3", 0]}),
             "10": ("SaveImage", {"images": ["9", 0], "filename_prefix": "stock"}),
@@ -210,10 +212,6 @@ def run(at: api.Server, before: float, prompt: api.Prompt, looking: bool = False
 # --- rows ------------------------------------------------------------------------------------------------------------
 
 
-def xml_of(number: int) -> str:
-    return XML.format(first=f"character {number}")
-
-
 def sizes_and_batches(sizes: Sequence[str], batches: Sequence[int]) -> Iterator[tuple[str, int]]:
     """Every batch in the first size, the first batch in the others."""
     for size in sizes:
@@ -225,7 +223,7 @@ def drawn(
     at: api.Server, before: float, graph: Graph, number: int, size: str, batch: int = 1, looking: bool = False
 ) -> Row:
     """One run with a prompt and seed of this number."""
-    found = run(at, before, graph(xml_of(number), number, workflow.parse_size(size), batch), looking)
+    found = run(at, before, graph(number, workflow.parse_size(size), batch), looking)
     if found.get("pictures", batch) != batch:
         found["error"] = f"{found['pictures']} pictures came instead of {batch}"
     return found
@@ -374,6 +372,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sizes", nargs="+", default=SIZES, metavar="WxH", help="the first with every batch")
     parser.add_argument("--batches", nargs="+", type=int, default=BATCHES)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--people", type=int, choices=(2, 4), default=2, help="characters in the prompt")
     parser.add_argument("--ways", nargs="+", choices=("stock", "ours"), default=("stock", "ours"))
     parser.add_argument("--rounds", type=int, default=2, help="runs by the clock in each of a graph's two turns")
     parser.add_argument("--prompts", type=int, default=0, help="so many prompts in a row instead, ours alone")
@@ -383,10 +382,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.prompts and "ours" not in options.ways:
         parser.error("--prompts draws with ours alone: leave --ways out.")
-    flags, graphs = list(options.flags), {"ours": ours({}, options.steps)}
+    drawing = (options.steps, options.people)
+    flags, graphs = list(options.flags), {"ours": ours({}, *drawing)}
     if options.folder:
         files = chosen(options.folder, options.form)
-        made = {"stock": stock(files["stock"], options.steps), "ours": ours(files["ours"], options.steps)}
+        made = {"stock": stock(files["stock"], *drawing), "ours": ours(files["ours"], *drawing)}
         graphs = {name: made[name] for name in options.ways}
         flags += ["--models-directory", str(options.folder.absolute())]
     here = environment.locate(ROOT)

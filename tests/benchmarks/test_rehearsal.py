@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from newbie_pack.benchmarks import rehearsal
 from newbie_pack.client.problem import Problem
+from newbie_pack.xml_prompt import parse
 
 
 def ran(seconds: float, **others: float) -> rehearsal.Row:
@@ -136,3 +137,23 @@ def test_prompts_in_a_row_need_ours(capsys):
         rehearsal.main(["--prompts", "3", "--ways", "stock"])
     assert end.value.code == 2
     assert capsys.readouterr().err.endswith("error: --prompts draws with ours alone: leave --ways out.\n")
+
+
+@pytest.mark.parametrize("people", [2, 4])
+@pytest.mark.parametrize("graph", [rehearsal.ours, rehearsal.stock])
+def test_the_prompt_has_so_many_people_and_each_number_another_first(graph, people):
+    files = dict.fromkeys(("diffusion_model", "gemma", "jina", "vae"), "none")
+    for number in (1, 2):
+        nodes = graph(files, 2, people)(number, (64, 64), 1).values()
+        texts = [text for node in nodes for text in node["inputs"].values() if "character" in str(text)]
+        assert len(texts) == 1
+        characters = parse(texts[0]).characters
+        assert [c.name for c in characters][:2] == [f"character {number}", "kaito"] and len(characters) == people
+
+
+def test_four_people_have_the_tokens_that_two_have_with_the_real_tokenizers():
+    sentencepiece = pytest.importorskip("sentencepiece")
+    model = rehearsal.ROOT / "mini" / "vocabulary" / "gemma.model"
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(model))
+    two, four = (len(tokenizer.encode(rehearsal.xml_of(10, people))) for people in (2, 4))
+    assert two == 70 and abs(four - 130) < 5

@@ -38,7 +38,7 @@ def test_a_model_that_is_made_again_is_in_the_log(server, host):
     def graph(*given):
         prompt = rehearsal.ours({}, 2)(*given)
         (loader,) = (node["inputs"] for node in prompt.values() if node["class_type"] == "NewBieLoader")
-        loader["precision"] = "fp32" if given[1] % 2 else "bf16"
+        loader["precision"] = "fp32" if given[0] % 2 else "bf16"
         return prompt
 
     rows = list(rehearsal.in_a_row(server, 0.0, graph, 2, "64x64", host.log))

@@ -68,3 +68,11 @@ def test_the_command_fails_where_ours_is_over_the_target(models, monkeypatch, ca
 
 def test_out_of_memory_for_both_is_no_fault():
     assert fullsize.faults([broken("stock", "sample"), broken("ours", "sample")]) == []
+
+
+def test_the_command_draws_as_many_people_as_it_is_told(models, monkeypatch):
+    asked = []
+    monkeypatch.setattr(fullsize, "add_host", lambda: None)
+    monkeypatch.setattr(fullsize, "rows", lambda *given: asked.append(given[-1]) or iter(()))
+    fullsize.main([str(models), "--scale", "tiny", "--people", "4"])
+    assert asked == [4, 4]
