@@ -251,7 +251,7 @@ def as_tensor(data: bytes) -> Tensor:
 
 
 def write_split(folder: Path, sizes: Sizes, weights: Weights, precision: str) -> None:
-    """The four files of the ComfyUI repackaging, by their names there."""
+    """The four files of the ComfyUI repackaging, by their names there; the VAE in float32."""
     diffusion = quantized(weights.tensors(diffusion_shapes(sizes)), precision)
     write(folder / "diffusion_models" / f"NewBie-Image-Exp0.1-{precision}.safetensors", diffusion)
     tokenizer = ("spiece_model", as_tensor(gemma_tokenizer()))
@@ -260,7 +260,8 @@ def write_split(folder: Path, sizes: Sizes, weights: Weights, precision: str) ->
     tokenizer = ("spiece_model", as_tensor(spiece.from_json(jina_tokenizer())))
     jina = ((name, merged(weights, name, shape)) for name, shape in jina_shapes(sizes).items())
     write(folder / "text_encoders" / "jina_clip_v2_bf16.safetensors", chain(jina, tokenizer))
-    write(folder / "vae" / "ae.safetensors", weights.tensors(vae_shapes(sizes)))
+    vae = ((name, value.float()) for name, value in weights.tensors(vae_shapes(sizes)))  # as FLUX's own is kept
+    write(folder / "vae" / "ae.safetensors", vae)
 
 
 def chain(tensors: Iterable[tuple[str, Tensor]], last: tuple[str, Tensor]) -> Iterator[tuple[str, Tensor]]:

@@ -39,7 +39,9 @@ def test_everything_in_both_forms(models):
     named = {(one.part, one.named) for one in found.found}
     assert ("gemma", "gemma_3_4b_it_bf16.safetensors") in named
     assert {part for part, name in named if name == "NewBie-image-Exp0.1 (folder)"} == set(PARTS)
-    assert all("BF16" in one.line() and one.size > 1000 for one in found.found)
+    for one in found.found:
+        precision = "F32" if one.named == "ae.safetensors" else "BF16"
+        assert f" GB, {precision}" in one.line() and one.size > 1000
     assert found.inputs() == {
         "diffusion_model": "NewBie-Image-Exp0.1-bf16.safetensors",
         "gemma": "gemma_3_4b_it_bf16.safetensors",
