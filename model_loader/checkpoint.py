@@ -15,14 +15,16 @@ MAX_HEADER = 100_000_000  # bytes; the format's own limit
 START = 4096  # bytes that tell what a file is
 QUOTED = 100  # letters of a text that are quoted
 
-LOOKS = (  # (first bytes, what the file is, what to do)
-    (b"version https://git-lfs", "a Git LFS pointer, not the model", "Fetch the file itself, e.g. with git lfs pull."),
-    (b"<", "a web page, not a model", "Download the file itself, not its page."),
-    (b"PK\x03\x04", "a pickle, which can run code when it is opened", "Use the model's .safetensors file."),
-    (b"\x80", "a pickle, which can run code when it is opened", "Use the model's .safetensors file."),
-    (b"GGUF", "a GGUF file", "Use the model's .safetensors file."),
+USE = "Use {}."
+LOOKS = (  # (first bytes, what the file is, what to do; {} is what belongs in its place)
+    (b"version https://git-lfs", "a Git LFS pointer, not the model", "Fetch {}, e.g. with git lfs pull."),
+    (b"<", "a web page, not a model", "Download {}, not its page."),
+    (b"PK\x03\x04", "a pickle, which can run code when it is opened", USE),
+    (b"\x80", "a pickle, which can run code when it is opened", USE),
+    (b"GGUF", "a GGUF file", USE),
 )
-UNKNOWN = ("not a safetensors file", "Use the model's .safetensors file.")
+UNKNOWN = ("not a safetensors file", USE)
+ANY = "the model's .safetensors file"  # where it isn't known what belongs there
 
 
 class CheckpointError(ValueError):
@@ -38,8 +40,12 @@ class Header:
     dtypes: dict[str, str] = field(default_factory=dict)
 
 
-def read_header(path: Path) -> Header:
-    """Reads the header alone, however large the file. Raises CheckpointError."""
+def read_header(path: Path, expected: str = "") -> Header:
+    """Reads the header alone, however large the file. Raises CheckpointError.
+
+    expected: what belongs in its place, as kinds.expected says it, where that is known.
+    """
+    again = f"Download {expected or 'it'} again."
     try:
         if not path.is_file():
             raise CheckpointError(f"{path} does not exist: put the file there, or choose another one.")
@@ -49,13 +55,13 @@ def read_header(path: Path) -> Header:
             length = int.from_bytes(start[:8], "little")
             if len(start) < 8 or not 2 <= length <= MAX_HEADER or start[8:9] != b"{":
                 what, advice = instead(start)
-                raise CheckpointError(f"{path} is {what}. {advice}")
+                raise CheckpointError(f"{path} is {what}. {advice.format(expected or ANY)}")
             file.seek(8)
             text = file.read(length)
     except OSError as problem:
         raise unreadable(path, problem) from problem
     if len(text) < length:
-        raise CheckpointError(f"{path} ends inside its header: the download was cut off. Download it again.")
+        raise CheckpointError(f"{path} ends inside its header: the download was cut off. {again}")
     try:
         entries = json.loads(text)
         metadata = dict(entries.pop("__metadata__", {}))
@@ -63,16 +69,16 @@ def read_header(path: Path) -> Header:
         dtypes = {name: str(entry["dtype"]) for name, entry in entries.items()}
         end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
-        raise CheckpointError(f"{path} has a damaged header. Download it again.") from problem
+        raise CheckpointError(f"{path} has a damaged header. {again}") from problem
     if size < end:
-        raise CheckpointError(f"{path} has {size:,} of its {end:,} bytes: the download was cut off. Download it again.")
+        raise CheckpointError(f"{path} has {size:,} of its {end:,} bytes: the download was cut off. {again}")
     return Header(metadata, shapes, dtypes)
 
 
 def instead(start: bytes) -> tuple[str, str]:
-    """(what a file is that begins so and is no safetensors file, what to do)"""
+    """(what a file is that begins so and is no safetensors file, what to do; {} is what belongs in its place)"""
     if not start:
-        return "empty", "Download it again."
+        return "empty", "Download {} again."
     body = start.removeprefix(codecs.BOM_UTF8).lstrip()
     for magic, what, advice in LOOKS:
         if body.startswith(magic):
@@ -86,7 +92,7 @@ def instead(start: bytes) -> tuple[str, str]:
         return UNKNOWN
     kind = "a JSON text" if text.startswith(("{", "[")) else "a text"
     quoted = text if len(text) <= QUOTED else f"{text[:QUOTED]} ..."
-    return f"{kind} and not a model ({quoted})", "Download the file itself, logged in where its site asks for it."
+    return f"{kind} and not a model ({quoted})", "Download {}, logged in where its site asks for it."
 
 
 def unreadable(path: Path, problem: OSError) -> CheckpointError:

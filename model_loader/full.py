@@ -51,7 +51,7 @@ def find(part: str, name: str, release: Path | None = None) -> Source:
         path = folder_paths.get_full_path(need.folder, name)
         if path is None:
             raise CheckpointError(f"{name} is not in models/{need.folder}: put the file there, or choose another one.")
-        found = source.of_file(Path(path))
+        found = source.of_file(Path(path), kinds.expected([part]))
     usable.check(found, part)
     return found
 

@@ -256,6 +256,15 @@ def vae(tensors: Tensors) -> Kind | None:
 # --- what is said ----------------------------------------------------------------------------------------------------
 
 
+def expected(parts: Iterable[str]) -> str:
+    """What belongs into the place of a file that can't be read, one of these parts; "" where there are none."""
+    needs = [NEEDS[part] for part in parts]
+    if not needs:
+        return ""
+    what, usual = (" or ".join(words) for words in zip(*((need.what, need.usual) for need in needs), strict=True))
+    return f"{what} for models/{needs[0].folder} (such as {usual})"
+
+
 def expect(path: Path, header: Header, part: str) -> None:
     """Raises CheckpointError unless the file is what this input of the loader takes."""
     kind, need = kind_of(header), NEEDS[part]

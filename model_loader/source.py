@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoint import CheckpointError, Header, read_header, unreadable
-from .kinds import DIFFUSION, GEMMA, JINA, VAE
+from .kinds import DIFFUSION, GEMMA, JINA, NEEDS, VAE
 
 FOLDERS = {DIFFUSION: "transformer", GEMMA: "text_encoder", JINA: "clip_model", VAE: "vae"}  # of a release
 TOKENIZERS = {GEMMA: ("text_encoder", "tokenizer"), JINA: ("clip_model", "clip_tokenizer", "tokenizer_2")}
@@ -37,19 +37,19 @@ class Source:
     tokenizer: tuple[Path, ...] = ()
 
 
-def of_file(path: Path) -> Source:
-    """Raises CheckpointError."""
-    return Source(path, (path,), header_of(path))
+def of_file(path: Path, expected: str = "") -> Source:
+    """expected: what belongs there, where that is known (read_header). Raises CheckpointError."""
+    return Source(path, (path,), header_of(path, expected))
 
 
-def header_of(path: Path) -> Header:
+def header_of(path: Path, expected: str = "") -> Header:
     """Of a whole file that the host reads as safetensors. Raises CheckpointError."""
     if path.with_name(path.name + CONTROL).exists():
         raise CheckpointError(
             f"{path} is a half download, as {path.name}{CONTROL} beside it tells: let aria2 finish, or delete both and "
-            "download it again."
+            f"download {expected or 'it'} again."
         )
-    header = read_header(path)
+    header = read_header(path, expected)
     if path.suffix.lower() not in SAFETENSORS:
         raise CheckpointError(f"{path} is a safetensors file by another name: call it {path.stem}.safetensors.")
     return header
@@ -64,7 +64,8 @@ def of_folder(release: Path, part: str) -> Source:
             raise CheckpointError(f"{release} has no folder {folder.name}: download it from the same release{other}.")
         paths, index = shards(folder)
         tokenizers = tuple(release / name for name in TOKENIZERS.get(part, ()) if (release / name).is_dir())
-        return Source(folder, paths, merged(paths, index), read_json(folder / "config.json"), tokenizers)
+        header = merged(paths, index, f"{NEEDS[part].what} of this release")
+        return Source(folder, paths, header, read_json(folder / "config.json"), tokenizers)
     except OSError as problem:
         raise unreadable(folder, problem) from problem
 
@@ -118,12 +119,12 @@ def shards(folder: Path) -> tuple[tuple[Path, ...], dict[str, str]]:
     return paths, {}
 
 
-def merged(paths: tuple[Path, ...], index: dict[str, str]) -> Header:
-    """All shards' tensors as one header.
+def merged(paths: tuple[Path, ...], index: dict[str, str], expected: str) -> Header:
+    """All shards' tensors as one header. expected: what they are parts of.
 
     Raises CheckpointError where two have the same tensor, or one has not what the index says.
     """
-    headers = [header_of(path) for path in paths]
+    headers = [header_of(path, expected) for path in paths]
     whole = Header({}, {}, {})
     for path, header in zip(paths, headers, strict=True):
         lost = next((name for name, file in index.items() if file == path.name and name not in header.shapes), None)

@@ -141,7 +141,7 @@ def look_at_file(folder: str, root: Path, path: Path) -> Found | str:
 
     Raises CheckpointError for one that can't be used as it is.
     """
-    own = source.of_file(path)
+    own = source.of_file(path, kinds.expected(part for part in PARTS if NEEDS[part].folder == folder))
     kind = kinds.kind_of(own.header)
     if lora.passed_over(own.header):
         lora.named(path, own.header)  # raises for one that can't be converted either

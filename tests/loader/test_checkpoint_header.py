@@ -48,7 +48,7 @@ def test_a_header_length_that_reads_like_markup_is_no_web_page(tmp_path):
         (b'\n{\n "map": {\n' + b'  "a": "b",\n' * 900, r'is a JSON text and not a model \({ "map": { "a": .* \.\.\.'),
         (b"Entry not found", r"is a text and not a model \(Entry not found\)"),
         ("模型不存在".encode() * 1000, r"is a text and not a model \(模型不存在"),
-        (b"", r"is empty\. Download it again"),
+        (b"", r"is empty\. Download the model's \.safetensors file again"),
         (b"\x00\x01", "not a safetensors file"),
         (bytes(range(1, 60)), "not a safetensors file"),
         (safetensors(GOOD, bytes(8))[:30], "cut off"),

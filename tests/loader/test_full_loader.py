@@ -46,6 +46,48 @@ def test_another_models_file(files):
         full.load(name, "none", "none", "none", None)
 
 
+WRONG = [  # (first bytes of the file, what it is said to be, what to do about the one that belongs there)
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n",
+     "a Git LFS pointer, not the model. Fetch {}, e.g. with git lfs pull."),
+    (b"<!DOCTYPE html><html><body>Log in</body></html>", "a web page, not a model. Download {}, not its page."),
+    (b"PK\x03\x04" + bytes(range(60)), "a pickle, which can run code when it is opened. Use {}."),
+    (b"GGUF\x03\x00\x00\x00" + bytes(range(1, 60)), "a GGUF file. Use {}."),
+    (b'{"error":"Not allowed"}', 'a JSON text and not a model ({{"error":"Not allowed"}}). Download {}, logged in '
+     "where its site asks for it."),
+    (b"", "empty. Download {} again."),
+    (b"\x00\x01", "not a safetensors file. Use {}."),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("part", "expected"), [
+    (kinds.DIFFUSION, "a NewBie diffusion model for models/diffusion_models (such as NewBie-Image-Exp0.1-bf16"),
+    (kinds.GEMMA, "the Gemma 3 4B text encoder for models/text_encoders (such as gemma_3_4b_it_bf16"),
+    (kinds.JINA, "the Jina CLIP v2 text encoder for models/text_encoders (such as jina_clip_v2_bf16"),
+    (kinds.VAE, "FLUX's 16-channel VAE for models/vae (such as ae"),
+])  # fmt: skip
+@pytest.mark.parametrize(("content", "says"), WRONG)
+def test_what_is_no_model_is_told_with_what_belongs_there(files, tmp_path, part, expected, content, says):
+    (tmp_path / "a.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError) as caught:
+        full.find(part, "a.safetensors")
+    assert str(caught.value) == f"{tmp_path / 'a.safetensors'} is " + says.format(f"{expected}.safetensors)")
+
+
+@pytest.mark.parametrize("end", [20, -1])
+def test_half_a_download_is_told_with_what_belongs_there(files, tmp_path, end):
+    path = tmp_path / files("a.safetensors", x=(4,))
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(CheckpointError, match=r"cut off\. Download FLUX's 16-channel VAE for models/vae \(such as"):
+        full.find(kinds.VAE, path.name)
+
+
+def test_a_download_that_aria2_has_not_finished_is_told_with_what_belongs_there(files, tmp_path):
+    path = tmp_path / files("a.safetensors", x=(4,))
+    path.with_name("a.safetensors.aria2").touch()
+    with pytest.raises(CheckpointError, match=r"or delete both and download FLUX's 16-channel VAE for models/vae \("):
+        full.find(kinds.VAE, path.name)
+
+
 def test_text_encoders_in_each_others_place(models):
     gemma, jina = "gemma_3_4b_it_bf16.safetensors", "jina_clip_v2_bf16.safetensors"
     says = r"jina_clip.* is the Jina CLIP v2 text encoder, which belongs into the input jina, and not the Gemma 3 4B"

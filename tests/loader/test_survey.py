@@ -67,9 +67,23 @@ def test_a_file_in_the_wrong_folder_and_one_of_another_model(models, folder):
     found = survey(command.below(folder))
     assert [(one.part, one.named) for one in found.found] == [("jina", "deep/er/b.safetensors")]
     assert found.problems[0] == f"{gemma} is the Gemma 3 4B text encoder: move it into models/text_encoders."
-    assert "is a pickle" in found.problems[1]
+    pickle = "d.ckpt is a pickle, which can run code when it is opened. Use FLUX's 16-channel VAE for models/vae"
+    assert pickle in found.problems[1]
     assert found.others == (f"{folder}/diffusion_models/c.safetensors: not known here",)
     assert len(found.advice) == 3
+
+
+def test_a_file_that_is_no_model_is_told_with_what_its_folder_is_for(folder):
+    for name in ("text_encoders", "loras"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "a.safetensors").write_bytes(b"<html>")
+    told = " is a web page, not a model. Download "
+    both = "the Gemma 3 4B text encoder or the Jina CLIP v2 text encoder for models/text_encoders (such as "
+    both += "gemma_3_4b_it_bf16.safetensors or jina_clip_v2_bf16.safetensors)"
+    assert set(survey(command.below(folder)).problems) == {
+        f"{folder}/text_encoders/a.safetensors{told}{both}, not its page.",
+        f"{folder}/loras/a.safetensors{told}the model's .safetensors file, not its page.",
+    }
 
 
 @pytest.fixture
@@ -106,6 +120,10 @@ def pointer_as_jinas(release):
     (release / "clip_model/tokenizer.json").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0")
 
 
+def page_as_shard(release):
+    (release / "text_encoder/model-00002-of-00003.safetensors").write_bytes(b"<html>")
+
+
 def without_a_tensor(release):
     path = release / "text_encoder/model-00002-of-00003.safetensors"
     save_file(dict(list(load_file(path).items())[1:]), path)
@@ -121,6 +139,7 @@ def without_a_tensor(release):
         (remove_index_and_shard, "gemma", "text_encoder has 2 of its 3 parts, and no index: download the whole folder"),
         (pointer_as_tokenizer, "gemma", "tokenizer.model is not a SentencePiece model: download Gemma's tokenizer"),
         (pointer_as_jinas, "jina", "tokenizer.json is not XLM-RoBERTa's tokenizer: download"),
+        (page_as_shard, "gemma", "not a model. Download the Gemma 3 4B text encoder of this release, not its page."),
         (without_a_tensor, "gemma", "model-00002-of-00003.safetensors lacks the tensor language_model.model.layers."),
     ],
 )
