@@ -39,6 +39,7 @@ def shrunk(sizes: Any) -> Iterator[None]:
         return dict(sizes.diffusion) if small else found
 
     gemma = (sizes.gemma["hidden_size"], sizes.gemma["num_hidden_layers"])
+    jina = (sizes.jina["hidden_size"], sizes.jina["num_hidden_layers"])
     with contextlib.ExitStack() as stack:
         for target, name, value in (
             (comfy.model_detection, "detect_unet_config", detect_small),
@@ -46,6 +47,7 @@ def shrunk(sizes: Any) -> Iterator[None]:
             (jina_clip_2, "XLMRobertaConfig", partial(jina_clip_2.XLMRobertaConfig, **sizes.jina)),
             (kinds, "NEWBIE_WIDTH", sizes.diffusion["dim"]),
             (kinds, "GEMMA_4B", gemma),
+            (kinds, "JINA_CLIP_2", jina),
         ):
             stack.enter_context(mock.patch.object(target, name, value))
         yield

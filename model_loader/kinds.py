@@ -20,6 +20,7 @@ LORAS = "loras"
 NUMBER = re.compile("[0-9]{1,3}")  # of a layer
 NEWBIE_WIDTH = 2304  # the only width whose heads the host knows
 GEMMA_4B = (2560, 34)  # width, layers
+JINA_CLIP_2 = (1024, 24)
 GEMMA_SIZES = {1152: "1B", 2560: "4B", 3840: "12B", 5376: "27B"}  # by width
 CLIP_SIZES = {768: "CLIP-L", 1024: "CLIP-H", 1280: "CLIP-G"}
 
@@ -208,7 +209,7 @@ def diffusion_model(tensors: Tensors) -> Kind | None:
 def text_encoder(tensors: Tensors) -> Kind | None:
     folder = "text_encoders"
     if tensors.has(*JINA_QKV):
-        return Kind(NEEDS[JINA].what, folder, JINA)
+        return jina(tensors)
     if tensors.has("layers.0.post_feedforward_layernorm.weight"):
         return gemma(tensors)
     if tensors.has("encoder.block.0.layer.0.SelfAttention.k.weight"):
@@ -221,6 +222,22 @@ def text_encoder(tensors: Tensors) -> Kind | None:
     if tensors.has("layers.0.post_attention_layernorm.weight"):
         return Kind("a Qwen, Llama or Mistral text encoder", folder)
     return None
+
+
+def jina(tensors: Tensors) -> Kind:
+    """jina-embeddings-v3 is of the same size, and carries five adapters along instead of one."""
+    other, folder = "a Jina text encoder", "text_encoders"
+    width, layers = JINA_CLIP_2
+    norm = tensors.shape("emb_ln.weight") or (width,)  # check_whole tells that it is missing
+    found = max(tensors.layers(end.partition(".0.")[2]) for end in JINA_QKV)
+    adapters = tensors.shape(f"{QKV}.parametrizations.weight.0.lora_A") or (1,)
+    if norm[0] != width:
+        return Kind(f"{other} {norm[0]} wide instead of {width}", folder)
+    if found != layers:
+        return Kind(f"{other} with {found} layers instead of {layers}", folder)
+    if adapters[0] != 1:
+        return Kind(f"{other} with {adapters[0]} adapters instead of 1 (such as jina-embeddings-v3)", folder)
+    return Kind(NEEDS[JINA].what, folder, JINA)
 
 
 def gemma(tensors: Tensors) -> Kind:

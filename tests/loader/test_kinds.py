@@ -40,13 +40,24 @@ def gemma_of(width: int, layers: int, prefix: str = "model.", q_norm: bool = Tru
 
 
 TOWER = {f"vision_tower.vision_model.encoder.layers.{i}.layer_norm1.weight": (1152,) for i in range(27)}
-JINA_SHAPES = {"model.encoder.layers.0.mixer.Wqkv.weight": (3072, 1024), "model.emb_ln.weight": (1024,)}
-RELEASED_JINA = {
-    "text_model.transformer.roberta.encoder.layers.0.mixer.Wqkv.parametrizations.weight.original": (3072, 1024),
-    "text_model.transformer.roberta.encoder.layers.0.mixer.Wqkv.parametrizations.weight.0.lora_A": (1, 4, 1024),
-    "text_model.transformer.roberta.encoder.layers.0.mixer.Wqkv.parametrizations.weight.0.lora_B": (1, 3072, 4),
-    "text_model.transformer.roberta.emb_ln.weight": (1024,),
-}
+
+
+def jina_of(width: int, layers: int) -> dict:
+    shapes = {f"model.encoder.layers.{i}.mixer.Wqkv.weight": (3 * width, width) for i in range(layers)}
+    return shapes | {"model.emb_ln.weight": (width,)}
+
+
+def adapted_jina_of(adapters: int, prefix: str) -> dict:
+    """As its authors publish it, with the adapters of so many tasks."""
+    shapes: dict = {f"{prefix}emb_ln.weight": (1024,)}
+    for i in range(24):
+        stem = f"{prefix}encoder.layers.{i}.mixer.Wqkv.parametrizations.weight"
+        sides = {f"{stem}.0.lora_A": (adapters, 4, 1024), f"{stem}.0.lora_B": (adapters, 3072, 4)}
+        shapes |= {f"{stem}.original": (3072, 1024)} | sides
+    return shapes
+
+
+JINA_SHAPES = jina_of(1024, 24)
 UNET, SD_VAE = (
     {"model.diffusion_model.input_blocks.0.0.weight": (320, 4, 3, 3)},
     "first_stage_model.decoder.conv_in.weight",
@@ -89,7 +100,14 @@ KINDS = [
     (gemma_of(1152, 26), "a Gemma 3 text encoder of another size (1B)", ""),
     (gemma_of(2560, 42), "a Gemma text encoder with 42 layers instead of 34", ""),
     (JINA_SHAPES, "the Jina CLIP v2 text encoder", JINA),
-    (RELEASED_JINA, "the Jina CLIP v2 text encoder", JINA),
+    (adapted_jina_of(1, "text_model.transformer.roberta."), "the Jina CLIP v2 text encoder", JINA),
+    (jina_of(768, 24), "a Jina text encoder 768 wide instead of 1024", ""),
+    (jina_of(1024, 12), "a Jina text encoder with 12 layers instead of 24", ""),
+    (
+        adapted_jina_of(5, "roberta."),
+        "a Jina text encoder with 5 adapters instead of 1 (such as jina-embeddings-v3)",
+        "",
+    ),
     ({"text_model.encoder.layers.0.layer_norm1.weight": (768,)}, "a CLIP-L text encoder", ""),
     ({"text_model.encoder.layers.0.layer_norm1.weight": (1280,)}, "a CLIP-G text encoder", ""),
     ({"encoder.block.0.layer.0.SelfAttention.k.weight": (4096, 4096)}, "a T5 text encoder", ""),
@@ -242,7 +260,7 @@ def test_the_name_of_the_file_says_nothing(tmp_path):
     for name in ("jina_clip_v2_bf16.safetensors", "NewBie-Image-Exp0.1-bf16.safetensors", "ae.sft"):
         shutil.copy(weights / "jina.safetensors", tmp_path / name)
         found.add(kind_of(read_header(tmp_path / name)))
-    assert [kind.part for kind in found] == [JINA]
+    assert [kind.what for kind in found] == ["a Jina text encoder 128 wide instead of 1024"]
 
 
 def file(shapes):
