@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 from host_import import NO_HOST
 
@@ -9,6 +11,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import folder_paths
 import torch
+from newbie_pack.benchmarks.fullsize import chosen
 from newbie_pack.model_loader import full, kinds
 from newbie_pack.model_loader.checkpoint import CheckpointError
 from safetensors.torch import save_file
@@ -114,3 +117,18 @@ def test_a_text_encoder_without_its_tokenizer(models, tmp_path, monkeypatch):
 def test_a_tiny_vae_is_loaded_by_the_host(weights, monkeypatch):
     monkeypatch.setattr(folder_paths, "get_full_path", lambda _folder, name: str(weights / name))
     assert full.load_vae(full.find(kinds.VAE, "vae.safetensors")).latent_channels == 16
+
+
+@pytest.mark.parametrize("form", ["split", "folder"])
+def test_loading_opens_no_connection_and_no_pickle(models, monkeypatch, form):
+    def refuse(*_args, **_options):
+        raise AssertionError("asked the network, or for a pickle")
+
+    files = chosen(models, form)["ours"]
+    for target, name in ((socket.socket, "connect"), (socket.socket, "connect_ex"), (socket, "getaddrinfo"),
+                         (torch, "load")):  # fmt: skip
+        monkeypatch.setattr(target, name, refuse)
+    for attempt in (lambda: socket.create_connection(("127.0.0.1", 9)), lambda: torch.load("a.pt")):
+        with pytest.raises(AssertionError, match="asked the network"):  # it would be noticed
+            attempt()
+    assert all(full.load(**files, dtype=None)[:3])
