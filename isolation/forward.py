@@ -29,6 +29,12 @@ def check(plan: Plan, model: object, context: Tensor, references: object) -> Non
             f"The isolated prompt has {len(plan.owner)} tokens, but the model was given {context.shape[1]}: "
             "remove the node that joins conditionings after Encode Characters, or set its mode to off."
         )
+    width = model.cap_embedder[-1].in_features
+    if context.shape[2] != width:
+        raise ValueError(
+            f"The isolated prompt has text features {context.shape[2]} wide, but this model takes {width}: "
+            "load the text encoders of the same release as the model."
+        )
 
 
 class IsolatedForward(PlannedForward):

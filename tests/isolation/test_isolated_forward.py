@@ -181,6 +181,12 @@ def test_a_caption_of_another_length_is_refused(network):
         forward(network, x, context[:, :-1], pooled, PLAN)
 
 
+def test_text_features_of_another_width_are_refused(network):
+    x, context, pooled = inputs()
+    with pytest.raises(ValueError, match="has text features 40 wide, but this model takes 48: load the text encoders"):
+        forward(network, x, context[:, :, :40], pooled, PLAN)
+
+
 def test_an_attention_that_cannot_be_reached_is_said(network):
     """Another node that puts its own override into the innermost options must not make isolation vanish silently."""
     x, context, pooled = inputs()
