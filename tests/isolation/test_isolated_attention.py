@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import random
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from host_import import NO_HOST
@@ -14,7 +16,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import torch
 import torch.nn.functional as F
 from comfy.ldm.modules.attention import attention_pytorch, attention_split, attention_sub_quad
-from newbie_pack.isolation import attention
+from newbie_pack.isolation import appended, attention
 from newbie_pack.isolation.appended import AppendedCodes
 from newbie_pack.isolation.codes import make_codes
 from newbie_pack.isolation.coverage import coverage
@@ -22,6 +24,7 @@ from newbie_pack.isolation.forward import IsolatedForward
 from newbie_pack.isolation.plan import Plan
 from newbie_pack.isolation.rules import joint_rules
 from newbie_pack.sampling.progress import progress
+from newbie_pack.xml_prompt.reading import MAX_CHARACTERS
 
 LEFT, RIGHT, MIDDLE = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.4, 0.25, 0.6, 0.75)
 OWNER = (0, 0, 1, 1, 1, 2, 2, 2, 0)
@@ -85,10 +88,10 @@ def relative_error(out, expected):
     return ((out.double() - expected).norm() / expected.norm()).item()
 
 
-def random_plan(seed, tokens=23):
+def random_plan(seed, tokens=23, people=None):
     """1 to 8 characters in random boxes that overlap as they like, with everything a plan can have."""
     rng = random.Random(seed)
-    people = rng.randint(1, 8)
+    people = people or rng.randint(1, 8)
 
     def rectangle():
         x, y = sorted(rng.sample(range(21), 2)), sorted(rng.sample(range(21), 2))
@@ -290,6 +293,55 @@ def test_a_kernel_is_used_where_there_is_one_that_is_right(monkeypatch, caplog, 
     assert wrapper.kernel.works is works
     assert len(asked) == (0 if works else 4)
     assert caplog.text.count("dense mask") == (0 if works else 1)
+
+
+@pytest.fixture
+def kernel_of_128(monkeypatch):
+    """A device whose kernel refuses greater widths, as PyTorch does it."""
+
+    def narrow(query, *rest, **options):
+        if query.shape[-1] > 128:
+            raise RuntimeError("No available kernel. Aborting execution.")
+        return F.scaled_dot_product_attention(query, *rest, **options)
+
+    monkeypatch.setattr(attention, "may_have_kernel", lambda q: True)
+    monkeypatch.setattr(appended, "sdpa_kernel", lambda _: nullcontext())
+    monkeypatch.setattr(appended, "F", SimpleNamespace(scaled_dot_product_attention=narrow))
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize(("people", "width"), [(8, 128), (16, 144), (MAX_CHARACTERS, 240)])
+def test_more_characters_than_the_kernel_is_wide_have_a_dense_mask(kernel_of_128, caplog, people, width, seed):
+    """Beside NewBie's heads, which are 96 wide. More than 8 characters are kept apart as exactly as fewer."""
+    tokens = 2 * people + 5
+    plan = random_plan(seed, tokens, people)
+    plan = replace(plan, owner=(*range(people + 1), *plan.owner[people + 1 :]), weight=(1.0, 2.0) * people + (0.5,) * 5)
+    wrapper, asked = IsolatedForward(plan), []
+
+    def hosts(*args, **kwargs):
+        asked.append(args)
+        return attention_pytorch(*args, **kwargs)
+
+    q, k, v = qkv(tokens + 24, seed, 2, 96)
+    expected = reference(q, k, v, plan, 4, 6)
+    with caplog.at_level("INFO"):
+        for _ in range(2):  # forwards of two layers
+            override = wrapper.override(plan, 4, 6, torch.device("cpu"), 2)
+            for _ in range(2):
+                assert relative_error(override(hosts, q, k, v, 2, None, skip_reshape=True), expected) <= 1e-5
+    said = [record.getMessage() for record in caplog.records if "dense mask" in record.getMessage()]
+    if width <= 128:
+        assert wrapper.kernel.works is True and not asked and not said
+    else:
+        assert wrapper.kernel.works is False and len(asked) == 4
+        assert said == [
+            "NewBie: isolating with a dense mask, which takes longer, because no kernel for width "
+            f"{width} in torch.float32."
+        ]
+    assert relative_error(through_codes(plan, q, k, v, 4, 6), expected) <= 1e-5  # where a kernel does take them
+    q, k, v = (tensor[:, :, :tokens] for tensor in (q, k, v))
+    refined = wrapper.override(plan, 4, 6, torch.device("cpu"), 2)(hosts, q, k, v, 2, None, skip_reshape=True)
+    assert relative_error(refined, reference(q, k, v, plan, 4, 6)) <= 1e-5
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(4, 6), (5, 3)])
