@@ -25,6 +25,8 @@ from newbie_pack.isolation.plan import Plan
 from newbie_pack.isolation.rules import joint_rules
 from newbie_pack.sampling.progress import progress
 from newbie_pack.xml_prompt.reading import MAX_CHARACTERS
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 LEFT, RIGHT, MIDDLE = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.4, 0.25, 0.6, 0.75)
 OWNER = (0, 0, 1, 1, 1, 2, 2, 2, 0)
@@ -346,6 +348,55 @@ def test_more_characters_than_the_kernel_is_wide_have_a_dense_mask(kernel_of_128
     q, k, v = (tensor[:, :, :tokens] for tensor in (q, k, v))
     refined = wrapper.override(plan, 4, 6, torch.device("cpu"), 2)(hosts, q, k, v, 2, None, skip_reshape=True)
     assert relative_error(refined, reference(q, k, v, plan, 4, 6)) <= 1e-5
+
+
+class Largest(TorchDispatchMode):
+    """The most elements that a tensor made under it has in its last two dimensions; attention counts as one step."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest, self.attending = 0, False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if not self.attending:
+            sizes = [math.prod(one.shape[-2:]) for one in tree_leaves(out) if isinstance(one, torch.Tensor)]
+            self.largest = max(self.largest, *sizes, 0)
+        return out
+
+    def attention(self, compute):
+        def one_step(*args, **kwargs):
+            self.attending = True
+            out = compute(*args, **kwargs)
+            self.attending = False
+            return out
+
+        return one_step
+
+
+@pytest.mark.parametrize("has_kernel", [True, False])
+def test_with_a_kernel_nothing_is_as_large_as_all_tokens_by_all_tokens(monkeypatch, has_kernel):
+    """From the plan to the last layer, the check of the kernel included; a dense mask is what is saved."""
+    watch = Largest()
+    kernel = SimpleNamespace(scaled_dot_product_attention=watch.attention(F.scaled_dot_product_attention))
+    monkeypatch.setattr(attention, "may_have_kernel", lambda q: has_kernel)
+    monkeypatch.setattr(appended, "sdpa_kernel", lambda _: nullcontext())
+    monkeypatch.setattr(appended, "F", kernel)
+    rows, columns, heads = 24, 20, 2
+    plan = random_plan(4, 40, 8)
+    assert plan.masks_genders and plan.weight
+    wrapper, tokens = IsolatedForward(plan), 40 + rows * columns
+    hosts = watch.attention(attention_pytorch)
+    lengths = (40, rows * columns, tokens, tokens)
+    layers = [qkv(length, heads=heads, width=96, dtype=torch.bfloat16) for length in lengths]
+    with watch:
+        for _ in range(2):
+            override = wrapper.override(plan, rows, columns, torch.device("cpu"), 1)
+            for q, k, v in layers:
+                override(hosts, q, k, v, heads, None, skip_reshape=True)
+    assert wrapper.kernel.works is (True if has_kernel else None)
+    assert (watch.largest < tokens**2) is has_kernel
+    assert watch.largest > tokens * 96  # it saw something
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(4, 6), (5, 3)])
