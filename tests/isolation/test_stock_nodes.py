@@ -12,6 +12,7 @@ import logging
 import math
 import pickle
 import weakref
+from dataclasses import replace
 
 import pytest
 from host_import import NO_HOST
@@ -30,8 +31,11 @@ from comfy_extras import nodes_custom_sampler as custom
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 from conditionings import plan_of
 from newbie_pack.isolation import planned
+from newbie_pack.isolation.conditioning import conditioning as carrying
 from newbie_pack.isolation.encode import encode, encode_plain
+from newbie_pack.isolation.forward import IsolatedForward
 from newbie_pack.isolation.modes import Options
+from newbie_pack.isolation.unet import IsolatedUNetForward
 from newbie_pack.sampling.sample import sample
 from newbie_pack.xml_prompt import parse
 from newbie_pack.xml_prompt.scene import Box
@@ -238,6 +242,43 @@ def test_inpainting(check_isolated, model, positive, negative):
     half = WIDTH // 2
     torch.testing.assert_close(out[..., : half - 1], given["samples"][..., : half - 1], rtol=1e-4, atol=1e-4)
     assert (out[..., half + 1 :] - given["samples"][..., half + 1 :]).abs().mean() > 0.1
+
+
+NOTHING_OF_A_PLAN = {
+    "nobody owns anything": lambda plan: replace(plan, owner=(0,) * len(plan.owner)),
+    "strength 0": lambda plan: replace(plan, strength=0.0),
+    "over before the first step": lambda plan: replace(plan, until=0.0),
+    "begins after the last": lambda plan: replace(plan, start=1.0),
+    "every layer open": lambda plan: replace(plan, joint=False, refiner=False),
+}
+
+
+@pytest.mark.parametrize("kind", ["NewBie", "SD15"])
+def test_a_plan_without_effect_is_the_hosts_picture_bit_for_bit(request, kind):
+    """The whole way: the entry's control, the wrappers, every step; and the same entry under its own plan is not."""
+    if kind == "NewBie":
+        (model, clip, *_), forward, empty = request.getfixturevalue("mini"), IsolatedForward, latent(batch=2)
+    else:
+        model, clip, forward = random_sd.model(kind), random_sd.clip(kind), IsolatedUNetForward
+        empty = {"samples": torch.zeros(1, 4, 8, 16)}
+    ((features, values),), unwanted = encoded(clip), encode_plain(clip, "bad")
+    bare = {key: value for key, value in values.items() if key not in ("control", "model_conds")}
+    plan, reached = values["control"].isolation.forward.plan, []
+
+    class Watched(forward):
+        def __call__(self, *args, **kwargs):
+            reached.append(self.plan)
+            return super().__call__(*args, **kwargs)
+
+    def picture(entry):
+        return ksampler(model, entry, unwanted, empty)["samples"]
+
+    hosts = picture([[features, bare]])
+    for name, of in NOTHING_OF_A_PLAN.items():
+        reached.clear()
+        assert torch.equal(picture(carrying(features, bare, Watched(of(plan)))), hosts), name
+        assert reached == [of(plan)] * 2, name
+    assert not torch.equal(picture(carrying(features, bare, Watched(plan))), hosts)
 
 
 # --- around the model ------------------------------------------------------------------------------------------------
