@@ -12,9 +12,11 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import folder_paths
 import torch
 from newbie_pack.benchmarks.fullsize import chosen
+from newbie_pack.isolation import modes
 from newbie_pack.model_loader import full, kinds
 from newbie_pack.model_loader.checkpoint import CheckpointError
-from safetensors.torch import save_file
+from newbie_pack.nodes.load import NewBieLoader
+from safetensors.torch import load_file, save_file
 
 
 @pytest.fixture
@@ -99,8 +101,6 @@ def test_text_encoders_in_each_others_place(models):
 
 
 def test_a_text_encoder_without_its_tokenizer(models, tmp_path, monkeypatch):
-    from safetensors.torch import load_file
-
     name = "jina_clip_v2_bf16.safetensors"
     tensors = load_file(models / "text_encoders" / name)
     del tensors["spiece_model"]
@@ -112,6 +112,20 @@ def test_a_text_encoder_without_its_tokenizer(models, tmp_path, monkeypatch):
         full.load(
             "NewBie-Image-Exp0.1-bf16.safetensors", "gemma_3_4b_it_bf16.safetensors", name, "ae.safetensors", None
         )
+
+
+@pytest.mark.parametrize(("stated", "isolation"), [("strict", "strict"), ("gentle", "gentle"), (None, "gentle")])
+def test_the_diffusion_models_file_says_its_isolation(models, tmp_path, monkeypatch, stated, isolation):
+    """And what it says is what the mode auto means for the CLIP that is loaded with it."""
+    name = "NewBie-Image-Exp0.1-bf16.safetensors"
+    metadata = {"format": "pt", **({"newbie.isolation": stated} if stated else {})}
+    save_file(load_file(models / "diffusion_models" / name), tmp_path / name, metadata)
+    get = folder_paths.get_full_path
+    monkeypatch.setattr(folder_paths, "get_full_path", lambda f, n: str(tmp_path / n) if n == name else get(f, n))
+    others = "gemma_3_4b_it_bf16.safetensors", "jina_clip_v2_bf16.safetensors", "ae.safetensors"
+    assert full.load(name, *others, None)[3] == isolation
+    _, clip, _ = NewBieLoader.execute(name, *others, "default").args
+    assert modes.resolve(clip, modes.AUTO) == isolation
 
 
 def test_a_tiny_vae_is_loaded_by_the_host(weights, monkeypatch):
