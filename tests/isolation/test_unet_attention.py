@@ -1,8 +1,9 @@
-"""The cross-attention override against a dense float64 reference that states the rules anew, token by token."""
+"""The cross-attention override against a dense float64 reference that states the rules anew (bias_reference.py)."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from host_import import NO_HOST
@@ -10,6 +11,7 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
+from bias_reference import added, random_plan
 from comfy.ldm.modules.attention import attention_basic, attention_pytorch, attention_split, attention_sub_quad
 from newbie_pack.isolation.plan import Plan
 from newbie_pack.isolation.unet import IsolatedUNetForward
@@ -23,26 +25,14 @@ def override_of(plan, inner=None):
     return IsolatedUNetForward(plan).override(plan, torch.device("cpu"), inner)
 
 
-def covers(rectangles, n, rows, columns):
-    """Does token n's cell share an area with a rectangle?"""
-    y, x = divmod(n, columns)
-    return any(
-        min((x + 1) / columns, right) > max(x / columns, left) and min((y + 1) / rows, bottom) > max(y / rows, top)
-        for left, top, right, bottom in rectangles
-    )
-
-
 def reference(q, k, v, plan, rows, columns):
     """q [B, N, H*D], k and v [B, L, H*D] -> [B, N, H*D] in float64."""
     q, k, v = (t.double().unflatten(2, (HEADS, -1)).transpose(1, 2) for t in (q, k, v))
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-    for n in range(rows * columns):
-        for token, owner in enumerate(plan.owner):
-            if owner and not covers(plan.regions[owner - 1], n, rows, columns):
-                scores[:, :, n, token] = -math.inf
-            elif plan.weight:
-                scores[:, :, n, token] += math.log(plan.weight[token])
-    return (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
+    caption = len(plan.owner)
+    image = range(caption, caption + rows * columns)
+    table = [[added(plan, n, token, rows, columns) for token in range(caption)] for n in image]
+    return ((scores + torch.tensor(table, dtype=torch.float64)).softmax(-1) @ v).transpose(1, 2).flatten(2)
 
 
 def qkv(image, caption=9, seed=0, width=16, batch=2):
@@ -77,6 +67,31 @@ def test_cross_attention_matches_the_reference(function, weight, rows, columns, 
     q, k, v = qkv(rows * columns)
     out = cross(override_of(plan), function, q, k, v, rows, columns)
     assert relative_error(out, reference(q, k, v, plan, rows, columns)) <= 1e-5
+
+
+@pytest.mark.parametrize("function", [attention_basic, attention_pytorch, attention_split, attention_sub_quad])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"soft_edge": 0.3},
+        {"strength": 0.7},
+        {"strength": 0.7, "soft_edge": 0.2, "gender_strength": 0.5},
+        {"gender_strength": 1.0},
+        {"strength": 0.0, "gender_strength": 0.9},
+    ],
+    ids=lambda parts: ", ".join(parts),
+)
+@pytest.mark.parametrize(("people", "rows", "columns"), [(2, 4, 6), (8, 5, 3), (8, 7, 9)])
+def test_everything_a_plan_can_have_matches_the_reference(function, parts, people, rows, columns):
+    """Each part matters: without it the reference is far outside the tolerance."""
+    neutral = {"strength": 1.0, "soft_edge": 0.0, "gender_strength": 0.0}
+    plan = replace(random_plan(3, 29, people), **{**neutral, **parts})
+    q, k, v = qkv(rows * columns, 29)
+    expected = reference(q, k, v, plan, rows, columns)
+    assert relative_error(cross(override_of(plan), function, q, k, v, rows, columns), expected) <= 1e-5
+    for part in parts:
+        without = replace(plan, **{part: neutral[part]})
+        assert relative_error(reference(q, k, v, without, rows, columns), expected) > 1e-2, part
 
 
 @pytest.mark.parametrize("function", [attention_basic, attention_pytorch, attention_split, attention_sub_quad])
