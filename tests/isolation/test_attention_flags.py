@@ -115,8 +115,29 @@ mini.WEIGHTS = Path(weights)
 import comfy.ldm.lumina.model as lumina
 import test_attention_flags as ours
 torch.save(ours.predicted(mini.load()[0].model.diffusion_model), out)
-print(json.dumps(lumina.optimized_attention_masked.__name__))
+kernels = [sys.modules[name] for name in ("sageattention", "flash_attn") if name in sys.modules]
+print(json.dumps([lumina.optimized_attention_masked.__name__, any(kernel.calls for kernel in kernels)]))
 """
+
+PACKAGES = {  # stand-ins without a mask: the real ones need a GPU
+    "--use-flash-attention": ("flash_attn", """
+from torch.nn.functional import scaled_dot_product_attention
+calls = []
+def flash_attn_func(q, k, v, dropout_p=0.0, causal=False, softmax_scale=None):
+    calls.append(q.shape)
+    q, k, v = (one.transpose(1, 2) for one in (q, k, v))
+    return scaled_dot_product_attention(q, k, v, scale=softmax_scale).transpose(1, 2).contiguous()
+"""),
+    "--use-sage-attention": ("sageattention", """
+from torch.nn.functional import scaled_dot_product_attention
+calls = []
+def sageattn(q, k, v, tensor_layout="HND", is_causal=False, sm_scale=None, smooth_k=True):
+    calls.append(q.shape)
+    q, k, v = (one if tensor_layout == "HND" else one.transpose(1, 2) for one in (q, k, v))
+    out = scaled_dot_product_attention(q, k, v, scale=sm_scale)
+    return out if tensor_layout == "HND" else out.transpose(1, 2)
+"""),
+}
 
 
 @pytest.mark.parametrize(
@@ -125,14 +146,21 @@ print(json.dumps(lumina.optimized_attention_masked.__name__))
         ([], "attention_sub_quad"),
         (["--use-split-cross-attention"], "attention_split"),
         (["--use-pytorch-cross-attention"], "attention_pytorch"),
+        (["--use-flash-attention"], "attention_flash"),
+        (["--use-sage-attention"], "attention_sage"),
     ],
 )
 def test_the_hosts_flags(network, weights, tmp_path, flags, function):
-    """In a process that read them from its command line."""
+    """In a process that read them from its command line; the packages that two of them need are stood in for."""
+    packages = [PACKAGES[flag] for flag in flags if flag in PACKAGES]
+    for name, source in packages:
+        (tmp_path / f"{name}.py").write_text(source)
     command = [sys.executable, "-c", SCRIPT, str(ROOT / "tests"), os.environ["NEWBIE_HOST"], str(weights)]
     command += [str(tmp_path / "out.pt"), *flags]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    paths = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    env = {**os.environ, "PYTHONPATH": paths}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == function
+    assert json.loads(done.stdout.splitlines()[-1]) == [function, bool(packages)]  # a package computes what has no mask
     out = torch.load(tmp_path / "out.pt", weights_only=True)
     torch.testing.assert_close(out, predicted(network), **TOLERANCE)
