@@ -579,3 +579,16 @@ def test_a_longer_text_is_refused_in_a_sentence(model, clip, positive, negative)
     (joined,) = stock.ConditioningConcat().concat(positive, encode_plain(clip, "hat"))
     with pytest.raises(ValueError, match="remove the node that joins conditionings after Encode Characters"):
         ksampler(model, joined, negative, latent())
+
+
+@pytest.mark.parametrize("join", [average, lambda *both: stock.ConditioningConcat().concat(*both)[0]])
+def test_the_host_drops_what_rides_along_with_a_second_input(model, clip, positive, negative, caplog, join):
+    """A fact about the host: nothing is left that could say a word, so the README says it."""
+    plain = encode_plain(clip, "1girl, hat")
+    ((_, extras),) = join(plain, positive)
+    assert extras.keys() == plain[0][1].keys()
+    assert positive[0][1].keys() - extras.keys() >= {"control", "model_conds"}
+    assert join(positive, plain)[0][1].keys() >= {"control", "model_conds"}
+    with caplog.at_level(logging.INFO):
+        ksampler(model, join(plain, positive), negative, latent(), steps=1)
+    assert "isolat" not in caplog.text
