@@ -547,6 +547,10 @@ def average(first, second, strength=0.5):
     return stock.ConditioningAverage().addWeighted(first, second, strength)[0]
 
 
+def concatenated(first, second):
+    return stock.ConditioningConcat().concat(first, second)[0]
+
+
 def test_an_average_of_prompts_whose_tokens_match_is_isolated(check_isolated, model, positive, negative):
     """The same words in the same places: whichever prompt's second character changes."""
     other = with_other_second_character(positive)
@@ -576,12 +580,12 @@ def test_an_average_says_what_it_means(model, clip, positive, negative, caplog):
 
 
 def test_a_longer_text_is_refused_in_a_sentence(model, clip, positive, negative):
-    (joined,) = stock.ConditioningConcat().concat(positive, encode_plain(clip, "hat"))
+    joined = concatenated(positive, encode_plain(clip, "hat"))
     with pytest.raises(ValueError, match="remove the node that joins conditionings after Encode Characters"):
         ksampler(model, joined, negative, latent())
 
 
-@pytest.mark.parametrize("join", [average, lambda *both: stock.ConditioningConcat().concat(*both)[0]])
+@pytest.mark.parametrize("join", [average, concatenated])
 def test_the_host_drops_what_rides_along_with_a_second_input(model, clip, positive, negative, caplog, join):
     """A fact about the host: nothing is left that could say a word, so the README says it."""
     plain = encode_plain(clip, "1girl, hat")
