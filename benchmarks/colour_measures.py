@@ -13,17 +13,25 @@ import numpy as np
 
 Rectangle = tuple[float, float, float, float]
 
-HUES = {"red": 0, "blonde": 48, "green": 120, "aqua": 178, "blue": 225, "purple": 275, "pink": 335}  # degrees
-WIDTH = 16  # degrees to either side
+HUES = {  # degrees, from and to; between them are colours that nobody is asked to have, as skin's
+    "red": (350, 15),
+    "blonde": (35, 65),
+    "green": (85, 155),
+    "aqua": (162, 195),
+    "blue": (205, 245),
+    "purple": (255, 300),
+    "pink": (310, 350),
+}
 SATURATION, VALUE = 0.3, 0.3  # at the least, of 1: paler is skin or background, darker has no hue
-ENOUGH = 0.01  # of a box's pixels: less is an eye or a ribbon
+ENOUGH = 0.01  # of a part's pixels: less is an eye or a ribbon
+OBEYED = 0.5  # of a character's coloured pixels in its box: others' red mouths are soon a third of a small one's
 
 
 def has_colour(picture: np.ndarray, colour: str) -> np.ndarray:
     """[H, W] bool: the pixels of this colour."""
     hue, saturation, value = np.moveaxis(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV_FULL).astype(np.float32) / 255, 2, 0)
-    away = np.abs((hue * 360 - HUES[colour] + 180) % 360 - 180)
-    return (away <= WIDTH) & (saturation >= SATURATION) & (value >= VALUE)
+    first, last = HUES[colour]
+    return ((hue * 360 - first) % 360 < (last - first) % 360) & (saturation >= SATURATION) & (value >= VALUE)
 
 
 def within(values: np.ndarray, box: Rectangle) -> np.ndarray:
@@ -39,32 +47,46 @@ def shares(picture: np.ndarray, colour: str, boxes: Sequence[Rectangle]) -> np.n
     return np.array([within(found, box).mean() for box in boxes])
 
 
+def hair_part(box: Rectangle) -> Rectangle:
+    """The upper half: of a chibi's head and of a grown figure's long hair."""
+    left, top, right, bottom = box
+    return left, top, right, (top + bottom) / 2
+
+
+def clothes_part(box: Rectangle) -> Rectangle:
+    """The lower half."""
+    left, top, right, bottom = box
+    return left, (top + bottom) / 2, right, bottom
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """Of one character. placed: its colour is in its box, and more than in any other's; leak: the part of the colour
-    that lies in others' boxes, of what lies in all; inside: the colour's middle lies in its box."""
+    """Of one colour of one character. placed: it is in its part of the character's box, and more than in anybody
+    else's box; elsewhere: it isn't, but as much of it is in the picture; leak: what lies in others' boxes, of what
+    lies in all; None where none does."""
 
     placed: bool
-    leak: float
-    inside: bool
+    elsewhere: bool
+    leak: float | None
 
 
-def judge(picture: np.ndarray, colour: str, own: int, boxes: Sequence[Rectangle]) -> Verdict:
-    """colour: one that only the character with boxes[own] was asked to have."""
-    share = shares(picture, colour, boxes)
-    everywhere = share.sum()
-    rows, columns = np.nonzero(has_colour(picture, colour))
-    inside = False
-    if len(columns):
-        height, width = picture.shape[:2]
-        x, y = np.median(columns) / width, np.median(rows) / height
-        left, top, right, bottom = boxes[own]
-        inside = left <= x <= right and top <= y <= bottom
+def judge(picture: np.ndarray, colour: str, part: Rectangle, own: int, boxes: Sequence[Rectangle]) -> Verdict:
+    """colour: one that only the character with boxes[own] was asked to have; part: where in its box."""
+    found, share = has_colour(picture, colour), shares(picture, colour, boxes)
+    everywhere, owned = share.sum(), within(found, part)
+    placed = bool(owned.mean() >= ENOUGH and share[own] == share.max())
     return Verdict(
-        placed=bool(share[own] >= ENOUGH and share[own] == share.max()),
-        leak=float(1 - share[own] / everywhere) if everywhere > 0 else 1.0,
-        inside=bool(inside),
+        placed=placed,
+        elsewhere=bool(not placed and found.sum() >= ENOUGH * owned.size),
+        leak=float(1 - share[own] / everywhere) if everywhere > 0 else None,
     )
+
+
+def obeyed(picture: np.ndarray, colours: Sequence[str], box: Rectangle) -> bool:
+    """Whether a character's colours keep to its box. Of one that is too small for its box hue can't tell."""
+    found = np.logical_or.reduce([has_colour(picture, colour) for colour in colours])
+    inside = within(found, box)
+    return bool(inside.mean() >= ENOUGH and inside.sum() >= OBEYED * found.sum())
 
 
 def bleed(before: np.ndarray, after: np.ndarray, changed: int, boxes: Sequence[Rectangle]) -> float:
