@@ -9,7 +9,17 @@ import pytest
 
 pytest.importorskip("cv2")
 
-from newbie_pack.benchmarks.colour_measures import HUES, bleed, has_colour, interval, judge, shares
+from newbie_pack.benchmarks.colour_measures import (
+    HUES,
+    bleed,
+    clothes_part,
+    hair_part,
+    has_colour,
+    interval,
+    judge,
+    obeyed,
+    shares,
+)
 
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
 RGB = {"red": (220, 30, 40), "blonde": (240, 210, 70), "green": (40, 170, 60), "aqua": (40, 190, 185),
@@ -41,16 +51,40 @@ def test_shares_are_of_the_boxes():
     assert shares(picture, "blue", [LEFT, RIGHT]).tolist() == [0.5, 0.2]
 
 
+def verdict(picture, colour, own, part=hair_part):
+    boxes = [LEFT, RIGHT]
+    found = judge(picture, colour, part(boxes[own]), own, boxes)
+    return found.placed, found.elsewhere, found.leak
+
+
 def test_right_swapped_leaking_and_missing():
-    right = painted(("blue", (0.1, 0.2, 0.4, 0.9)), ("red", (0.6, 0.2, 0.9, 0.9)))
-    assert (judge(right, "blue", 0, [LEFT, RIGHT]).placed, judge(right, "blue", 0, [LEFT, RIGHT]).leak) == (True, 0.0)
-    assert judge(right, "blue", 0, [LEFT, RIGHT]).inside
-    swapped = judge(right, "red", 0, [LEFT, RIGHT])
-    assert (swapped.placed, swapped.leak, swapped.inside) == (False, 1.0, False)
-    leaking = judge(painted(("blue", (0.0, 0.0, 0.3, 1.0)), ("blue", (0.5, 0.0, 0.6, 1.0))), "blue", 0, [LEFT, RIGHT])
-    assert leaking.placed and leaking.leak == pytest.approx(0.25)
-    missing = judge(painted(), "blue", 0, [LEFT, RIGHT])
-    assert (missing.placed, missing.leak, missing.inside) == (False, 1.0, False)
+    right = painted(("blue", (0.1, 0.1, 0.4, 0.4)), ("red", (0.6, 0.1, 0.9, 0.4)))
+    assert verdict(right, "blue", 0) == verdict(right, "red", 1) == (True, False, 0.0)
+    assert verdict(right, "red", 0) == (False, True, 1.0)
+    leaking = painted(("blue", (0.0, 0.0, 0.3, 0.5)), ("blue", (0.5, 0.5, 0.6, 1.0)))
+    assert verdict(leaking, "blue", 0) == (True, False, pytest.approx(0.25))
+    assert verdict(painted(), "blue", 0) == (False, False, None)
+
+
+def test_hair_is_judged_above_and_clothes_below():
+    picture = painted(("blue", (0.1, 0.6, 0.4, 0.9)))
+    assert verdict(picture, "blue", 0, hair_part) == (False, True, 0.0)
+    assert verdict(picture, "blue", 0, clothes_part) == (True, False, 0.0)
+
+
+def test_a_colour_outside_all_boxes_is_elsewhere_and_no_leak():
+    picture, boxes = painted(("blue", (0.4, 0.0, 0.6, 1.0))), [(0.0, 0.0, 0.4, 1.0), (0.6, 0.0, 1.0, 1.0)]
+    found = judge(picture, "blue", hair_part(boxes[0]), 0, boxes)
+    assert (found.placed, found.elsewhere, found.leak) == (False, True, None)
+
+
+def test_a_box_is_obeyed_where_most_of_ones_colours_lie_in_it():
+    hair, dress = ("blue", (0.1, 0.1, 0.4, 0.4)), ("red", (0.1, 0.4, 0.4, 0.9))
+    assert obeyed(painted(hair, dress), ["blue", "red"], LEFT)
+    assert not obeyed(painted(hair, dress), ["blue", "red"], RIGHT)
+    assert not obeyed(painted(hair, ("red", (0.6, 0.1, 1.0, 0.9))), ["blue", "red"], LEFT)  # the dress went away
+    assert not obeyed(painted(("blue", (0.0, 0.0, 1.0, 1.0))), ["blue"], (0.0, 0.0, 0.4, 1.0))  # much too large
+    assert not obeyed(painted(), ["blue"], LEFT)
 
 
 def test_bleed_is_the_others_change_over_ones_own():
@@ -67,17 +101,3 @@ def test_the_interval_holds_the_mean_and_shrinks():
         mean, low, high = interval(values)
         assert low < mean < high
     assert np.ptp(interval(many)[1:]) < np.ptp(interval(few)[1:]) / 4
-
-
-def test_no_colour_is_asked_for_twice():
-    from newbie_pack.benchmarks.colours import looks
-
-    for seed in range(50):
-        for people in (2, 3):
-            one, other, changed = looks(people, random.Random(seed))
-            assert len(set(one.hair)) == len(set(other.hair)) == people
-            assert other.hair[changed] != one.hair[changed]
-            assert not set(one.hair) & (set(one.clothes) | {"blonde" if "yellow" in one.clothes else ""})
-            assert [h for i, h in enumerate(one.hair) if i != changed] == [
-                h for i, h in enumerate(other.hair) if i != changed
-            ]
