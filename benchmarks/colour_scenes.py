@@ -23,8 +23,9 @@ POSITIONS = {
     4: ("far_left", "center_left", "center_right", "far_right"),
 }  # as the layout reads them, near to where it puts as many who say nothing
 STYLES = ("short_hair", "long_hair", "ponytail")
+# Colours of clothes as prompts say them. The mini knows no aqua ones.
+CLOTHES = {"red": "red", "blonde": "yellow", "green": "green", "blue": "blue", "purple": "purple", "pink": "pink"}
 UNSEEN = ("white", "black")  # clothes that hue can't judge
-CLOTHES = {"blonde": "yellow", "aqua": UNSEEN[0]}  # as prompts say it of clothes; the mini knows no aqua ones
 
 
 def eyes(clothes: str) -> str:
@@ -90,12 +91,12 @@ def unusual_boxes(kind: str, people: int, rng: random.Random) -> list[Rectangle]
 def looks(places: tuple[str, ...], rng: random.Random) -> tuple[Wanted, Wanted, int]:
     """A picture, the same with other colours on one character, and which one. No hue is asked for twice.
 
-    Four people's hair and one more to change to leave two hues for clothes; who has none of them is in white or black.
+    The hair of four and one more to change to leave two hues for clothes; whom none is left for is in white or black.
     """
     people = len(places)
     *colours, unused = rng.sample(sorted(HUES), len(HUES))
-    hair, clothes = colours[:people], [c if CLOTHES.get(c) not in UNSEEN else UNSEEN[0] for c in colours[people:]]
-    clothes = [*clothes, *UNSEEN][:people]
+    hair = colours[:people]
+    clothes = [*(colour for colour in colours[people:] if colour in CLOTHES), *UNSEEN, *UNSEEN][:people]
     before = Wanted(tuple(hair), tuple(clothes), tuple(rng.choice(STYLES) for _ in hair), places)
     changed = rng.randrange(people)
     hair[changed], clothes[changed] = unused, next(colour for colour in UNSEEN if colour != clothes[changed])

@@ -15,9 +15,9 @@ boxes           %, half of one's colours' pixels, at the least, lie in one's box
 leak            the part of a colour that lies in others' boxes, of one that is found at all
 bleed           one's colours were changed: change in the others' boxes over that in one's own
 
-Hue sees no white and no black: such clothes are asked for (some of three and four people's, and some for aqua ones,
-which the mini doesn't know) but not judged. Nor does it see whether hair is hair, or whether anybody is too small; an
-eye of a colour that is missing counts as elsewhere. In brackets: 95 % of a bootstrap over pictures.
+Hue sees no white, grey or black: clothes of white and black are asked for where three or four people have used up the
+hues, but not judged. Nor does it see whether hair is hair, or whether anybody is too small for the box; an eye of a
+colour that is missing elsewhere counts as elsewhere. In brackets: 95 % of a bootstrap over pictures.
 The parts: colour_scenes.py (what is asked), colour_arms.py (how it is drawn), colour_measures.py (what is counted).
 Needs a ComfyUI: COMFYUI_PATH, or ./run setup.
 """

@@ -70,6 +70,8 @@ def test_hair_is_judged_above_and_clothes_below():
     picture = painted(("blue", (0.1, 0.6, 0.4, 0.9)))
     assert verdict(picture, "blue", 0, hair_part) == (False, True, 0.0)
     assert verdict(picture, "blue", 0, clothes_part) == (True, False, 0.0)
+    picture = painted(("blue", (0.1, 0.1, 0.4, 0.4)))
+    assert verdict(picture, "blue", 0, clothes_part) == (False, True, 0.0)
 
 
 def test_a_colour_outside_all_boxes_is_elsewhere_and_no_leak():
