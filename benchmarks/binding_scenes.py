@@ -25,7 +25,7 @@ SQUARE, WIDE = (320, 320), (384, 256)
 SIZES = {1: SQUARE, 2: SQUARE, 3: WIDE, 4: WIDE}  # so that the layout's people are not smaller than training's
 LEFT_OUT_SHARE = 2 / 3  # of attributes that one character of the picture leaves unsaid
 MAY_BE_LEFT_OUT = tuple(name for name in NAMES if name != "gender")  # the shared count would tell the gender
-BLEEDING = (2, 3)  # people in the pictures of which one person's colours are changed
+BLEEDING = (2, 3, 4)  # people in the pictures of which one person's colours are changed
 
 
 @dataclass(frozen=True)

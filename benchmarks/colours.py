@@ -6,7 +6,7 @@
     ./run bench colours --arms strict joint-open --people 2 3 --count 43
 
 Files as NewBie Loader lists them. One to four people in usual places, each asked for hair and clothes of hues that
-nobody else has; two and three of them again with one in other colours, for the bleed; and people on one side, of very
+nobody else has; two to four of them again with one in other colours, for the bleed; and people on one side, of very
 unequal sizes, one above another. Every arm draws the same prompts from the same seeds. --out keeps the pictures.
 
 hair, clothes   %, in the upper half of one's own box and more than in anybody else's box; in its lower half
