@@ -26,6 +26,7 @@ import argparse
 import json
 import math
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -254,5 +255,5 @@ def main(arguments: list[str] | None = None) -> int:
                     first = False
                 print("".join(f"{value:>18}" for value in row.values()), flush=True)
     for fault in (found := list(faults(rows, measured, limit))):
-        print(fault)
+        print(fault, file=sys.stderr)
     return int(failed or bool(found))
