@@ -44,7 +44,7 @@ STEPS, GUIDANCE, SHIFT, SEED = 28, 7.5, 6.0, 1
 SIZES, BATCHES = ("1024x1024", "1024x1536"), (1, 2, 4)
 TARGET = 1.03  # ours / stock, in time and in memory
 # What of each stage is judged by it. Encoding and decoding take a tenth of a second, which is no measure of time;
-# loading is that of whoever reads the files first.
+# loading is that of whichever way comes first in the process.
 JUDGED = {"encode": ("peak_gb",), "sample": ("seconds", "peak_gb"), "decode": ("peak_gb",)}
 FOLDERS = ("diffusion_models", "text_encoders", "vae", "diffusers")
 PEOPLE = (  # the fields of each; a name for the first is given

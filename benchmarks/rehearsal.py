@@ -27,6 +27,7 @@ import argparse
 import contextlib
 import itertools
 import json
+import re
 import shlex
 import statistics
 import sys
@@ -64,6 +65,9 @@ STAGES = {
 JUDGED = ("sample_s", "seconds", "peak_gb")  # by fullsize's target
 # What the host's log says when it has made a model from files: a diffusion model, encoders, a VAE.
 MADE = ("model weight dtype", "CLIP/text encoder model load device", "VAE load device")
+
+# What the log says of each set of kernels that the host may compute with: fused and fp8 ones come with comfy-kitchen.
+KERNELS = re.compile(r"Found comfy_kitchen backend (\w+): \{'available': True, 'disabled': False")
 
 CLOCKED = (*(f"{stage}_s" for stage in STAGES), "seconds")
 
@@ -281,6 +285,15 @@ def models_made(log: Path) -> int:
     return sum(any(mark in line for mark in MADE) for line in host.words(log))
 
 
+def setting(at: api.Server, log: Path) -> str:
+    """What the figures are of: the host's version, its torch, its device, and the kernels it found."""
+    stats = api.ask(at, "/system_stats")
+    system, device = stats["system"], stats["devices"][0]["name"]
+    kernels = sorted(found[1] for line in host.words(log) if (found := KERNELS.search(line))) or ["torch's own"]
+    versions = f"ComfyUI {system['comfyui_version']}, torch {system['pytorch_version']}"
+    return f"{versions} on {device}, kernels: {', '.join(kernels)}"
+
+
 def faults(rows: Sequence[Row]) -> list[str]:
     """What must not be: pictures that did not come, ours over the target, and what row_faults finds."""
     broken = [f"{row['way']} {row['size']} x {row['batch']}: {row['error']}" for row in rows if "error" in row]
@@ -405,6 +418,7 @@ def main(arguments: list[str] | None = None) -> int:
         host.check_pack(running)
         at = api.server(running.url, running.alive)
         if not options.json:
+            print(setting(at, running.log))
             print("".join([f"{'':11}{'size':>10}{'batch':>6}", *(f"{f'{stage} s':>9}" for stage in STAGES),
                            f"{'whole s':>9}{'peak GB':>9}{'held GB':>9}{'RAM GB':>9}"]))  # fmt: skip
         wanted = list(sizes_and_batches(options.sizes, options.batches))

@@ -128,6 +128,7 @@ def test_what_is_taken_before_is_asked_of_the_device_ahead_of_the_host(card, mon
     monkeypatch.setattr(rehearsal.host, "running", running)
     monkeypatch.setattr(rehearsal.host, "check_pack", lambda _running: None)
     monkeypatch.setattr(rehearsal, "tables", tables)
+    monkeypatch.setattr(rehearsal, "setting", lambda _at, _log: "")
     assert rehearsal.main([]) == 0
     assert happened == ["asked", "host", 6.0]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from newbie_pack.benchmarks import rehearsal
 
 
@@ -43,3 +45,8 @@ def test_a_model_that_is_made_again_is_in_the_log(server, host):
 
     rows = list(rehearsal.in_a_row(server, 0.0, graph, 2, "64x64", host.log))
     assert rows[1]["made"] >= 1 and rows[1]["load_s"] > 0, rows  # the mini is read in less than LOADED here and there
+
+
+def test_the_figures_say_what_they_are_of(server, host):
+    told = rehearsal.setting(server, host.log)
+    assert re.fullmatch(r"ComfyUI \d\S*, torch \d\S* on \S.*, kernels: .*\beager\b.*", told), told
