@@ -6,8 +6,8 @@
     ./run bench fullsize_files DIR --scale tiny          the same names at a size for tests (small_host.py)
 
 The names are those of the host's own classes. The tokenizers have the mini's 1,280 pieces, the prompt language's tags
-whole among them, so a prompt has fewer tokens than with the real ones: that of fullsize with two characters 70, where a
-usual tokenizer makes about 130, and with four (--people 4) as many as that. The vision towers in the authors' folder
+whole among them, so a prompt has fewer tokens than with the real ones: that of fullsize with two characters 70, where
+Gemma 3's own makes 127, and with four (--people 4) as many as that. The vision towers in the authors' folder
 are left out but for one tensor each: nothing reads them.
 Sources: comfy/model_detection.py for width 2304; models/model.py and the trainer's conversion script of
 github.com/NewBieAI-Lab for the folder; config.json of jinaai/jina-clip-v2 for its adapters.
