@@ -10,6 +10,7 @@ import codecs
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
 START = 4096  # bytes that tell what a file is
@@ -22,6 +23,7 @@ LOOKS = (  # (first bytes, what the file is, what to do; {} is what belongs in i
     (b"PK\x03\x04", "a pickle, which can run code when it is opened", USE),
     (b"\x80", "a pickle, which can run code when it is opened", USE),
     (b"GGUF", "a GGUF file", USE),
+    (bytes(16), "full of zeros where it should begin: its download was not finished", "Download {} again."),
 )
 UNKNOWN = ("not a safetensors file", USE)
 ANY = "the model's .safetensors file"  # where it isn't known what belongs there
@@ -65,14 +67,33 @@ def read_header(path: Path, expected: str = "") -> Header:
     try:
         entries = json.loads(text)
         metadata = dict(entries.pop("__metadata__", {}))
-        shapes = {name: tuple(map(int, entry["shape"])) for name, entry in entries.items()}
+        shapes = {name: shape_of(entry) for name, entry in entries.items()}
         dtypes = {name: str(entry["dtype"]) for name, entry in entries.items()}
-        end = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        end = 8 + length + end_of(entries)
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
         raise CheckpointError(f"{path} has a damaged header. {again}") from problem
     if size < end:
         raise CheckpointError(f"{path} has {size:,} of its {end:,} bytes: the download was cut off. {again}")
+    if size > end:
+        raise CheckpointError(f"{path} is damaged: it has {size:,} bytes instead of {end:,}. {again}")
     return Header(metadata, shapes, dtypes)
+
+
+def shape_of(entry: dict[str, Any]) -> tuple[int, ...]:
+    shape = tuple(map(int, entry["shape"]))
+    if any(length < 0 for length in shape):
+        raise ValueError(shape)
+    return shape
+
+
+def end_of(entries: dict[str, Any]) -> int:
+    """Where the last tensor ends. Raises ValueError unless each begins where another ends, as the format has it."""
+    end = 0
+    for first, last in sorted(entry["data_offsets"] for entry in entries.values()):
+        if first != end or last < first:
+            raise ValueError(f"a tensor at {first} to {last} after {end}")
+        end = last
+    return end
 
 
 def instead(start: bytes) -> tuple[str, str]:

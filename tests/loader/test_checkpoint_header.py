@@ -33,6 +33,14 @@ def test_a_header_length_that_reads_like_markup_is_no_web_page(tmp_path):
     assert read_header(path).shapes == {}
 
 
+def test_tensors_in_any_order_and_empty_ones(tmp_path):
+    path = tmp_path / "a.safetensors"
+    later = GOOD["x"] | {"shape": [1], "data_offsets": [8, 12]}
+    empty = GOOD["x"] | {"shape": [0], "data_offsets": [8, 8]}
+    path.write_bytes(safetensors({"z": later, "y": empty} | GOOD, bytes(12)))
+    assert read_header(path).shapes == {"z": (1,), "y": (0,), "x": (2, 1)}
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -58,6 +66,12 @@ def test_a_header_length_that_reads_like_markup_is_no_web_page(tmp_path):
         (safetensors({"x": GOOD["x"] | {"shape": [float("inf")]}}, bytes(8)), "damaged header"),
         (safetensors({"x": GOOD["x"] | {"data_offsets": [0]}}, bytes(8)), "damaged header"),
         (safetensors(GOOD | {"__metadata__": [1]}, bytes(8)), "damaged header"),
+        (safetensors({"x": GOOD["x"] | {"shape": [-2, -1]}}, bytes(8)), "damaged header"),
+        (safetensors({"x": GOOD["x"] | {"data_offsets": [8, 0]}}, bytes(8)), "damaged header"),
+        (safetensors(GOOD | {"y": GOOD["x"]}, bytes(8)), "damaged header"),  # both in one place
+        (safetensors(GOOD | {"y": GOOD["x"] | {"data_offsets": [12, 20]}}, bytes(20)), "damaged header"),  # a gap
+        (safetensors(GOOD, bytes(9)), r"is damaged: it has \d+ bytes instead of \d+\. Download it again"),
+        (bytes(10_000), r"is full of zeros where it should begin: its download was not finished\. Download the"),
         (struct.pack("<Q", 200_002) + b'{"a":' + b"[" * 199_997, "damaged header"),
     ],
 )
