@@ -6,6 +6,9 @@ models/diffusers. Memory, offloading, LoRA and quantized weights are the host's.
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from .source import Source
 NONE = "none"
 OLD_MARK = "scaled_fp8"
 UNPACKED = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2")  # one number in each place
+MISMATCH = re.compile(r"size mismatch for (\S+): .* shape torch\.Size\((.*?)\) .* torch\.Size\((.*?)\)")
 DIFFUSERS_VAE = "decoder.up_blocks.0.resnets.0.norm1.weight"
 
 
@@ -78,6 +82,29 @@ def is_marked(metadata: dict[str, str] | None) -> bool:
     return "_quantization_metadata" in (metadata or {})
 
 
+@contextlib.contextmanager
+def named_in(*files: tuple[str, Source, set[str]]) -> Iterator[None]:
+    """What the host says of a tensor of another shape, with the file's name: CheckpointError instead of RuntimeError.
+
+    files: (part, file, its tensors' names). A host whose memory management is dynamic says nothing of it here.
+    """
+    try:
+        yield
+    except RuntimeError as problem:
+        told = MISMATCH.search(str(problem))
+        for part, found, present in files:
+            if told is not None and told[1] in present:
+                raise another(found, *told.groups(), part) from problem
+        raise
+
+
+def another(found: Source, name: str, shape: str | list[int], wanted: str | list[int], part: str) -> CheckpointError:
+    return CheckpointError(
+        f"{found.where} has {name} of the shape {shape} instead of {wanted}: it is another model's file, choose one "
+        f"such as {NEEDS[part].usual}."
+    )
+
+
 # Each is also how the host makes a copy of the model for another device, hence disable_dynamic.
 
 
@@ -85,7 +112,8 @@ def load_model(found: Source, dtype: torch.dtype | None, disable_dynamic: bool =
     tensors = names.diffusion_model(read(found), found.where)
     present = set(tensors)
     options = {"dtype": dtype} if dtype else {}
-    model = comfy.sd.load_diffusion_model_state_dict(tensors, options, disable_dynamic=disable_dynamic)
+    with named_in((DIFFUSION, found, present)):
+        model = comfy.sd.load_diffusion_model_state_dict(tensors, options, disable_dynamic=disable_dynamic)
     if model is None:
         raise CheckpointError(f"{found.where} is a diffusion model that this ComfyUI does not know: update ComfyUI.")
     check(found, model.model.diffusion_model, present)
@@ -95,16 +123,20 @@ def load_model(found: Source, dtype: torch.dtype | None, disable_dynamic: bool =
 
 def load_clip(gemma: Source, jina: Source, disable_dynamic: bool = False) -> CLIP:
     both = [names.gemma(read(gemma)), names.jina(read(jina), jina.config, jina.where)]
-    for found, tensors, tokenizer in ((gemma, both[0], spiece.gemma), (jina, both[1], spiece.jina)):
-        if "spiece_model" not in tensors:
+    whose = (gemma, both[0], spiece.gemma, "Gemma's"), (jina, both[1], spiece.jina, "Jina's")
+    for found, tensors, tokenizer, name in whose:
+        if "spiece_model" in tensors:
+            spiece.check_inside(tensors["spiece_model"].numpy().tobytes(), name, found.where)
+        else:
             tensors["spiece_model"] = torch.frombuffer(bytearray(tokenizer(found.tokenizer)), dtype=torch.uint8)
     present = [set(tensors) for tensors in both]
-    clip = comfy.sd.load_text_encoder_state_dicts(
-        both,
-        embedding_directory=folder_paths.get_folder_paths("embeddings"),
-        clip_type=comfy.sd.CLIPType.NEWBIE,
-        disable_dynamic=disable_dynamic,
-    )
+    with named_in((GEMMA, gemma, present[0]), (JINA, jina, present[1])):
+        clip = comfy.sd.load_text_encoder_state_dicts(
+            both,
+            embedding_directory=folder_paths.get_folder_paths("embeddings"),
+            clip_type=comfy.sd.CLIPType.NEWBIE,
+            disable_dynamic=disable_dynamic,
+        )
     check(gemma, clip.cond_stage_model.gemma.transformer, present[0])
     check(jina, clip.cond_stage_model.jina.transformer, present[1])
     clip.patcher.cached_patcher_init = (load_clip_patcher, (gemma, jina))
@@ -120,7 +152,8 @@ def load_vae(found: Source) -> VAE:
     tensors = names.without_prefix(tensors, names.prefix_before(tensors, "decoder.conv_in.weight"))
     if DIFFUSERS_VAE in tensors:
         tensors = comfy.diffusers_convert.convert_vae_state_dict(tensors)
-    vae = VAE(sd=tensors, metadata=found.header.metadata)
+    with named_in((kinds.VAE, found, set(tensors))):
+        vae = VAE(sd=tensors, metadata=found.header.metadata)
     vae.throw_exception_if_invalid()
     check(found, vae.first_stage_model, set(tensors))
     vae.patcher.cached_patcher_init = (load_vae_patcher, (found,))
@@ -175,7 +208,4 @@ def check_attention(found: Source) -> None:
     expected = [(model["n_heads"] + 2 * model["n_kv_heads"]) * width // model["n_heads"], width]
     for name, value in tensors.items():
         if name.endswith(".attention.qkv.weight") and list(value.shape) != expected:
-            raise CheckpointError(
-                f"{found.where} has {name} of the shape {list(value.shape)} instead of {expected}: it is another "
-                f"model's file, choose one such as {NEEDS[DIFFUSION].usual}."
-            )
+            raise another(found, name, list(value.shape), expected, DIFFUSION)

@@ -34,10 +34,12 @@ ADAPTED = ".parametrizations.weight."  # torch.nn.utils.parametrize: .original, 
 
 
 def prefix_before(names: Any, *ends: str) -> str:
-    """What stands before one of these names, e.g. "model.diffusion_model."; "" if none is there."""
+    """What stands before one of these names, e.g. "model.diffusion_model."; "" if none is there, or one by itself."""
     for end in ends:
+        if end in names:
+            return ""
         for name in names:
-            if name == end or name.endswith(f".{end}"):
+            if name.endswith(f".{end}"):
                 return name.removesuffix(end)
     return ""
 

@@ -16,7 +16,7 @@ import json
 import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 from .checkpoint import CheckpointError
@@ -35,7 +35,7 @@ def gemma(folders: Sequence[Path]) -> bytes:
     path = find(folders, ("tokenizer.model", "tokenizer.json"), "Gemma's")
     if path.suffix == ".json":
         return read_as(path, gemma_from_json, "Gemma's tokenizer: put the tokenizer.model of Gemma 3 beside it.")
-    return read_as(path, bytes, "a SentencePiece model: download Gemma's tokenizer again.")
+    return read_as(path, gemma_from_model, "Gemma's SentencePiece model: download Gemma's tokenizer again.")
 
 
 def jina(folders: Sequence[Path]) -> bytes:
@@ -43,6 +43,25 @@ def jina(folders: Sequence[Path]) -> bytes:
     path = find(folders, ("tokenizer.json", "sentencepiece.bpe.model"), "Jina's")
     reader = from_json if path.suffix == ".json" else from_model
     return read_as(path, reader, "XLM-RoBERTa's tokenizer: download Jina CLIP v2's own again.")
+
+
+def check_inside(model: bytes, whose: str, where: Path) -> None:
+    """Raises CheckpointError if the tokenizer in a file is none, or is another encoder's. whose: "Gemma's", "Jina's".
+
+    The host takes any, and the text would be read by the wrong numbers without a word.
+    """
+    try:
+        fits = is_gemmas(model) == (whose == "Gemma's")
+    except (ValueError, LookupError, struct.error):
+        fits = False
+    if not fits:
+        raise CheckpointError(f"{where} has a tokenizer inside (spiece_model) that is not {whose}: download it again.")
+
+
+def is_gemmas(model: bytes) -> bool:
+    """By its first pieces: others have <pad> or <unk> elsewhere. Raises ValueError or LookupError for no such model."""
+    first = list(islice((piece_of(value)[0] for number, value in read(model) if number == 1), len(GEMMAS_FIRST)))
+    return (first[0], first[3]) == (GEMMAS_FIRST[0], GEMMAS_FIRST[3])
 
 
 def read_as(path: Path, reader: Callable[[bytes], bytes], what: str) -> bytes:
@@ -80,6 +99,13 @@ def from_json(text: bytes) -> bytes:
     steps = normal.get("normalizers", [normal])
     charts = [step["precompiled_charsmap"] for step in steps if "precompiled_charsmap" in step]
     return write_xlm_roberta(pieces, base64.b64decode(charts[0]) if charts else b"")
+
+
+def gemma_from_model(model: bytes) -> bytes:
+    """As it is. Raises ValueError or LookupError for another's, by whose numbers Gemma would read nonsense."""
+    if not is_gemmas(model):
+        raise ValueError("other ids")
+    return model
 
 
 def gemma_from_json(text: bytes) -> bytes:

@@ -339,13 +339,20 @@ def test_a_missing_tokenizer_is_told_before_loading(release, monkeypatch, file, 
 def test_a_tokenizer_that_is_none_is_told_before_loading(release, monkeypatch, content):
     (release / "text_encoder" / "tokenizer.model").write_bytes(content)
     monkeypatch.setattr(full, "read", None)
-    with pytest.raises(CheckpointError, match=r"tokenizer\.model is not a SentencePiece model: download Gemma's"):
+    with pytest.raises(CheckpointError, match=r"tokenizer\.model is not Gemma's SentencePiece model: download Gemma's"):
         full.load(*FOLDER, None)
 
 
 def test_a_download_that_went_on_too_long(release):
     path = release / "vae" / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes() + bytes(64))
+    with pytest.raises(CheckpointError, match=r"is damaged: it has [\d,]+ bytes instead of [\d,]+\. Download FLUX's"):
+        full.source.of_folder(release, "vae")
+
+
+def test_what_the_host_cannot_read_though_its_header_is_whole(release):
+    path = release / "vae" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes().replace(b'"F32"', b'"F99"').replace(b'"BF16"', b'"BF99"'))
     with pytest.raises(CheckpointError, match="is damaged: download it again"):
         full.load_vae(full.source.of_folder(release, "vae"))
 
@@ -413,6 +420,36 @@ def test_a_config_without_a_task_leaves_the_weights_as_they_are(release):
     (raw,) = (value for key, value in tensors.items() if key.endswith(f"{name}.parametrizations.weight.original"))
     assert torch.equal(names.jina(tensors, found.config, found.where)[f"model.{name}.weight"], raw)
     assert not torch.equal(names.jina(tensors, {}, found.where)[f"model.{name}.weight"], raw)
+
+
+@pytest.mark.parametrize(("file", "name", "shape"), [
+    (f"diffusion_models/{SPLIT[0]}", "layers.0.feed_forward.w1.weight", (99, 64)),
+    (f"text_encoders/{SPLIT[1]}", "model.embed_tokens.weight", (1300, 48)),
+    (f"text_encoders/{SPLIT[2]}", "model.encoder.layers.0.mlp.fc1.weight", (99, 32)),
+    (f"vae/{SPLIT[3]}", "decoder.conv_out.weight", (4, 32, 3, 3)),
+])  # fmt: skip
+def test_a_tensor_of_another_shape_is_told_with_its_file(models, tmp_path, monkeypatch, file, name, shape):
+    import folder_paths
+
+    get = folder_paths.get_full_path
+    tensors, file = load_file(models / file), file.partition("/")[2]
+    was = list(tensors[name].shape)
+    save_file(tensors | {name: tensors[name].new_zeros(shape)}, tmp_path / file)
+    monkeypatch.setattr(folder_paths, "get_full_path", lambda f, n: str(tmp_path / n) if n == file else get(f, n))
+    with pytest.raises(CheckpointError) as caught:
+        full.load(*SPLIT, None)
+    assert str(caught.value) == (
+        f"{tmp_path / file} has {name} of the shape {list(shape)} instead of {was}: it is another model's file, choose "
+        f"one such as {file}."
+    )
+
+
+def test_the_tensor_without_a_prefix_counts():
+    """As in what is looked at before loading."""
+    tensors = dict.fromkeys(("ema.a.weight", "a.weight"))
+    assert names.prefix_before(tensors, "a.weight") == ""
+    del tensors["a.weight"]
+    assert names.prefix_before(tensors, "b.weight", "a.weight") == "ema."
 
 
 def test_a_missing_tensor_is_named(models, release):

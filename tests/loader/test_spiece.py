@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+from pathlib import Path
 
 import pytest
 from newbie_pack.model_loader import spiece
@@ -157,14 +158,26 @@ def test_none_is_there(tmp_path):
         spiece.gemma([tmp_path])
 
 
-def test_gemmas_tokenizer_whole_and_cut_off(trained, tmp_path):
+def test_gemmas_tokenizer_whole_and_cut_off_and_anothers(trained, gemma_model, tmp_path):
     path = tmp_path / "tokenizer.model"
-    path.write_bytes(trained)
-    assert spiece.gemma([tmp_path]) == trained
-    for size in (0, 1, 7, len(trained) // 2, len(trained) - 1):
-        path.write_bytes(trained[:size])
-        with pytest.raises(CheckpointError, match="is not a SentencePiece model: download Gemma's tokenizer again"):
+    path.write_bytes(gemma_model)
+    assert spiece.gemma([tmp_path]) == gemma_model
+    cut = [gemma_model[:size] for size in (0, 1, 7, len(gemma_model) // 2, len(gemma_model) - 1)]
+    for model in (*cut, trained, spiece.from_model(trained)):
+        path.write_bytes(model)
+        with pytest.raises(CheckpointError, match="is not Gemma's SentencePiece model: download Gemma's tokenizer aga"):
             spiece.gemma([tmp_path])
+
+
+def test_a_tokenizer_inside_a_file(trained, gemma_model):
+    """Any that is one is the host's to load; another encoder's has other ids."""
+    where, jina_model = Path("a.safetensors"), spiece.from_model(trained)
+    spiece.check_inside(gemma_model, "Gemma's", where)
+    spiece.check_inside(jina_model, "Jina's", where)
+    for model, whose in ((jina_model, "Gemma's"), (gemma_model, "Jina's"), (b"", "Jina's"), (bytes(50), "Gemma's"),
+                         (b"<html>", "Jina's"), (b"version https://git-lfs", "Gemma's")):  # fmt: skip
+        with pytest.raises(CheckpointError, match=rf"a\.safetensors has a tokenizer inside .* that is not {whose}:"):
+            spiece.check_inside(model, whose, where)
 
 
 # --- Gemma's ---------------------------------------------------------------------------------------------------------
