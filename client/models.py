@@ -76,6 +76,9 @@ def check(root: Path, options: argparse.Namespace) -> int:
     """Returns 0 where one whole set of files is there, 1 where something is missing."""
     if options.folder is not None and not options.folder.is_dir():
         raise Problem(f"{options.folder} is not a folder: name a models folder.")
+    within = options.folder / "models" if options.folder is not None else None
+    if within is not None and within.is_dir() and not any((options.folder / name).is_dir() for name in FOLDERS):
+        raise Problem(f"{options.folder} is not a models folder, but has one in it: name {within}.")
     folders = below(options.folder) if options.folder is not None else folders_of(locate(root))
     found = reader(root, "survey").survey(folders)
     for title, lines in (

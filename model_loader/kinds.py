@@ -193,7 +193,7 @@ def diffusion_model(tensors: Tensors) -> Kind | None:
             return Kind("a Z-Image diffusion model", folder)
         return Kind("a Lumina 2 diffusion model (it has no place for Jina's vector)", folder)
     if tensors.has("time_caption_embed.caption_embedder.1.weight"):
-        return Kind("a diffusion model by the diffusers library's names, of Lumina 2 or NewBie,", folder)
+        return Kind("a diffusion model by the diffusers library's names (such as Lumina 2's)", folder)
     if tensors.has("input_blocks.0.0.weight"):
         sdxl = tensors.has("label_emb.0.0.weight")
         return Kind(f"an {'SDXL' if sdxl else 'SD 1.5 or 2'} diffusion model (UNet)", folder)
@@ -219,6 +219,8 @@ def text_encoder(tensors: Tensors) -> Kind | None:
         return Kind(f"a {CLIP_SIZES.get(clip[0], 'CLIP')} text encoder", folder)
     if tensors.has("vision_model.encoder.layers.0.layer_norm1.weight"):
         return Kind("a CLIP vision encoder", "clip_vision")
+    if tensors.has("encoder.layer.0.attention.self.query.weight"):
+        return Kind("a BERT or XLM-RoBERTa text encoder", folder)
     if tensors.has("layers.0.post_attention_layernorm.weight"):
         return Kind("a Qwen, Llama or Mistral text encoder", folder)
     return None
@@ -259,6 +261,8 @@ def vae(tensors: Tensors) -> Kind | None:
     tiny = tensors.shape("taesd_decoder.1.weight")
     if tiny is not None:
         return Kind(f"a tiny {tiny[1]}-channel VAE", folder, VAE if tiny[1] == 16 else "")
+    if len(tensors.shape("decoder.conv1.weight") or ()) == 5:  # Wan's
+        return Kind("a video VAE", folder)
     first = tensors.shape("decoder.conv_in.weight")
     if first is None:
         return None
@@ -313,10 +317,10 @@ def check_whole(path: Path, header: Header, part: str) -> None:
     first = tensors.name(*FIRST[part])
     if first is None:  # a tiny VAE
         return
-    prefix = next(first.removesuffix(end) for end in FIRST[part] if first.endswith(end))
-    expected = {prefix + name for name in BESIDE_LAYERS[part]}
+    before = prefix(header, part)
+    expected = {before + name for name in BESIDE_LAYERS[part]}
     for stack in STACKS[part]:
-        expected |= tensors.whole_stack(f"{prefix}{stack}.")
+        expected |= tensors.whole_stack(f"{before}{stack}.")
     lacks = sorted(expected - set(header.shapes))
     if lacks:
         more = f" and {len(lacks) - 1} more" if len(lacks) > 1 else ""
@@ -341,9 +345,10 @@ def check_pair(model: tuple[Path, Header], gemma: tuple[Path, Header], jina: tup
             )
 
 
-def prefix(header: Header, end: str) -> str:
-    """What stands before the tensor with this name; "" if it is not there."""
-    return (Tensors(header.shapes).name(end) or "").removesuffix(end)
+def prefix(header: Header, part: str) -> str:
+    """What stands before the names of the part's tensors; "" for a tiny VAE, whose own names begin otherwise."""
+    first = Tensors(header.shapes).name(*FIRST[part]) or ""
+    return next((first.removesuffix(end) for end in FIRST[part] if first.endswith(end)), "")
 
 
 def precisions(headers: Iterable[Header]) -> str:

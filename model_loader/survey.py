@@ -19,7 +19,14 @@ from .source import Source
 PARTS = (DIFFUSION, GEMMA, JINA, VAE)
 GIGABYTES = {DIFFUSION: 7.0, GEMMA: 7.8, JINA: 1.1, VAE: 0.3}  # of the usual files
 REPOSITORY = "Comfy-Org/NewBie-image-Exp0.1_repackaged on Hugging Face"
-PREFIXED = ', behind "{}", which NewBie Loader takes and the VAELoader of ComfyUI does not'
+STOCK = {  # the host's own loader of a part, and the prefixes with which it reads all of the file
+    DIFFUSION: ("UNETLoader", ("", "model.", "model.model.", "model.diffusion_model.", "net.")),
+    GEMMA: ("DualCLIPLoader", ("model.",)),
+    JINA: ("DualCLIPLoader", ("model.",)),
+    VAE: ("VAELoader", ("",)),
+}
+PREFIXED = ", {}, which NewBie Loader takes and ComfyUI's {} does not"
+SILENT = ": it loads none of the weights, with no error"
 
 
 @dataclass(frozen=True)
@@ -36,11 +43,17 @@ class Found:
         return sum(path.stat().st_size for path in self.source.paths)
 
     def line(self) -> str:
-        precision = kinds.precisions([self.source.header])
-        before = kinds.prefix(self.source.header, "decoder.conv_in.weight") if self.part == VAE else ""
-        note = PREFIXED.format(before) if before else ""
-        size = f"{self.size / 1e9:.1f} GB"
-        return line(self.part, f"{self.named}  {size}, {precision}{note}  ({self.source.where})")
+        precision, size = kinds.precisions([self.source.header]), f"{self.size / 1e9:.1f} GB"
+        return line(self.part, f"{self.named}  {size}, {precision}{self.note()}  ({self.source.where})")
+
+    def note(self) -> str:
+        """About a file that the host's own loaders don't read: they are in graphs too."""
+        loader, known = STOCK[self.part]
+        before = kinds.prefix(self.source.header, self.part)
+        if self.release or before in known:
+            return ""
+        names = f'behind "{before}"' if before else f'not behind "{known[0]}"'
+        return PREFIXED.format(names, loader) + (SILENT if self.part in (GEMMA, JINA) else "")
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ KINDS = [
     (LUMINA, "a Lumina 2 diffusion model (it has no place for Jina's vector)", ""),
     (
         {"time_caption_embed.caption_embedder.1.weight": (2304, 2304)},
-        "a diffusion model by the diffusers library's names, of Lumina 2 or NewBie,",
+        "a diffusion model by the diffusers library's names (such as Lumina 2's)",
         "",
     ),
     (Z_IMAGE, "a Z-Image diffusion model", ""),
@@ -111,6 +111,10 @@ KINDS = [
     ({"text_model.encoder.layers.0.layer_norm1.weight": (768,)}, "a CLIP-L text encoder", ""),
     ({"text_model.encoder.layers.0.layer_norm1.weight": (1280,)}, "a CLIP-G text encoder", ""),
     ({"encoder.block.0.layer.0.SelfAttention.k.weight": (4096, 4096)}, "a T5 text encoder", ""),
+    *(
+        ({f"{prefix}encoder.layer.0.attention.self.query.weight": (1, 1)}, "a BERT or XLM-RoBERTa text encoder", "")
+        for prefix in ("", "roberta.")
+    ),
     ({"vision_model.encoder.layers.0.layer_norm1.weight": (1024,)}, "a CLIP vision encoder", ""),
     ({"model.layers.0.post_attention_layernorm.weight": (2560,)}, "a Qwen, Llama or Mistral text encoder", ""),
     ({"decoder.conv_in.weight": (512, 16, 3, 3)}, "FLUX's 16-channel VAE", VAE),
@@ -126,6 +130,7 @@ KINDS = [
     ({"decoder.conv_in.weight": (512, 4, 3, 3)}, "a 4-channel VAE of SD 1.5 or SDXL", ""),
     ({"decoder.conv_in.weight": (512, 32, 3, 3)}, "a 32-channel VAE of FLUX.2", ""),
     ({"decoder.conv_in.weight": (512, 16, 3, 3, 3)}, "a video VAE", ""),
+    ({"decoder.conv1.weight": (384, 16, 3, 3, 3)}, "a video VAE", ""),
     (
         {"layers.0.attention.qkv.lora_A.weight": (8, 2304), "layers.0.attention.qkv.lora_B.weight": (3840, 8)},
         "a LoRA",

@@ -12,6 +12,7 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)  # the random files are made with the host's classes
 
 from newbie_pack.client import models as command
+from newbie_pack.client.problem import Problem
 from newbie_pack.model_loader import full, kinds
 from newbie_pack.model_loader.checkpoint import CheckpointError
 from newbie_pack.model_loader.survey import PARTS, survey
@@ -137,7 +138,7 @@ def without_a_tensor(release):
         (drop("vae"), "vae", f"{RELEASE} has no folder vae: download it from the same release, or choose a file."),
         (remove("text_encoder/model-00001-of-00003.safetensors"), "gemma", "lacks model-00001-of-00003.safetensors"),
         (remove_index_and_shard, "gemma", "text_encoder has 2 of its 3 parts, and no index: download the whole folder"),
-        (pointer_as_tokenizer, "gemma", "tokenizer.model is not a SentencePiece model: download Gemma's tokenizer"),
+        (pointer_as_tokenizer, "gemma", "tokenizer.model is not Gemma's SentencePiece model: download Gemma's"),
         (pointer_as_jinas, "jina", "tokenizer.json is not XLM-RoBERTa's tokenizer: download"),
         (page_as_shard, "gemma", "not a model. Download the Gemma 3 4B text encoder of this release, not its page."),
         (without_a_tensor, "gemma", "model-00002-of-00003.safetensors lacks the tensor language_model.model.layers."),
@@ -260,6 +261,57 @@ def test_a_vae_behind_a_prefix(models, folder):
     save_file({f"first_stage_model.{name}": value for name, value in load_file(path).items()}, path)
     (one,) = survey(command.below(folder)).found
     assert one.part == "vae" and 'behind "first_stage_model.", which NewBie Loader takes and' in one.line()
+
+
+@pytest.mark.parametrize(("name", "prefixes"), [
+    ("diffusion_models/NewBie-Image-Exp0.1-bf16.safetensors",
+     ("", "model.", "model.diffusion_model.", "net.", "transformer.", "diffusion_model.", "module.")),
+    ("text_encoders/gemma_3_4b_it_bf16.safetensors", ("", "model.", "language_model.model.", "model.language_model.")),
+    ("text_encoders/jina_clip_v2_bf16.safetensors", ("", "model.", "text_model.transformer.roberta.")),
+])  # fmt: skip
+def test_what_the_hosts_own_loaders_do_not_read_is_noted(models, folder, name, prefixes):
+    """That they don't is tried; a text encoder they load without its weights, with no error."""
+    import comfy.sd
+    import torch
+
+    good, encoders = load_file(models / name), ("gemma_3_4b_it_bf16", "jina_clip_v2_bf16")
+    own = "" if name.startswith("diffusion") else "model."
+    path = put(models, folder, name)
+    for prefix in prefixes:
+        renamed = {n if n == "spiece_model" else prefix + n.removeprefix(own): value for n, value in good.items()}
+        save_file(renamed, path)
+        if name.startswith("diffusion"):
+            try:
+                state = comfy.sd.load_diffusion_model(str(path)).model.diffusion_model.state_dict()
+            except RuntimeError:
+                state = {}
+            weight = state.get("layers.0.attention.qkv.weight")
+            wanted = good["layers.0.attention.qkv.weight"]
+        else:
+            paths = [models / f"text_encoders/{one}.safetensors" for one in encoders]
+            paths = [str(path if one.name == path.name else one) for one in paths]
+            model = comfy.sd.load_clip(paths, clip_type=comfy.sd.CLIPType.NEWBIE).cond_stage_model
+            part = model.gemma if "gemma" in name else model.jina
+            end = next(n for n in good if n.endswith(("layers.0.mlp.up_proj.weight", "layers.0.mlp.fc1.weight")))
+            weight, wanted = part.transformer.state_dict()[end], good[end]
+        reads = weight is not None and torch.equal(weight, wanted)
+        (one,) = survey(command.below(folder)).found
+        noted = "which NewBie Loader takes and ComfyUI's" in one.line()
+        assert noted != reads, (prefix, one.line())
+        assert (f'behind "{prefix}"' in one.line()) == (noted and prefix != "")
+
+
+def test_a_release_needs_no_note(models):
+    assert not any("which NewBie Loader takes" in one.line() for one in survey(command.below(models)).found)
+
+
+def test_a_folder_that_has_the_models_folder_in_it(folder):
+    (folder / "models").mkdir(parents=True)
+    root = Path(command.__file__).resolve().parent.parent
+    with pytest.raises(Problem, match=rf"{folder} is not a models folder, but has one in it: name {folder}/models\."):
+        command.main(root, argparse.Namespace(task="check", folder=folder))
+    (folder / "vae").mkdir()
+    assert command.main(root, argparse.Namespace(task="check", folder=folder)) == 1
 
 
 def test_a_quantised_file_and_a_shard_by_itself(models, folder):
