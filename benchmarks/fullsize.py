@@ -293,7 +293,8 @@ def main(arguments: list[str] | None = None) -> int:
 
     def tell(row: Row) -> None:
         found.append(row)
-        print(json.dumps(row) if options.json else show(row), flush=True)
+        known = {key: value for key, value in row.items() if value == value}  # nan, on the CPU, is not JSON
+        print(json.dumps(known) if options.json else show(row), flush=True)
 
     if not options.json:
         print(f"{'':22}{'size':>10}{'batch':>6} {'seconds':>9} {'peak GB':>9}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from host_import import NO_HOST
 
@@ -64,6 +66,19 @@ def test_the_command_fails_where_ours_is_over_the_target(models, monkeypatch, ca
     assert fullsize.main([str(models), "--scale", "tiny"]) == (1 if says else 0)
     told = capsys.readouterr().err.splitlines()
     assert len(told) == len(says) and all(line.startswith(start) for line, start in zip(told, says, strict=True))
+
+
+def test_every_line_is_json_where_the_memory_is_not_known(models, monkeypatch, capsys):
+    monkeypatch.setattr(fullsize, "add_host", lambda: None)
+    monkeypatch.setattr(fullsize, "rows", lambda name, *_rest: [row(name, "sample", 1.0, float("nan"))])
+    fullsize.main([str(models), "--scale", "tiny", "--json"])
+
+    def refuse(word):
+        raise AssertionError(word)
+
+    lines = [json.loads(line, parse_constant=refuse) for line in capsys.readouterr().out.splitlines()]
+    assert [line["way"] for line in lines] == ["stock", "ours", "ours/stock"]
+    assert all("peak_gb" not in line and line["seconds"] == 1.0 for line in lines)
 
 
 def test_out_of_memory_for_both_is_no_fault():
