@@ -19,6 +19,7 @@ from .marks import joined, token_genders, token_owners, token_weights
 
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
 LUMINA = "gemma2_2b"  # the host's name for Lumina 2's encoder; there is no pooled vector
+GEMMAS_START, JINAS_START = 2, 0  # ids; in the other's vocabulary they are an end and padding, and begin no text
 
 
 def tokens_of(clip: CLIP, text: str) -> dict[str, list[list[Token]]]:
@@ -34,6 +35,13 @@ def tokens_of(clip: CLIP, text: str) -> dict[str, list[list[Token]]]:
             "Isolated characters need the text encoders of NewBie (Gemma and Jina), Lumina 2, SD1.5, SD2 or SDXL, but "
             f"this CLIP has {' and '.join(tokens)}: load NewBie's with NewBie Loader, or with DualCLIPLoader and type "
             "newbie, or set the mode to off."
+        )
+    starts = tuple(tokens[name][0][0][0] for name in ("gemma", "jina"))
+    if starts[0] == JINAS_START or starts[1] == GEMMAS_START:
+        raise ValueError(
+            "This CLIP has one text encoder's tokenizer in the other's place, as when DualCLIPLoader got one file "
+            "twice, or a file that it can't read: choose Gemma 3 4B and Jina CLIP v2 there, or use NewBie Loader, "
+            "which says what is wrong with a file."
         )
     return tokens
 

@@ -13,9 +13,13 @@ from host_import import NO_HOST
 
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
+import comfy.sd
 import torch
 from comfy_extras.nodes_sd3 import EmptySD3LatentImage
+from newbie_pack.isolation.encode import encode
 from newbie_pack.nodes import NewBieExtension
+from newbie_pack.xml_prompt import layout, parse
+from safetensors.torch import load_file, save_file
 
 import nodes
 
@@ -80,3 +84,30 @@ def test_the_picture_is_that_of_our_loader(models, files):
         (stock,), (picture,) = (run(each, key_of(each, "NewBieDecode")) for each in (graph, ours))
     assert stock.shape == (1, 96, 64, 3) and stock.std() > 0.01
     assert torch.equal(stock, picture)
+
+
+XML = "<character_1><n>miku</n></character_1><character_2><n>kaito</n></character_2>"
+BEHIND = "behind a prefix"
+
+
+@pytest.mark.parametrize("pair", [(SPLIT[1], SPLIT[1]), (SPLIT[2], SPLIT[2]), (BEHIND, SPLIT[2])])
+@pytest.mark.parametrize("mode", ["gentle", "strict"])
+def test_encoders_that_the_hosts_loader_took_for_others_are_told(models, tmp_path, mode, pair):
+    """It loads one file twice, or one that it can't read, and an encoder is left without weights."""
+    folder, gemma = models / "text_encoders", tmp_path / BEHIND
+    tensors = load_file(folder / SPLIT[1])
+    renamed = {name if name == "spiece_model" else f"language_model.{name}": value for name, value in tensors.items()}
+    save_file(renamed, gemma.with_suffix(".safetensors"))
+    paths = [str(gemma.with_suffix(".safetensors") if name == BEHIND else folder / name) for name in pair]
+    clip = comfy.sd.load_clip(paths, clip_type=comfy.sd.CLIPType.NEWBIE)
+    scene = parse(XML)
+    with pytest.raises(ValueError, match=r"one text encoder's tokenizer in the other's place, as when DualCLIPLoader"):
+        encode(clip, scene, layout(scene), mode)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_hosts_loader_takes_them_in_either_order(models, order):
+    paths = [str(models / "text_encoders" / name) for name in SPLIT[1:3]][::order]
+    scene = parse(XML)
+    for mode in ("gentle", "strict"):
+        encode(comfy.sd.load_clip(paths, clip_type=comfy.sd.CLIPType.NEWBIE), scene, layout(scene), mode)
