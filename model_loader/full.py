@@ -123,10 +123,9 @@ def load_model(found: Source, dtype: torch.dtype | None, disable_dynamic: bool =
 
 def load_clip(gemma: Source, jina: Source, disable_dynamic: bool = False) -> CLIP:
     both = [names.gemma(read(gemma)), names.jina(read(jina), jina.config, jina.where)]
-    whose = (gemma, both[0], spiece.gemma, "Gemma's"), (jina, both[1], spiece.jina, "Jina's")
-    for found, tensors, tokenizer, name in whose:
+    for found, tensors, tokenizer in ((gemma, both[0], spiece.gemma), (jina, both[1], spiece.jina)):
         if "spiece_model" in tensors:
-            spiece.check_inside(tensors["spiece_model"].numpy().tobytes(), name, found.where)
+            spiece.check_inside(tensors["spiece_model"].numpy().tobytes(), found is gemma, found.where)
         else:
             tensors["spiece_model"] = torch.frombuffer(bytearray(tokenizer(found.tokenizer)), dtype=torch.uint8)
     present = [set(tensors) for tensors in both]

@@ -45,16 +45,17 @@ def jina(folders: Sequence[Path]) -> bytes:
     return read_as(path, reader, "XLM-RoBERTa's tokenizer: download Jina CLIP v2's own again.")
 
 
-def check_inside(model: bytes, whose: str, where: Path) -> None:
-    """Raises CheckpointError if the tokenizer in a file is none, or is another encoder's. whose: "Gemma's", "Jina's".
+def check_inside(model: bytes, gemmas: bool, where: Path) -> None:
+    """Raises CheckpointError if the tokenizer in a file is none, or is another encoder's. gemmas: not Jina's.
 
     The host takes any, and the text would be read by the wrong numbers without a word.
     """
     try:
-        fits = is_gemmas(model) == (whose == "Gemma's")
+        fits = is_gemmas(model) == gemmas
     except (ValueError, LookupError, struct.error):
         fits = False
     if not fits:
+        whose = "Gemma's" if gemmas else "Jina's"
         raise CheckpointError(f"{where} has a tokenizer inside (spiece_model) that is not {whose}: download it again.")
 
 
