@@ -29,13 +29,13 @@ def main(root: Path, options: argparse.Namespace) -> int:
     if name not in known:
         raise Problem(f"There is no benchmark {name!r}: choose one of {', '.join(known)}.")
     environment = prepare(root, wanted=("lxml", "cv2", "numpy", "safetensors", "sentencepiece"))
-    return run_module(environment.python, root, f"benchmarks.{name}", rest)
+    return run_module(environment.python, root, f"lab.benchmarks.{name}", rest)
 
 
 def benchmarks(root: Path) -> dict[str, str]:
     """Names and the first lines of what they say; they are read, as importing them takes torch. Parts have no main."""
     found = {}
-    for path in sorted((root / "benchmarks").glob("*.py")):
+    for path in sorted((root / "lab" / "benchmarks").glob("*.py")):
         module = ast.parse(path.read_text("utf-8"))
         if any(isinstance(part, ast.FunctionDef) and part.name == "main" for part in module.body):
             found[path.stem] = (ast.get_docstring(module) or "").partition("\n")[0]

@@ -1,7 +1,7 @@
 """Runs a module of this pack in the environment's Python, as the package that it is inside the host.
 
 As a program: python client/inside.py client.prompt_tool check scene.xml
-So it works without a set-up too: COMFYUI_PATH=/folder python client/inside.py benchmarks.attention
+So it works without a set-up too: COMFYUI_PATH=/folder python client/inside.py lab.benchmarks.attention
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from .problem import Problem
 from .setup import prepare
 
 PASSES_ON = True
-TASKS = ("train", "evaluate")
+TASKS = {"train": "lab.training.train", "evaluate": "lab.judging.evaluate"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,4 +22,4 @@ def main(root: Path, options: argparse.Namespace) -> int:
     if task not in TASKS:
         raise Problem(f"./run mini is followed by {' or '.join(TASKS)}, then by that task's options, such as --help.")
     environment = prepare(root, wanted=("cv2", "numpy", "safetensors", "sentencepiece"))
-    return run_module(environment.python, root, f"mini.{task}", rest)
+    return run_module(environment.python, root, TASKS[task], rest)

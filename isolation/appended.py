@@ -1,7 +1,7 @@
 """Attention with codes appended to queries and keys: the bias at almost no cost, where a kernel takes such widths.
 
 Values keep their own width, which of PyTorch's kernels cuDNN's alone does without padding. On an H100 every other way
-costs an eighth of a step or more (benchmarks/attention.py measures it).
+costs an eighth of a step or more (lab/benchmarks/attention.py measures it).
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy.latent_formats import Flux
 
-# Least squares from latents to colours in -1..1 on drawn pictures; tests/mini/test_previews.py refits them.
+# Least squares from latents to colours in -1..1 on drawn pictures; tests/lab/test_previews.py refits them.
 FACTORS = (
     (0.022, 0.003, -0.070),
     (-0.018, 0.035, -0.045),

@@ -23,8 +23,9 @@ def boxes(workflow):
 @pytest.fixture(scope="module")
 def look(boxes):
     """picture [H, W, 3] -> what the judge sees in each of the demo's boxes, and how many people in all."""
-    from newbie_pack.mini import export, judge
-    from newbie_pack.mini.attributes import VALUES
+    from newbie_pack.lab.drawing.attributes import VALUES
+    from newbie_pack.lab.judging import judge
+    from newbie_pack.lab.training import export
 
     network = export.read_judge(ROOT / "mini" / "weights")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from newbie_pack.benchmarks import rehearsal
+from newbie_pack.lab.benchmarks import rehearsal
 
 
 def test_stages_and_pictures_of_every_size_and_batch(server):

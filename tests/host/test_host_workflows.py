@@ -12,7 +12,7 @@ from PIL import Image
 
 FOLDER = ROOT / "workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
-NEEDS_FILES = "stock_loaders"  # of the full model; tests/loader/test_stock_loaders.py runs its graph on small ones
+NEEDS_FILES = "stock_loaders"  # of the full model; test_stock_loaders.py runs its graph on small ones
 
 
 def graph(name: str) -> dict:

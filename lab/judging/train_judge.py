@@ -1,0 +1,110 @@
+"""Trains the judge, on drawings and on what the autoencoder makes of them."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from ..training.autoencoder import encode
+from ..training.course import Plan
+from ..training.generate import mixed
+from ..training.model import Autoencoder
+from ..training.pools import Pool
+from ..training.schedule import Clock, cosine
+from .judge import FigureJudge, Judge, PictureJudge, figure_loss, picture_loss, small_pictures
+
+JUDGE_CHUNKS = 150  # chunks the judge learns from, kept on the device
+
+
+@torch.no_grad()
+def judge_bank(pools: list[Pool], network: Autoencoder, device: torch.device) -> list[dict[str, Tensor]]:
+    """Per group, JUDGE_CHUNKS chunks on the device: half as drawn, half through the autoencoder with some noise."""
+    bank = []
+    for pool in pools:
+        share = max(1, round(JUDGE_CHUNKS * pool.group.share))
+        part = {n: torch.cat(pool.arrays[n][:share]).to(device) for n in ("image", "box", "value", "background")}
+        for start in range(0, len(part["image"]) // 2, 100):
+            z = encode(network, part["image"][start : start + 100], device).float()
+            z = z + 0.15 * torch.randn_like(z) * torch.rand(len(z), 1, 1, 1, device=device)
+            with mixed(device):
+                seen = network.taesd_decoder(z.contiguous(memory_format=torch.channels_last)).float().clamp(0, 1)
+            part["image"][start : start + len(seen)] = seen.mul(255).round().byte().permute(0, 2, 3, 1)
+        bank.append(part)
+    return bank
+
+
+def learn(
+    judge: nn.Module, seconds: float, clock: Clock, loss_of_batch: Callable[[], Tensor], device: torch.device
+) -> None:
+    if device.type != "cpu":  # some CPUs crash on it
+        judge.to(memory_format=torch.channels_last)
+    name, weights = type(judge).__name__, list(judge.parameters())
+    optimizer = torch.optim.AdamW(weights, lr=2e-3, weight_decay=0.01)
+    begin, step = time.monotonic(), 0
+    while (share := (time.monotonic() - begin) / seconds) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * cosine(share, 0.0)
+        with mixed(device):
+            loss = loss_of_batch()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(weights, 5.0)
+        optimizer.step()
+        step += 1
+        if step % 250 == 0:
+            clock.say(f"{name} step {step} loss {loss.item():.4f}")
+    clock.say(f"{name}: {step} steps")
+
+
+def tinted(images: Tensor) -> Tensor:
+    """[B, H, W, 3] uint8 -> [B, 3, H, W] in 0..1, brightness and tint a little off."""
+    image = images.permute(0, 3, 1, 2).float().div_(255)
+    tint = torch.randn(2, len(image), 3, 1, 1, device=image.device)
+    return (image * (1 + 0.06 * tint[0, :, :1]) + 0.03 * tint[1]).clamp(0, 1)
+
+
+def train_figure_judge(bank: list[dict[str, Tensor]], plan: Plan, device: torch.device, clock: Clock) -> FigureJudge:
+    judge = FigureJudge().to(device)
+
+    def loss() -> Tensor:
+        part = random.choices(bank, [len(p["image"]) for p in bank])[0]
+        index = torch.randint(len(part["image"]), (plan.judge_batch,), device=device)
+        value = part["value"][index]
+        people = (value[:, :, 0] >= 0).sum(1)
+        return figure_loss(judge, tinted(part["image"][index]), part["box"][index], value, people)
+
+    learn(judge, plan.judge_seconds, clock, loss, device)
+    return judge
+
+
+def train_picture_judge(bank: list[dict[str, Tensor]], plan: Plan, device: torch.device, clock: Clock) -> PictureJudge:
+    """On batches from all groups at once: else a batch's own statistics would tell how many people its group has."""
+    judge = PictureJudge().to(device)
+    images, backgrounds, people = [], [], []
+    for part in bank:
+        for batch in part["image"].split(500):
+            small = small_pictures(batch.permute(0, 3, 1, 2).float())
+            images.append(small.round().byte().permute(0, 2, 3, 1))
+        backgrounds.append(part["background"])
+        people.append((part["value"][:, :, 0] >= 0).sum(1))
+    image, background, count = torch.cat(images), torch.cat(backgrounds), torch.cat(people)
+
+    def loss() -> Tensor:
+        index = torch.randint(len(image), (plan.judge_batch,), device=device)
+        return picture_loss(judge, tinted(image[index]), background[index], count[index])
+
+    learn(judge, plan.picture_judge_seconds, clock, loss, device)
+    return judge
+
+
+def train_judge(plan: Plan, pools: list[Pool], network: Autoencoder, device: torch.device, clock: Clock) -> Judge:
+    bank = judge_bank(pools, network, device)
+    clock.say(f"judge: {sum(len(part['image']) for part in bank)} pictures")
+    judge = Judge()
+    judge.figure = train_figure_judge(bank, plan, device, clock)
+    judge.picture = train_picture_judge(bank, plan, device, clock)
+    return judge.requires_grad_(False).eval()

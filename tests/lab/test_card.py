@@ -1,0 +1,58 @@
+"""The model card says what the code does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from newbie_pack.lab.drawing import attributes
+from newbie_pack.lab.judging.judge import Judge
+from newbie_pack.lab.training import prompts
+from newbie_pack.lab.training.course import Plan
+from newbie_pack.lab.training.dataset import GROUPS
+from newbie_pack.lab.training.generate import Networks
+from newbie_pack.lab.training.model import Autoencoder
+
+CARD = (Path(prompts.__file__).parents[2] / "mini" / "README.md").read_text(encoding="utf-8")
+ROWS = {line.split("|")[1].strip(): line for line in CARD.splitlines() if line.startswith("|")}
+
+
+def test_every_value_stands_in_its_row():
+    rows = {"gender": "Gender", "hair": "Hair colour", "style": "Hair style", "eyes": "Eye colour",
+            "cloth": "Colour of clothes", "kind": "Clothes", "accessory": "Accessory (one)", "pose": "Pose",
+            "expression": "Expression", "facing": "Direction", "background": "Background (shared)"}
+    for attribute, values in (attributes.VALUES | {"background": attributes.BACKGROUND}).items():
+        stated = ROWS[rows[attribute]].split("|")[3].replace(",", " ").split()
+        assert [word.strip("`") for word in stated if word.startswith("`")][: len(values)] == \
+            [value for value in values if value != "none"] + ["none"] * ("none" in values)
+
+
+def test_names_stand_for_what_the_card_says():
+    for name, look in attributes.NAMED.items():
+        words = [look["gender"], f"{look['hair']}_hair", look["style"], f"{look['eyes']}_eyes",
+                 f"{look['cloth']}_{look['kind']}"]
+        words += [look["accessory"]] if look["accessory"] != "none" else []
+        assert ROWS[f"`{name}`"].split("|")[2].strip() == ", ".join(f"`{word}`" for word in words)
+
+
+def test_held_out_pairs_are_listed():
+    text = " ".join(CARD.split())
+    assert all(f"{hair} and {cloth}" in text for hair, cloth in attributes.HELD_OUT)
+
+
+def test_parameters_are_counted():
+    networks = Networks()
+    parts = {"diffusion_model": networks.diffusion, "gemma": networks.gemma, "jina": networks.jina,
+             "vae": Autoencoder(), "judge": Judge()}
+    for name, part in parts.items():
+        assert ROWS[f"`{name}`"].split("|")[4].strip() == f"{sum(p.numel() for p in part.parameters()):,}"
+
+
+def test_times_and_counts_are_the_plans():
+    plan = Plan()
+    assert f"{plan.pictures:,} pictures" in CARD
+    for stage, seconds in (("Autoencoder", plan.autoencoder_seconds), ("Judge", plan.judge_seconds),
+                           ("Picture judge", plan.picture_judge_seconds),
+                           ("Diffusion model and text encoders", plan.diffusion_seconds)):
+        assert ROWS[stage].split("|")[2].strip() == f"{seconds:.0f} s"
+    assert plan.groups == len(GROUPS)
+    assert all(f"{width} x {height}" in CARD for width, height in (group.size for group in GROUPS))
