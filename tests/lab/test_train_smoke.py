@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 TESTS = Path(__file__).resolve().parent.parent
-CODE = "import sys; sys.path.insert(0, sys.argv[1]); import conftest; from newbie_pack.mini import train; {}"
+CODE = "import sys; sys.path.insert(0, sys.argv[1]); import conftest; from newbie_pack.lab.training import train; {}"
 
 
 def train(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:

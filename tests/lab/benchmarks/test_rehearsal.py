@@ -154,7 +154,7 @@ def test_the_prompt_has_so_many_people_and_each_number_another_first(graph, peop
 
 def test_four_people_have_the_tokens_that_two_have_with_the_real_tokenizers():
     sentencepiece = pytest.importorskip("sentencepiece")
-    model = rehearsal.ROOT / "mini" / "vocabulary" / "gemma.model"
+    model = rehearsal.ROOT / "lab" / "training" / "vocabulary" / "gemma.model"
     tokenizer = sentencepiece.SentencePieceProcessor(model_file=str(model))
     two, four = (len(tokenizer.encode(rehearsal.xml_of(10, people))) for people in (2, 4))
     assert two == 70 and abs(four - 130) < 5
