@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from comfy.sd import CLIP
 
-from ..xml_prompt.render import SHARED, Segment
+from ..xml_prompt import SHARED, Segment
 from .encoded import Encoded, encoded
 from .marks import joined, token_genders, token_owners, token_weights
 

@@ -15,9 +15,7 @@ from typing import Any
 from comfy.sd import CLIP
 from torch import Tensor
 
-from ..xml_prompt.genders import gender_spans
-from ..xml_prompt.render import SHARED, TagRun
-from ..xml_prompt.scene import Tag
+from ..xml_prompt import SHARED, Tag, TagRun, gender_spans
 
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
 Tokens = dict[str, list[Token]]  # by encoder: "l" and "g" for SDXL, "l" for SD1.5, "h" for SD2

@@ -22,21 +22,22 @@ import torch
 from comfy.sd import CLIP
 from torch import Tensor
 
-from ..xml_prompt.regions import regions
-from ..xml_prompt.render import (
+from ..xml_prompt import (
     SHARED,
+    Box,
+    Scene,
     Segment,
     TagRun,
     negative_tag_runs,
+    regions,
     render_json,
     render_negatives,
     render_tags,
     render_xml,
+    swapped,
     tag_runs,
     text_of,
 )
-from ..xml_prompt.scene import Box, Scene
-from ..xml_prompt.swap import swapped
 from .captions import CaptionTokens, encode_apart, encode_jointly
 from .chunks import chunks_of, read_chunks, reads_chunks
 from .conditioning import Conditioning, conditioning

@@ -12,8 +12,7 @@ from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, TypeVar
 from unicodedata import normalize
 
-from ..xml_prompt.genders import gender_spans
-from ..xml_prompt.render import SHARED, Segment, text_of
+from ..xml_prompt import SHARED, Segment, gender_spans, text_of
 
 if TYPE_CHECKING:  # the benchmarks without a host use what is pure here
     from comfy.sd import CLIP

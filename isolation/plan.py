@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from ..xml_prompt.scene import GRID, Box
+from ..xml_prompt import GRID, Box
 
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom as fractions of the picture
 Region = tuple[Rectangle | Tensor, ...]  # all of its parts; a tensor is a mask [h, w], 0..1, of any size

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from comfy_api.latest import io
 
-from ..xml_prompt import Box, Interaction, PromptError, Scene, Warning, parse
+from ..xml_prompt import Box, Interaction, PromptError, PromptWarning, Scene, parse
 from .common import CATEGORY, SceneSocket, scene_output
 from .masks import box_of_mask
 
@@ -39,7 +39,8 @@ def read_fields(block: str, fields: dict[str, str]) -> Scene:
         read = parse("\n".join([*lines, f"</{block}>"]))
     except PromptError as problem:
         raise PromptError(place(problem.line, problem.column) + problem.problem, hint=problem.hint) from None
-    return replace(read, warnings=tuple(Warning(0, 0, place(w.line, w.column) + w.message) for w in read.warnings))
+    warnings = (PromptWarning(0, 0, place(warning.line, warning.column) + warning.message) for warning in read.warnings)
+    return replace(read, warnings=tuple(warnings))
 
 
 def with_character(previous: Scene | None, fields: dict[str, str], box: Box | None = None) -> Scene:
@@ -52,7 +53,8 @@ def with_character(previous: Scene | None, fields: dict[str, str], box: Box | No
     added, warnings = read.characters, read.warnings
     if box is not None:
         if any(character.box not in (None, box) or character.more_boxes for character in added):
-            warnings += (Warning(0, 0, "The mask says where this character is; the <bbox> in its fields is left out."),)
+            message = "The mask says where this character is; the <bbox> in its fields is left out."
+            warnings += (PromptWarning(0, 0, message),)
         added = tuple(replace(character, box=box, more_boxes=()) for character in added)
     return replace(before, characters=before.characters + added, warnings=before.warnings + warnings)
 

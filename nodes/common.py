@@ -7,14 +7,14 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
-from ..xml_prompt import Box, PromptError, Scene, Warning, layout, to_xml
+from ..xml_prompt import Box, PromptError, PromptWarning, Scene, layout, to_xml
 
 CATEGORY = "NewBie"
 ASPECTS = (1.0, 2 / 3, 3 / 2, 1 / 2, 2.0)  # width / height
 SceneSocket = io.Custom("NEWBIE_SCENE")
 
 
-def warnings_text(warnings: Sequence[Warning]) -> str:
+def warnings_text(warnings: Sequence[PromptWarning]) -> str:
     """One warning a line, with its place in the prompt; empty where there is nothing to say."""
     return "\n".join(
         f"line {warning.line}, column {warning.column}: {warning.message}" if warning.line else warning.message

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..xml_prompt.scene import GRID, Box
+from ..xml_prompt import GRID, Box
 
 COLOURS = ((94, 206, 201), (116, 142, 248), (250, 160, 190), (250, 206, 110), (150, 214, 120), (196, 148, 246))
 PAPER, LINE, MIDDLE = (30, 32, 40), (48, 51, 62), (72, 76, 92)

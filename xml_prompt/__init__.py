@@ -10,24 +10,37 @@
     to_xml(scene)          the canonical document; parse reads it back as the same scene
     report(scene, boxes)   all of it as plain lists and dicts
 
-On the way into a Scene: source (places, bounds), document (system prompt, fence, braces, JSON), markup (tags, and lxml
-behind them), names and tags and positions (the words), parse (all of these together);
-plain and plain_words (plain words to characters).
+Other rooms import from here alone. Inside: reading/ (text -> Scene), layout/ (Scene -> boxes, regions), and for both
+of them scene (the data), words, tags and positions (the language); render, write, swap and report are ways out.
 """
 
 from __future__ import annotations
 
-from .layout import layout
-from .parse import parse
-from .plain import convert
-from .regions import regions
-from .render import SHARED, Segment, render_json, render_negatives, render_tags, render_xml, text_of
+from .layout import layout, regions
+from .reading import convert, parse
+from .render import (
+    BOX_STEP,
+    SHARED,
+    Segment,
+    TagRun,
+    WeightedSpan,
+    negative_tag_runs,
+    render_json,
+    render_negatives,
+    render_tags,
+    render_xml,
+    tag_runs,
+    tag_text,
+    text_of,
+)
 from .report import report
-from .scene import GRID, Box, Character, Field, Interaction, PromptError, Scene, Tag, Warning
+from .scene import GRID, Box, Character, Field, Interaction, PromptError, PromptWarning, Scene, Tag
 from .swap import swapped
+from .words import gender_of, gender_spans
 from .write import to_xml
 
 __all__ = [
+    "BOX_STEP",
     "GRID",
     "SHARED",
     "Box",
@@ -35,12 +48,17 @@ __all__ = [
     "Field",
     "Interaction",
     "PromptError",
+    "PromptWarning",
     "Scene",
     "Segment",
     "Tag",
-    "Warning",
+    "TagRun",
+    "WeightedSpan",
     "convert",
+    "gender_of",
+    "gender_spans",
     "layout",
+    "negative_tag_runs",
     "parse",
     "regions",
     "render_json",
@@ -49,6 +67,8 @@ __all__ = [
     "render_xml",
     "report",
     "swapped",
+    "tag_runs",
+    "tag_text",
     "text_of",
     "to_xml",
 ]

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from .names import joined, nearest
 from .scene import GRID, Box
+from .words import nearest, word_key
 
 # Where a person's middle stands. Plain left and right are quarters: two people fill the picture between them.
 ANCHORS = {
@@ -58,7 +58,7 @@ _LONGEST = 120  # no position is longer, and none is looked for in what is
 
 
 def _relation_pattern(english: str, chinese: str) -> re.Pattern[str]:
-    """Both as joined() spells them; "other" is whom it is about."""
+    """Both as word_key() spells them; "other" is whom it is about."""
     english = english.replace("OTHER", "(?P<english>.+)")
     return re.compile(rf"(?:[a-z]+ing_|is_)?(?:{english})|(?:站?在|位于)?(?P<chinese>.+?)_?的?_?(?:{chinese})")
 
@@ -134,13 +134,13 @@ def read_position(texts: Iterable[str]) -> tuple[Place, tuple[str, ...]]:
 
 
 def nearest_position(text: str) -> str:
-    return nearest(joined(text), WORDS, 0.75)
+    return nearest(word_key(text), WORDS, 0.75)
 
 
 @lru_cache(maxsize=1024)
 def _relation(text: str) -> Relation | None:
     """`left of miku`, `behind character_2`, `在初音的右边`: whether there is such a person is for the scene to say."""
-    key = joined(text)
+    key = word_key(text)
     for axis, before, pattern in _RELATIONS:
         match = pattern.fullmatch(key)
         if match:
@@ -155,7 +155,7 @@ def _words(text: str) -> tuple[str, ...] | None:
     key = text.strip()
     for chinese, english in _CHINESE:
         key = key.replace(chinese, f" {english} ")
-    key = joined(key)
+    key = word_key(key)
     for full in _FULL:
         key = key.replace(full, "full-frame")
     words = [word for word in key.split("_") if word and word not in _FILLERS]

@@ -21,7 +21,7 @@ class PromptError(ValueError):
 
 
 @dataclass(frozen=True)
-class Warning:
+class PromptWarning:
     """Something the reader repaired, guessed or did not know: reported, never raised. Places as in PromptError."""
 
     line: int
@@ -100,7 +100,7 @@ class Scene:
     system: str = ""
     interactions: tuple[Interaction, ...] = ()
     spacing: str = ""  # as typed: "2", "30%", "1.5m"
-    warnings: tuple[Warning, ...] = ()
+    warnings: tuple[PromptWarning, ...] = ()
 
     def tags(self, field: str) -> tuple[Tag, ...]:
         return next((f.tags for f in self.general if f.name == field), ())

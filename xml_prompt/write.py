@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable, Sequence
 from xml.sax.saxutils import escape
 
-from .document import ends_with_marker
-from .elements import UNSTATED
-from .names import CHARACTER_ELEMENTS, GENERAL_ELEMENTS
-from .reading import stated_gender
+from .reading.document import ends_with_marker
+from .reading.draft import stated_gender
+from .reading.elements import UNSTATED
+from .reading.prompt_text import FORBIDDEN
 from .scene import Box, Character, Field, Interaction, PromptError, Scene, Tag
-from .source import FORBIDDEN
 from .tags import spelled, tag_list
+from .words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS
 
 _NAME = re.compile(r"[^\W\d][\w.\-]{0,63}")
 

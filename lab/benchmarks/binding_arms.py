@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...xml_prompt.render import SHARED
+from ...xml_prompt import SHARED
 from ..judging.evaluate import Mini
 from ..judging.judge import crop, judge_figures, judge_pictures, small_pictures, window
 from ..training import dataset, prompts, tokens

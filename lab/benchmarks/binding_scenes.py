@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ...xml_prompt import layout
-from ...xml_prompt.scene import GRID, Character, Field, Scene, Tag
+from ...xml_prompt import GRID, Character, Field, Scene, Tag, layout
 from ..drawing.attributes import VALUES
 from ..drawing.scenes import FIGURE_ASPECT, HELD_OUT_PAIRS, MARGIN, Figure, Picture, sample_picture
 from ..training import dataset, prompts

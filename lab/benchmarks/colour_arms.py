@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...xml_prompt import layout, parse
-from ...xml_prompt.render import SHARED, render_xml, text_of
-from ...xml_prompt.scene import Box, Scene
+from ...xml_prompt import SHARED, Box, Scene, layout, parse, render_xml, text_of
 from .colour_measures import Rectangle, within
 from .colour_scenes import Wanted
 

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ...xml_prompt.scene import GRID
+from ...xml_prompt import GRID
 from ..drawing.scenes import FIGURE_ASPECT
 from .binding_scenes import BLEEDING, SQUARE, UNUSUAL
 from .colour_measures import HUES, Rectangle

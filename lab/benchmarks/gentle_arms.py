@@ -15,12 +15,7 @@ from torch import Tensor
 from ...isolation.codes import make_codes
 from ...isolation.marks import marked, owned_spans, piece_bytes
 from ...isolation.plan import Plan, fractions
-from ...xml_prompt.genders import gender_spans
-from ...xml_prompt.names import gender_of
-from ...xml_prompt.regions import regions
-from ...xml_prompt.render import SHARED, Segment, text_of
-from ...xml_prompt.scene import GRID, Box, Character
-from ...xml_prompt.swap import swapped
+from ...xml_prompt import GRID, SHARED, Box, Character, Segment, gender_of, gender_spans, regions, swapped, text_of
 from ..judging.evaluate import Mini
 from ..training import prompts, tokens
 from ..training.generate import Batch, Isolated, Predict, caption, collate, empty, predictor, shifted, velocity

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...isolation.coverage import coverage as covered_by
 from ...isolation.plan import fractions
-from ...xml_prompt.regions import regions
+from ...xml_prompt import regions
 from ..drawing.attributes import BACKGROUND, VALUES
 from ..drawing.draw import render
 from ..drawing.scenes import Picture, sample_picture

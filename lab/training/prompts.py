@@ -8,8 +8,20 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from ...xml_prompt import render
-from ...xml_prompt.scene import GRID, Box, Character, Field, Interaction, Scene, Tag
+from ...xml_prompt import (
+    GRID,
+    Box,
+    Character,
+    Field,
+    Interaction,
+    Scene,
+    Segment,
+    Tag,
+    render_json,
+    render_tags,
+    render_xml,
+    tag_text,
+)
 from ..drawing.attributes import NAMED, VALUES
 from ..drawing.scenes import Figure, Picture
 from .world import PLAIN, World
@@ -165,7 +177,7 @@ def nobodys_tags(picture: Picture, rng: random.Random, spaces: bool) -> str:
     words = {f"{look['hair']}_hair" for look in looks} | {f"{look['cloth']}_{look['kind']}" for look in looks}
     said = [word for word in sorted(words) if rng.random() < 0.7]
     rng.shuffle(said)
-    return render.tag_text(_tags(said, spaces))
+    return tag_text(_tags(said, spaces))
 
 
 def _general(
@@ -182,11 +194,11 @@ def _general(
     return tuple(Field(name, _tags(words, spaces)) for name, words in parts if words)
 
 
-def segments(description: Description, form: str) -> tuple[render.Segment, ...]:
+def segments(description: Description, form: str) -> tuple[Segment, ...]:
     """form: "boxes" (XML, every box stated), "xml", "json" (the template, boxes stated) or "tags"."""
     scene, boxes = description.scene, description.boxes
     if form == "boxes":
-        return render.render_xml(scene, boxes)
+        return render_xml(scene, boxes)
     if form == "json":
-        return render.render_json(scene, boxes)
-    return render.render_xml(scene) if form == "xml" else render.render_tags(scene)
+        return render_json(scene, boxes)
+    return render_xml(scene) if form == "xml" else render_tags(scene)

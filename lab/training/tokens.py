@@ -12,8 +12,7 @@ from pathlib import Path
 import sentencepiece
 
 from ...isolation.rules import PADDING
-from ...xml_prompt.render import BOX_STEP, SHARED, Segment, text_of
-from ...xml_prompt.scene import GRID
+from ...xml_prompt import BOX_STEP, GRID, SHARED, Segment, text_of
 from ..drawing.scenes import sample_picture
 from . import config, prompts
 

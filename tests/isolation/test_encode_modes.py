@@ -15,8 +15,16 @@ from newbie_pack.isolation import captions, modes
 from newbie_pack.isolation.captions import tokens_of
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain, segments_of
 from newbie_pack.isolation.marks import SPACE, token_bytes, token_weights
-from newbie_pack.xml_prompt import layout, parse, render_json, render_negatives, render_xml, text_of
-from newbie_pack.xml_prompt.render import Segment, WeightedSpan
+from newbie_pack.xml_prompt import (
+    Segment,
+    WeightedSpan,
+    layout,
+    parse,
+    render_json,
+    render_negatives,
+    render_xml,
+    text_of,
+)
 
 TWO = (
     "<character_1><n>miku</n></character_1><character_2><n>kaito</n>{}</character_2>"

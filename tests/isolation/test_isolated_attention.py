@@ -25,7 +25,7 @@ from newbie_pack.isolation.forward import IsolatedForward
 from newbie_pack.isolation.plan import Plan
 from newbie_pack.isolation.rules import joint_rules
 from newbie_pack.sampling.progress import progress
-from newbie_pack.xml_prompt.reading import MAX_CHARACTERS
+from newbie_pack.xml_prompt.reading.draft import MAX_CHARACTERS
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 

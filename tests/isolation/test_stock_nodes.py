@@ -37,8 +37,7 @@ from newbie_pack.isolation.forward import IsolatedForward
 from newbie_pack.isolation.modes import Options
 from newbie_pack.isolation.unet import IsolatedUNetForward
 from newbie_pack.sampling.sample import sample
-from newbie_pack.xml_prompt import parse
-from newbie_pack.xml_prompt.scene import Box
+from newbie_pack.xml_prompt import Box, parse
 from safetensors.torch import save_file
 
 import nodes as stock

@@ -11,9 +11,7 @@ import torch
 from conditionings import plan_of
 from newbie_pack.isolation.encode import encode, encode_negative
 from newbie_pack.isolation.modes import Options
-from newbie_pack.xml_prompt import parse
-from newbie_pack.xml_prompt.scene import Box
-from newbie_pack.xml_prompt.swap import swapped
+from newbie_pack.xml_prompt import Box, parse, swapped
 
 import nodes as stock
 

@@ -13,9 +13,7 @@ from conditionings import entry, owned, plan_of
 from newbie_pack.isolation.chunks import chunks_of, tokens_of
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain
 from newbie_pack.isolation.plan import fractions
-from newbie_pack.xml_prompt import PromptError, Scene, layout, parse, regions
-from newbie_pack.xml_prompt.render import SHARED, TagRun, tag_runs
-from newbie_pack.xml_prompt.scene import Tag
+from newbie_pack.xml_prompt import SHARED, PromptError, Scene, Tag, TagRun, layout, parse, regions, tag_runs
 
 CHUNK = 77
 TWO = (

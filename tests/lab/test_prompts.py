@@ -9,7 +9,7 @@ import pytest
 from newbie_pack.lab.drawing import attributes
 from newbie_pack.lab.drawing.scenes import FIGURE_ASPECT, Figure, Picture, sample_picture
 from newbie_pack.lab.training import prompts
-from newbie_pack.xml_prompt.scene import GRID, Box
+from newbie_pack.xml_prompt import GRID, Box
 
 LOOK = {"gender": "1girl", "hair": "red", "style": "ponytail", "eyes": "green", "cloth": "blue", "kind": "dress",
         "accessory": "hat", "pose": "waving", "expression": "sad", "facing": "facing_left"}

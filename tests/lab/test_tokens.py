@@ -9,7 +9,7 @@ import torch
 from newbie_pack.isolation.rules import PADDING
 from newbie_pack.lab.training import config, dataset, tokens
 from newbie_pack.lab.training.generate import encoder_rules
-from newbie_pack.xml_prompt.render import Segment
+from newbie_pack.xml_prompt import Segment
 
 SEGMENTS = (
     Segment(0, "chibi\n"), Segment(1, "<character_1>\n<n>miku</n>\n"), Segment(2, "<character_2>\n"),

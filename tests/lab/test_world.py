@@ -14,7 +14,7 @@ from newbie_pack.lab.drawing.scenes import sample_picture
 from newbie_pack.lab.training import batches, dataset, prompts
 from newbie_pack.lab.training.pools import Pool
 from newbie_pack.lab.training.world import LEAKY, PLAIN
-from newbie_pack.xml_prompt.render import text_of
+from newbie_pack.xml_prompt import text_of
 
 SIGMAS = 4.0  # of a binomial: one of some 20 checks fails by chance once in a thousand choices of the seed
 # Of everything but the pixels, made before there were worlds: 4 pictures a group, seeds 71 and following.

@@ -16,7 +16,7 @@ import torch
 from newbie_pack.isolation.captions import CaptionTokens, encode_apart, encode_jointly
 from newbie_pack.lab.benchmarks.fullsize_files import TINY
 from newbie_pack.model_loader import full, kinds
-from newbie_pack.xml_prompt.render import SHARED, Segment
+from newbie_pack.xml_prompt import SHARED, Segment
 
 transformers = pytest.importorskip("transformers")
 

@@ -23,8 +23,8 @@ from newbie_pack.xml_prompt import (
     text_of,
     to_xml,
 )
-from newbie_pack.xml_prompt.names import CHARACTER_FIELDS, GENERAL_FIELDS
-from newbie_pack.xml_prompt.reading import stated_gender
+from newbie_pack.xml_prompt.reading.draft import stated_gender
+from newbie_pack.xml_prompt.words import CHARACTER_FIELDS, GENERAL_FIELDS
 
 MARKS = "()[]{}<>&\"'\\:：,，、;；|_^%=!?*$`.-/（）"
 WORDS = st.sampled_from(

@@ -22,7 +22,7 @@ from newbie_pack.lab.benchmarks.gentle_arms import Gentle
 from newbie_pack.lab.training import prompts, tokens
 from newbie_pack.lab.training.generate import Isolated, Networks, caption, collate, predictor, shifted, velocity
 from newbie_pack.lab.training.model import Autoencoder, additive
-from newbie_pack.xml_prompt.scene import Field, Tag
+from newbie_pack.xml_prompt import Field, Tag
 
 CPU = torch.device("cpu")
 GRID = (6, 6)

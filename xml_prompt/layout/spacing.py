@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from .scene import GRID
+from ..scene import GRID
 
 PERSON_METRES = 1.6  # a length is taken against a person's height
 

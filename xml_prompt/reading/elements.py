@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
-from .markup import Node, Text, read_markup
-from .names import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, gender_of, nearest
-from .reading import (
+from ..scene import Tag
+from ..tags import SEPARATORS
+from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, gender_of, nearest
+from .draft import (
     MAX_CHARACTERS,
     Draft,
     Reading,
@@ -20,9 +21,8 @@ from .reading import (
     tags_in,
     weight_of,
 )
-from .scene import Tag
-from .source import Notes
-from .tags import SEPARATORS
+from .markup import Node, Text, read_markup
+from .prompt_text import Warnings
 
 # A run without a comma is language, not a tag, if it has so many words or Chinese characters, or ends like a sentence.
 SENTENCE_WORDS, SHORT_SENTENCE_WORDS, SENTENCE_SIGNS = 6, 3, 16
@@ -35,11 +35,10 @@ _RUN = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 
 
 def read_body(reading: Reading, start: int, end: int) -> None:
-    noted = Notes()
+    noted = Warnings()
     root = read_markup(reading.source, start, end, noted)
     if root.children:  # without any element nothing was repaired: `&` and `<3` are words there
-        reading.notes.warnings += noted.warnings
-        reading.notes.left_out += noted.left_out
+        reading.warnings.extend(noted)
     read_general(reading, root, beside=bool(root.children))
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .names import character_id, joined, joint_interaction
-from .reading import Reading, StatedInteraction
-from .scene import Character, Interaction
+from ..scene import Character, Interaction
+from ..words import character_id, joint_interaction, word_key
+from .draft import Reading, StatedInteraction
 
 _COMMAS = re.compile(r"[,，、;；|&+]")
 _SPACES = re.compile(r"\s+and\s+|\s+|和|与")
@@ -20,7 +20,7 @@ def interactions_of(reading: Reading, characters: Sequence[Character]) -> tuple[
         for tag in stated.kinds:
             if tag.weight != 1.0:
                 message = f"An interaction has no weight; that of {tag.text[:40]} is left out."
-                reading.notes.warn(stated.source, stated.offset, message)
+                reading.warnings.warn(stated.source, stated.offset, message)
             ids = everyone if stated.between is None else _between(stated, characters)
             found.append(Interaction(tag.text, ids))
     if len(characters) == 2:
@@ -35,7 +35,7 @@ def interactions_of(reading: Reading, characters: Sequence[Character]) -> tuple[
 
 
 def _kind(text: str) -> str:
-    return joint_interaction(text) or joined(text)
+    return joint_interaction(text) or word_key(text)
 
 
 def _between(stated: StatedInteraction, characters: Sequence[Character]) -> tuple[str, ...]:

@@ -7,12 +7,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..positions import nearest_position, read_position
+from ..scene import GRID, Box, Character, Field, Tag
+from ..tags import MAX_WEIGHT, MIN_WEIGHT, PlacedTag, TagError, read_tags
+from ..words import gender_of, word_key
 from .markup import Node, Text
-from .names import gender_of, joined
-from .positions import nearest_position, read_position
-from .scene import GRID, Box, Character, Field, Tag
-from .source import Notes, Source
-from .tags import MAX_WEIGHT, MIN_WEIGHT, PlacedTag, TagError, read_tags
+from .prompt_text import Source, Warnings
 
 MAX_CHARACTERS = 64
 MAX_TAGS = 4096
@@ -54,7 +54,7 @@ class Reading:
     """A prompt being read: its source, and what was found so far."""
 
     source: Source
-    notes: Notes
+    warnings: Warnings
     drafts: dict[str, Draft] = field(default_factory=dict)
     general: dict[str, list[Tag]] = field(default_factory=dict)
     captions: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Reading:
     tags: int = 0
 
     def warn(self, offset: int, message: str) -> None:
-        self.notes.warn(self.source, offset, message)
+        self.warnings.warn(self.source, offset, message)
 
 
 def new_draft(reading: Reading, id: str, offset: int) -> Draft:
@@ -134,7 +134,7 @@ def check_position(reading: Reading, tags: Sequence[Tag], offset: int) -> None:
     _, unknown = read_position(tag.text for tag in tags)
     for text in unknown:
         near = nearest_position(text)
-        hint = f" Did you mean {near}?" if near and near != joined(text) else ""
+        hint = f" Did you mean {near}?" if near and near != word_key(text) else ""
         reading.warn(offset, f'"{text[:60]}" is no position the layout knows; it is only told to the model.{hint}')
 
 
@@ -147,7 +147,7 @@ def box_in(reading: Reading, text: str, offset: int) -> Box:
     except ValueError:
         edges = []
     edges = [edge * GRID / 100 for edge in edges] if percent else edges
-    return checked_box(reading.source, edges, offset, reading.notes)
+    return checked_box(reading.source, edges, offset, reading.warnings)
 
 
 def state_box(reading: Reading, draft: Draft, text: str, offset: int) -> None:
@@ -163,12 +163,12 @@ def add_box(reading: Reading, draft: Draft, box: Box, offset: int) -> None:
     draft.boxes.append(box)
 
 
-def checked_box(source: Source, edges: Sequence[float], offset: int, notes: Notes) -> Box:
+def checked_box(source: Source, edges: Sequence[float], offset: int, warnings: Warnings) -> Box:
     example = "Write four numbers from 0 to 1000: left, top, right, bottom, as in <bbox>[50, 100, 450, 930]</bbox>."
     if len(edges) != 4 or not all(math.isfinite(edge) for edge in edges):
         raise source.error("The bbox is not four numbers.", offset, example)
     if all(0 <= edge <= 1 for edge in edges):
-        notes.warn(source, offset, "The bbox is read as fractions of the picture.")
+        warnings.warn(source, offset, "The bbox is read as fractions of the picture.")
         edges = [edge * GRID for edge in edges]
     left, top, right, bottom = edges
     if not all(0 <= edge <= GRID for edge in edges):

@@ -31,27 +31,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from .clauses import Clause, clauses
-from .document import find_document
-from .elements import is_language
-from .markup import Text
-from .names import (
+from ..positions import read_position
+from ..scene import Scene, Tag
+from ..tags import TagError, bracketed
+from ..words import (
     CHARACTER_ELEMENTS,
     GENERAL_BLOCK,
     GENERAL_ELEMENTS,
     ROOTS,
     character_id,
     gender_of,
-    joined,
     joint_interaction,
+    word_key,
 )
+from .clauses import Clause, clauses
+from .document import find_document
+from .draft import Draft, Reading, StatedInteraction, add, check_position, new_draft, state_box, tags_in
+from .elements import is_language
+from .markup import Text
 from .parse import parse, scene_of
 from .plain_words import field_of_person, field_of_picture, people_in
-from .positions import read_position
-from .reading import Draft, Reading, StatedInteraction, add, check_position, new_draft, state_box, tags_in
-from .scene import Scene, Tag
-from .source import Notes, source_of
-from .tags import TagError, bracketed
+from .prompt_text import Warnings, source_of
 
 MAX_COLONS = 4096
 MOST_ALIKE = 8  # `2girls` makes two characters; a crowd stays a crowd
@@ -86,9 +86,9 @@ class Part:
 def convert(text: str) -> Scene:
     """The scene that plain words describe, with characters. Raises PromptError as parse does, and nothing else."""
     parsed = parse(text)
-    source, notes = source_of(text), Notes()
-    document = find_document(source, notes)
-    reading = Reading(source, notes, system=document.system)
+    source, warnings = source_of(text), Warnings()
+    document = find_document(source, warnings)
+    reading = Reading(source, warnings, system=document.system)
     body = source.text[document.start : document.end]
     if document.is_json or parsed.characters or any(field.name != "other" for field in parsed.general):
         return parsed
@@ -168,7 +168,7 @@ def _label_before(text: str, start: int, colon: int, first: bool) -> str:
 
 
 def _known(label: str) -> bool:
-    key = joined(label)
+    key = word_key(label)
     return (
         key in CHARACTER_ELEMENTS
         or key in GENERAL_ELEMENTS
@@ -246,13 +246,13 @@ class _Plain:
 
     @staticmethod
     def _of_a_field(label: str) -> str | None:
-        key = joined(label)
+        key = word_key(label)
         return _PARTS_OF_A_BODY.get(key) or CHARACTER_ELEMENTS.get(key) or GENERAL_ELEMENTS.get(key) or (
             "picture" if key in _PICTURE else None
         )  # fmt: skip
 
     def _labelled(self, part: Part, tags: list[Tag]) -> None:
-        key, field = joined(part.label), self._of_a_field(part.label)
+        key, field = word_key(part.label), self._of_a_field(part.label)
         words = self.reading.source.text[part.start : part.end].strip(" \t,，、")
         if key in _NOT_SAID_HERE:
             problem = "A negative prompt is no part of the prompt."
@@ -290,7 +290,7 @@ class _Plain:
 
     def _named(self, part: Part) -> None:
         """The character that a label begins, or goes on with."""
-        id = character_id(joined(part.label)) or ""
+        id = character_id(word_key(part.label)) or ""
         if id and id != "character_":
             known = self.reading.drafts.get(id)
             self.current = known or self._new(part.at, id)

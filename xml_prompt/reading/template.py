@@ -10,13 +10,13 @@ import re
 from dataclasses import replace
 from typing import Any
 
+from ..scene import GRID, Tag
+from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, nearest
 from .document import Document, json_places, json_tags, read_json
+from .draft import Reading, StatedInteraction, add, add_box, check_position, checked_box, new_draft, tags_in
 from .elements import read_body
 from .markup import Text
-from .names import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, nearest
-from .reading import Reading, StatedInteraction, add, add_box, check_position, checked_box, new_draft, tags_in
-from .scene import GRID, Tag
-from .source import FORBIDDEN, Source
+from .prompt_text import FORBIDDEN, Source
 
 
 def read_template(reading: Reading, document: Document) -> Reading:
@@ -76,7 +76,7 @@ def _read_json_character(reading: Reading, id: str, entry: Any, at: int, places:
         if name == "bbox":
             several = isinstance(value, list) and any(isinstance(one, list) for one in value)
             lists = value if several else [value]
-            boxes = [checked_box(source, _numbers(one), start, reading.notes) for one in lists]
+            boxes = [checked_box(source, _numbers(one), start, reading.warnings) for one in lists]
             if draft.boxes and any(box not in draft.boxes for box in boxes):
                 reading.warn(start, f"{id} has two different boxes; that in the XML counts.")
             elif not draft.boxes:

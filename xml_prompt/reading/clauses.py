@@ -13,10 +13,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from .names import gender_of, joint_interaction
+from ..positions import Place, read_position
+from ..scene import Tag
+from ..words import gender_of, joint_interaction
 from .plain_words import people_in
-from .positions import Place, read_position
-from .scene import Tag
 
 _ONE = r"(?:有|还有)?(?:[一1]?[个名位只])?"
 _PERSON = r"(?P<person>[小美]?(?:[女男](?:孩子?|生|人|性|子)|少[女年]))"

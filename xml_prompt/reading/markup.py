@@ -15,9 +15,9 @@ from typing import NamedTuple
 
 from lxml import etree
 
-from .names import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, nearest
-from .scene import PromptError
-from .source import FORBIDDEN, Notes, Source
+from ..scene import PromptError
+from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, nearest
+from .prompt_text import FORBIDDEN, Source, Warnings
 
 MAX_DEPTH = 16
 MAX_ELEMENTS = 2048
@@ -107,7 +107,7 @@ class _Pass:
     """What the pass over the text has found so far, and the text written again for lxml."""
 
     source: Source
-    notes: Notes
+    warnings: Warnings
     written: list[str] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)  # offsets of the elements, in order
     open: list[_Tag] = field(default_factory=list)
@@ -118,10 +118,10 @@ class _Pass:
         self.plain += 1
         if self.plain > MAX_PLAIN:
             raise self.source.error(f'The prompt has more than {MAX_PLAIN} "<" and "&" that are no XML.', offset)
-        self.notes.warn(self.source, offset, message)
+        self.warnings.warn(self.source, offset, message)
 
 
-def read_markup(source: Source, start: int, end: int, notes: Notes) -> Node:
+def read_markup(source: Source, start: int, end: int, warnings: Warnings) -> Node:
     """The text from start to end as a node without a name, so that several roots and stray words have a place."""
     declaration = _DECLARATION.match(source.text, start, end)
     start = declaration.end() if declaration else start
@@ -129,7 +129,7 @@ def read_markup(source: Source, start: int, end: int, notes: Notes) -> Node:
         if is_known(wide.group(1) or wide.group(2)):
             hint = 'Type < and > with the keyboard set to English (half-width): "<name>".'
             raise source.error("A tag is written with full-width ＜ ＞.", wide.start(), hint)
-    found = _Pass(source, notes)
+    found = _Pass(source, warnings)
     at = start
     while at < end:
         next_tag = source.text.find("<", at, end)
@@ -279,7 +279,7 @@ def _add_tag(found: _Pass, tag: _Tag) -> int:
     found.written.append(f"<{tag.name}")
     for key, value, offset in tag.attributes:
         if ":" in key or key == "xmlns":
-            found.notes.warn(source, offset, f"The attribute {key} means nothing here and is left out.")
+            found.warnings.warn(source, offset, f"The attribute {key} means nothing here and is left out.")
         else:
             found.written.append(f' {key}="{_escaped(found, value, offset)}"')
     found.written.append(">")
@@ -297,7 +297,7 @@ def _close(found: _Pass, tag: _Tag) -> None:
         raise _wrong_end(found, tag)
     opened = found.open.pop()
     if opened.name != tag.name:
-        found.notes.warn(source, tag.offset, f"</{tag.name}> is read as </{opened.name}>.")
+        found.warnings.warn(source, tag.offset, f"</{tag.name}> is read as </{opened.name}>.")
     found.written.append(f"</{opened.name}>")
     found.runs.append([])
 

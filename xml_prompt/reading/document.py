@@ -8,8 +8,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from .scene import PromptError
-from .source import Notes, Source
+from ..scene import PromptError
+from .prompt_text import Source, Warnings
 
 _MARKER = re.compile(r"<\s*prompt\s+start\s*>", re.IGNORECASE)
 _FENCE = re.compile(r"```[ \t]*+[A-Za-z]*+[ \t]*+(?:\n|(?=[<{])|$)")
@@ -31,13 +31,13 @@ class Document:
     is_json: bool = False
 
 
-def find_document(source: Source, notes: Notes) -> Document:
+def find_document(source: Source, warnings: Warnings) -> Document:
     """Where the prompt itself begins and ends."""
     # The template's JSON may quote the marker: it is none there.
     marker = None if _OBJECT.match(source.text.lstrip()[:64]) else _MARKER.search(source.text)
     system = source.text[: marker.end()].strip() if marker else ""
     start, end = _stripped(source.text, marker.end() if marker else 0, len(source.text))
-    start, end = _unfenced(source, start, end, notes)
+    start, end = _unfenced(source, start, end, warnings)
     while _BRACES.match(source.text, start, end) and source.text[end - 1] == "}":
         start, end = _stripped(source.text, start + 1, end - 1)
     is_json = bool(_OBJECT.match(source.text, start, end))
@@ -58,7 +58,7 @@ def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
-def _unfenced(source: Source, start: int, end: int, notes: Notes) -> tuple[int, int]:
+def _unfenced(source: Source, start: int, end: int, warnings: Warnings) -> tuple[int, int]:
     """What a ``` fence holds. Words around it are somebody's remarks: left out, with a warning."""
     text = source.text
     # Behind the first tag or brace ``` are words like any other.
@@ -67,13 +67,13 @@ def _unfenced(source: Source, start: int, end: int, notes: Notes) -> tuple[int, 
         return start, end
     close = text.find("```", fence.end(), end)
     if text[start : fence.start()].strip():
-        notes.warn(source, start, "The words before the ``` fence are not part of the prompt and are left out.")
+        warnings.warn(source, start, "The words before the ``` fence are not part of the prompt and are left out.")
     if close < 0:
-        notes.warn(source, fence.start(), "The ``` fence is never closed; all that follows is read.")
+        warnings.warn(source, fence.start(), "The ``` fence is never closed; all that follows is read.")
         close = end
     elif text[close + 3 : end].strip():
         after = close + 3 + len(text[close + 3 : end]) - len(text[close + 3 : end].lstrip())
-        notes.warn(source, after, "The words after the ``` fence are not part of the prompt and are left out.")
+        warnings.warn(source, after, "The words after the ``` fence are not part of the prompt and are left out.")
     return _stripped(text, fence.end(), close)
 
 

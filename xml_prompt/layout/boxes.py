@@ -19,10 +19,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from ..positions import ACROSS, DEPTH, DOWN, Place, read_position
+from ..scene import GRID, Box, Character, PromptError, Scene
 from .camera import zooms
-from .positions import ACROSS, DEPTH, DOWN, Place, read_position
 from .relations import Link, check_links, check_met, levels, limits, links_of
-from .scene import GRID, Box, Character, PromptError, Scene
 from .side_by_side import (
     HEIGHT,
     MARGIN,

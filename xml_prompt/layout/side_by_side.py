@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from .positions import Place
+from ..positions import Place
+from ..scene import GRID, Box, PromptError
 from .relations import Link, in_order, levels
-from .scene import GRID, Box, PromptError
 from .spacing import Spacing
 
 PERSON = 2 / 3  # width : height of someone standing, in pixels

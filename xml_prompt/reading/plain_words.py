@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from .names import gender_of, joined
-from .positions import read_position
-from .tags import emoticon_at
+from ..positions import read_position
+from ..tags import emoticon_at
+from ..words import gender_of, word_key
 
 # English: the tag is one of these, or its last word is (a leading * : any word of it).  Chinese: it is in the tag.
 _EXPRESSION = """
@@ -99,7 +99,7 @@ def _table(named: tuple[tuple[str, str], ...]) -> Table:
         words = text.split()
         chinese = tuple(word for word in words if _CHINESE.search(word))
         anywhere = frozenset(word[1:] for word in words if word[0] == "*")
-        ends = frozenset(joined(word) for word in words if word[0] != "*" and word not in chinese)
+        ends = frozenset(word_key(word) for word in words if word[0] != "*" and word not in chinese)
         tables.append((field, ends, anywhere, chinese))
     return tuple(tables)
 
@@ -108,7 +108,7 @@ _CHARACTER_TABLE, _GENERAL_TABLE = _table(_CHARACTER), _table(_GENERAL)
 
 
 def _field_in(text: str, table: Table) -> str | None:
-    key = joined(text)
+    key = word_key(text)
     parts = key.split("_")
     tails = {"_".join(parts[-size:]) for size in range(1, 4)} | {key}
     # Every exact word before any Chinese sign that is only part of one.
@@ -131,7 +131,7 @@ def field_of_person(text: str) -> str | None:
         return "position"
     field = _field_in(text, _CHARACTER_TABLE)
     if field is None and field_of_picture(text) is None:
-        first = joined(text).split("_")[0]
+        first = word_key(text).split("_")[0]
         if len(first) > 4 and first.endswith("ing") and first not in _THINGS:
             return "action"
     return field
@@ -148,7 +148,7 @@ _DIGITS = {"两": 2} | {digit: i for i, digit in enumerate("一二三四五六�
 
 def people_in(text: str) -> tuple[str, int] | None:
     """`1girl`, `two boys`' spelling `2boys`, `a blue-haired girl`, `蓝发女孩` -> the gender and how many; or None."""
-    key = joined(text)
+    key = word_key(text)
     counted = _NUMBER.match(key)
     count = (int(counted.group(1)) if counted.group(1).isdigit() else _DIGITS[counted.group(1)]) if counted else 1
     gender = gender_of(text) or gender_of(key.rsplit("_", 1)[-1]) or _last_chinese(text)

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from .names import character_id, joined
-from .positions import ACROSS, DEPTH, DOWN, RELATION_WORDS, Place
-from .scene import Box, Character, PromptError, Scene
+from ..positions import ACROSS, DEPTH, DOWN, RELATION_WORDS, Place
+from ..scene import Box, Character, PromptError, Scene
+from ..words import character_id, word_key
 
 _ROWS = {"top": 0.0, "center": 1.0, "bottom": 2.0}
 _DEPTHS = {"background": 0.0, "foreground": 1.0}
@@ -50,10 +50,10 @@ def strangers(scene: Scene, places: Sequence[Place]) -> tuple[tuple[int, str], .
 
 def _who(characters: Sequence[Character], name: str, speaker: int) -> int | None:
     """By id, by name, or by words that only one name holds. The speaker itself only if nobody else has that name."""
-    key, id = joined(name), character_id(name.strip())
+    key, id = word_key(name), character_id(name.strip())
     others = [i for i in range(len(characters)) if i != speaker]
     for i in (*others, speaker):
-        if characters[i].id == id or (key and joined(characters[i].name) == key):
+        if characters[i].id == id or (key and word_key(characters[i].name) == key):
             return i
     words = set(filter(None, _NAME_PARTS.split(key)))
     having = [i for i in others if words and words <= set(_NAME_PARTS.split(characters[i].name.lower()))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations, product
 
-from .scene import Box, Scene
+from ..scene import Box, Scene
 
 
 def gap(a: Box, b: Box) -> Box | None:

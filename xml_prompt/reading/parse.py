@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ..layout.boxes import place_of
+from ..layout.relations import strangers
+from ..layout.spacing import read_spacing
+from ..scene import Field, Scene
 from .document import find_document
+from .draft import Reading
 from .elements import read_body
 from .interactions import interactions_of
-from .layout import place_of
-from .reading import Reading
-from .relations import strangers
-from .scene import Field, Scene
-from .source import Notes, source_of
-from .spacing import read_spacing
+from .prompt_text import Warnings, source_of
 from .template import read_template
 
 
@@ -21,9 +21,9 @@ def parse(text: str) -> Scene:
 
     Raises PromptError, and nothing else, for text that can't be read.
     """
-    source, notes = source_of(text), Notes()
-    document = find_document(source, notes)
-    reading = Reading(source, notes, system=document.system)
+    source, warnings = source_of(text), Warnings()
+    document = find_document(source, warnings)
+    reading = Reading(source, warnings, system=document.system)
     if document.is_json:
         reading = read_template(reading, document)
     else:
@@ -40,7 +40,7 @@ def scene_of(reading: Reading) -> Scene:
     caption = " ".join(reading.captions)
     scene = Scene(characters, general, caption, reading.system, interactions, reading.spacing)
     warn_of_what_layout_ignores(reading, scene)
-    return replace(scene, warnings=reading.notes.sorted())
+    return replace(scene, warnings=reading.warnings.sorted())
 
 
 def warn_of_what_layout_ignores(reading: Reading, scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""The names people use: elements in English and Chinese, words for gender, interactions that join two characters."""
+"""The words people use, in English and Chinese: names of elements, words for gender, interactions that join two."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ _JOINT = {
 JOINT_INTERACTIONS = {word: kind for kind, words in _JOINT.items() for word in words.split(", ")}
 
 
-def joined(word: str) -> str:
+def word_key(word: str) -> str:
     """Lower case, with one underscore for every run of spaces, hyphens and underscores: how words are compared."""
     return re.sub(r"[\s_\-]+", "_", word.strip().lower()).strip("_")
 
@@ -91,7 +91,7 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.7) -> str:
 
 def gender_of(word: str) -> str | None:
     """`1girl`, `2boys`, `woman`, `一个女孩` -> girl, boy or other; None for any other word."""
-    key = joined(word)
+    key = word_key(word)
     count = _COUNT.match(key)
     rest = key[count.end() :].strip("_") if count else key
     return GENDER_WORDS.get(key) or GENDER_WORDS.get(rest)
@@ -99,9 +99,26 @@ def gender_of(word: str) -> str | None:
 
 def joint_interaction(text: str) -> str | None:
     """The joint interaction that a character's own words name ("handshake with miku"), or None."""
-    key = joined(text)
+    key = word_key(text)
     if key in JOINT_INTERACTIONS:
         return JOINT_INTERACTIONS[key]
     parts = key.split("_")
     starts = ("_".join(parts[:size]) for size in range(min(len(parts), 3), 0, -1))
     return next((JOINT_INTERACTIONS[start] for start in starts if start in JOINT_INTERACTIONS), None)
+
+
+# Where a text names a gender: `1girl`, `two boys`, `she`, `少女`.
+_NAMING = [word for word, gender in GENDER_WORDS.items() if gender != "other"]  # "other" is an ordinary word
+_LATIN = "|".join(sorted(filter(str.isascii, _NAMING), key=len, reverse=True))
+_CHINESE_NAMING = "|".join(sorted((w for w in _NAMING if not w.isascii() and len(w) > 1), key=len, reverse=True))
+_SIGN = "|".join(w for w in _NAMING if not w.isascii() and len(w) == 1)  # alone: 女 is part of many other words
+_LINE = r"(?<=(?<!\\)\\[nrt])"  # the template writes a new line as two letters
+_NAMED = re.compile(
+    rf"(?:(?<![A-Za-z])|{_LINE})(?:{_LATIN})(?![A-Za-z])|{_CHINESE_NAMING}|(?<![\u4e00-\u9fff])(?:{_SIGN})(?![\u4e00-\u9fff])",
+    re.IGNORECASE,
+)
+
+
+def gender_spans(text: str) -> tuple[tuple[int, int, str], ...]:
+    """(start, end, girl or boy) of every word of text that names a gender, in order."""
+    return tuple((*match.span(), GENDER_WORDS[match.group().lower()]) for match in _NAMED.finditer(text))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from .scene import PromptError, Warning
+from ..scene import PromptError, PromptWarning
 
 MAX_BYTES = 256 * 1024
 MAX_WARNINGS = 256  # a page of them helps nobody, and hostile text must not cost memory
@@ -52,22 +52,26 @@ class Source:
 
 
 @dataclass
-class Notes:
+class Warnings:
     """Collects warnings in the order they were noticed."""
 
-    warnings: list[Warning] = field(default_factory=list)
+    found: list[PromptWarning] = field(default_factory=list)
     left_out: int = 0
 
     def warn(self, source: Source, offset: int, message: str) -> None:
-        if len(self.warnings) < MAX_WARNINGS:
-            self.warnings.append(Warning(*source.place(offset), message))
+        if len(self.found) < MAX_WARNINGS:
+            self.found.append(PromptWarning(*source.place(offset), message))
         else:
             self.left_out += 1
 
-    def sorted(self) -> tuple[Warning, ...]:
-        found = sorted(self.warnings, key=lambda warning: (warning.line, warning.column))
+    def extend(self, other: Warnings) -> None:
+        self.found += other.found
+        self.left_out += other.left_out
+
+    def sorted(self) -> tuple[PromptWarning, ...]:
+        found = sorted(self.found, key=lambda warning: (warning.line, warning.column))
         if self.left_out:
-            found.append(Warning(0, 0, f"{self.left_out} more warnings are not shown."))
+            found.append(PromptWarning(0, 0, f"{self.left_out} more warnings are not shown."))
         return tuple(found)
 
 

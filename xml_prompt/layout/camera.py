@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from .names import joined
-from .scene import Character, Scene, Tag
+from ..scene import Character, Scene, Tag
+from ..words import word_key
 
 # A whole figure's height, against that of someone standing in full. Above 1 the picture cuts it at its bottom edge.
 _ZOOMS = {
@@ -41,4 +41,4 @@ def _first(tags: Iterable[Tag]) -> float | None:
 
 @lru_cache(maxsize=4096)
 def _zoom(text: str) -> float | None:
-    return ZOOMS.get(joined(text))
+    return ZOOMS.get(word_key(text))
