@@ -72,6 +72,7 @@ def with_surroundings(characters: Scene | None, fields: dict[str, str], interact
         system=system.strip(),
         interactions=before.interactions + tuple(Interaction(kind, everyone) for kind in kinds),
         warnings=before.warnings + read.warnings,
+        loras=before.loras + read.loras,
     )
 
 

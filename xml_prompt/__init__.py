@@ -34,7 +34,7 @@ from .render import (
     text_of,
 )
 from .report import report
-from .scene import GRID, Box, Character, Field, Interaction, PromptError, PromptWarning, Scene, Tag
+from .scene import GRID, Box, Character, Field, Interaction, Lora, PromptError, PromptWarning, Scene, Tag
 from .swap import swapped
 from .words import gender_of, gender_spans
 from .write import to_xml
@@ -47,6 +47,7 @@ __all__ = [
     "Character",
     "Field",
     "Interaction",
+    "Lora",
     "PromptError",
     "PromptWarning",
     "Scene",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .scene import Box, Character, Field, Scene, Tag
+from .scene import Box, Character, Field, Lora, Scene, Tag
 
 
 def report(scene: Scene, boxes: Sequence[Box]) -> dict[str, Any]:
@@ -17,6 +17,7 @@ def report(scene: Scene, boxes: Sequence[Box]) -> dict[str, Any]:
         "system": scene.system,
         "interactions": [{"kind": i.kind, "between": list(i.between)} for i in scene.interactions],
         "spacing": scene.spacing,
+        "loras": _loras(scene.loras),
         "warnings": [{"line": w.line, "column": w.column, "message": w.message} for w in scene.warnings],
     }
 
@@ -30,7 +31,12 @@ def _character(character: Character, box: Box) -> dict[str, Any]:
         "more_boxes": [_edges(further) for further in character.more_boxes],
         "fields": _fields(character.fields),
         "negative": _tags(character.negative),
+        "loras": _loras(character.loras),
     }
+
+
+def _loras(loras: Sequence[Lora]) -> list[dict[str, Any]]:
+    return [{"name": lora.name, "strength": lora.strength} for lora in loras]
 
 
 def _edges(box: Box) -> list[float]:

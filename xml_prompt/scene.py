@@ -46,6 +46,14 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Lora:
+    """A LoRA that the prompt asks for: its file's name as typed, perhaps without ending, and its strength."""
+
+    name: str
+    strength: float = 1.0
+
+
+@dataclass(frozen=True)
 class Box:
     """A rectangle on the 0..GRID grid; x to the right, y down."""
 
@@ -77,6 +85,7 @@ class Character:
     box: Box | None = None
     negative: tuple[Tag, ...] = ()
     more_boxes: tuple[Box, ...] = ()
+    loras: tuple[Lora, ...] = ()  # of this character alone
 
     def tags(self, field: str) -> tuple[Tag, ...]:
         return next((f.tags for f in self.fields if f.name == field), ())
@@ -101,6 +110,7 @@ class Scene:
     interactions: tuple[Interaction, ...] = ()
     spacing: str = ""  # as typed: "2", "30%", "1.5m"
     warnings: tuple[PromptWarning, ...] = ()
+    loras: tuple[Lora, ...] = ()  # of the whole picture
 
     def tags(self, field: str) -> tuple[Tag, ...]:
         return next((f.tags for f in self.general if f.name == field), ())

@@ -10,7 +10,7 @@ from .reading.document import ends_with_marker
 from .reading.draft import stated_gender
 from .reading.elements import UNSTATED
 from .reading.prompt_text import FORBIDDEN
-from .scene import Box, Character, Field, Interaction, PromptError, Scene, Tag
+from .scene import Box, Character, Field, Interaction, Lora, PromptError, Scene, Tag
 from .tags import spelled, tag_list
 from .words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS
 
@@ -30,6 +30,7 @@ def to_xml(scene: Scene) -> str:
     if general:
         lines += ["<general_tags>", *_indented(general), "</general_tags>"]
     lines += [_interaction(interaction, scene.characters) for interaction in scene.interactions]
+    lines += map(_lora, scene.loras)
     lines += [_element("spacing", scene.spacing)] if scene.spacing else []
     lines += [_element("caption", scene.caption)] if scene.caption else []
     text = before + "\n".join(["<scene>", *_indented(lines), "</scene>", ""])
@@ -63,7 +64,12 @@ def _character(character: Character) -> list[str]:
     lines += [_field(field, CHARACTER_ELEMENTS) for field in character.fields if field.tags]
     lines += [_element("bbox", _numbers(box)) for box in (character.box, *character.more_boxes) if box]
     lines += [_element("negative", tag_list(character.negative))] if character.negative else []
+    lines += map(_lora, character.loras)
     return [f"<{character.id}{gender}>", *_indented(lines), f"</{character.id}>"]
+
+
+def _lora(lora: Lora) -> str:
+    return _element("lora", f"{lora.name}:{lora.strength:.8g}")
 
 
 def _numbers(box: Box) -> str:

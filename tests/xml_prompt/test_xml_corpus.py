@@ -47,6 +47,7 @@ def said(scene):
             "negative": short(shown["negative"]),
             "box": character.box and shown["box"],
             "more_boxes": shown["more_boxes"],
+            "loras": [[lora["name"], lora["strength"]] for lora in shown["loras"]],
         }
         for character, shown in zip(scene.characters, seen["characters"], strict=True)
     ]
@@ -57,10 +58,13 @@ def said(scene):
         "system": seen["system"],
         "interactions": [[i["kind"], i["between"]] for i in seen["interactions"]],
         "spacing": seen["spacing"],
+        "loras": [[lora["name"], lora["strength"]] for lora in seen["loras"]],
     }
 
 
-NOTHING = {"characters": [], "general": {}, "caption": "", "system": "", "interactions": [], "spacing": ""}
+NOTHING = {
+    "characters": [], "general": {}, "caption": "", "system": "", "interactions": [], "spacing": "", "loras": [],
+}  # fmt: skip
 
 
 READ = [(parse, path) for path in prompts("valid")] + [(convert, path) for path in prompts("plain")]

@@ -168,6 +168,8 @@ PIECES = st.sampled_from(
         "\\",
         "＜n＞",
         "<lora:a:1>",
+        "<lora>",
+        "</lora>",
         "<position>",
         "</position>",
         "30%",

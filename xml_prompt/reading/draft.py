@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..positions import nearest_position, read_position
-from ..scene import GRID, Box, Character, Field, Tag
+from ..scene import GRID, Box, Character, Field, Lora, Tag
 from ..tags import MAX_WEIGHT, MIN_WEIGHT, PlacedTag, TagError, read_tags
 from ..words import gender_of, word_key
 from .markup import Node, Text
@@ -31,12 +31,14 @@ class Draft:
     gender_stated: bool = False
     boxes: list[Box] = field(default_factory=list)
     negative: list[Tag] = field(default_factory=list)
+    loras: list[Lora] = field(default_factory=list)
 
     def finished(self) -> Character:
         fields = tuple(Field(name, tuple(tags)) for name, tags in self.fields.items() if tags)
         gender = self.gender if self.gender_stated else stated_gender(fields)
         box, *more = self.boxes or [None]
-        return Character(self.id, self.name, fields, gender, box, tuple(self.negative), tuple(more))
+        negative, loras = tuple(self.negative), tuple(self.loras)
+        return Character(self.id, self.name, fields, gender, box, negative, tuple(more), loras)
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Reading:
     interactions: list[StatedInteraction] = field(default_factory=list)
     system: str = ""
     spacing: str = ""
+    loras: list[Lora] = field(default_factory=list)
     tags: int = 0
 
     def warn(self, offset: int, message: str) -> None:
@@ -105,10 +108,6 @@ def tags_in(reading: Reading, texts: Sequence[Text], weight: float = 1.0, weight
             raise reading.source.error(f"The prompt has more than {MAX_TAGS} tags.", offset, "Shorten it.")
         found += placed
     return [placed.tag for placed in found]
-
-
-def all_texts(node: Node) -> tuple[Text, ...]:
-    return tuple(text for part in node.content for text in ((part,) if isinstance(part, Text) else all_texts(part)))
 
 
 def weight_of(reading: Reading, attributes: dict[str, str], offset: int) -> float:

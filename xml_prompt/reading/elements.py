@@ -13,7 +13,6 @@ from .draft import (
     Reading,
     StatedInteraction,
     add,
-    all_texts,
     check_position,
     known_attributes,
     new_draft,
@@ -21,7 +20,8 @@ from .draft import (
     tags_in,
     weight_of,
 )
-from .markup import Node, Text, read_markup
+from .loras import take_loras
+from .markup import Node, Text, all_texts, read_markup
 from .prompt_text import Warnings
 
 # A run without a comma is language, not a tag, if it has so many words or Chinese characters, or ends like a sentence.
@@ -36,7 +36,7 @@ _RUN = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 
 def read_body(reading: Reading, start: int, end: int) -> None:
     noted = Warnings()
-    root = read_markup(reading.source, start, end, noted)
+    root = take_loras(reading, read_markup(reading.source, start, end, noted), reading.loras)
     if root.children:  # without any element nothing was repaired: `&` and `<3` are words there
         reading.warnings.extend(noted)
     read_general(reading, root, beside=bool(root.children))
@@ -131,6 +131,7 @@ def _read_character(reading: Reading, node: Node) -> None:
         hint = f"It is first at line {line}, column {column}; give this one another number."
         raise reading.source.error(f"{id} is there twice.", node.offset, hint)
     draft = new_draft(reading, id, node.offset)
+    node = take_loras(reading, node, draft.loras)
     draft.name = node.attributes.get("name", "").strip()
     attributes = known_attributes(reading, node, ("id", "name", "gender", "bbox"))
     if "bbox" in attributes:

@@ -35,6 +35,7 @@ _NAME = rf"[{_START}][{_START}0-9.\-\u00b7]*+"
 _TAG = re.compile(rf"<(/?)({_NAME})(?![:：])")
 _ATTRIBUTE = re.compile(rf"\s*({_NAME}(?::{_NAME})?)\s*=\s*(?:\"([^\"<]*)\"|'([^'<]*)')")
 _TAG_END = re.compile(r"\s*(/?)>")
+LORA = re.compile(r"<\s*(?:lora|lyco|locon)\s*:((?:[^<>:\n]*[^<>:\s][^<>:\n]*)(?::[^<>\n]*)?)>", re.IGNORECASE)
 _WIDE_TAG = re.compile(rf"＜\s*+[/／]?\s*+({_NAME})\s*+[＞>]|<\s*+[/／]?\s*+({_NAME})\s*+＞")
 _SPACED_TAG = re.compile(rf"<(?:\s++/?\s*+|/\s++)({_NAME})\s*+>")
 _EMOTICON = re.compile(r"<[oO]>_<[oO]>|<\|>_<\|>")  # the others can't be mistaken for tags
@@ -89,6 +90,10 @@ class Node:
     def words(self) -> str:
         """All words in it and in its children, in order."""
         return "".join(part.words for part in self.content)
+
+
+def all_texts(node: Node) -> tuple[Text, ...]:
+    return tuple(text for part in node.content for text in ((part,) if isinstance(part, Text) else all_texts(part)))
 
 
 class _Tag(NamedTuple):
@@ -150,6 +155,10 @@ def _add_markup(found: _Pass, at: int, end: int) -> int:
     source, text = found.source, found.source.text
     if text.startswith(("<!", "<?"), at) and (behind := _add_declared(found, at, end)):
         return behind
+    lora = LORA.match(text, at, end)
+    if lora:
+        _add_lora(found, lora)
+        return lora.end()
     emoticon = _EMOTICON.match(text, at, end)
     tag = None if emoticon else _TAG.match(text, at, end)
     if tag is None:
@@ -160,6 +169,13 @@ def _add_markup(found: _Pass, at: int, end: int) -> int:
         _add_text(found, at, behind, lone=True)
         return behind
     return _add_tag(found, _scanned(source, tag, end))
+
+
+def _add_lora(found: _Pass, match: re.Match[str]) -> None:
+    """`<lora:name:0.8>` is the element `<lora>name:0.8</lora>`."""
+    _add_tag(found, _Tag("lora", (), match.start(), match.end(), closes=False, empty=False))
+    _add_text(found, match.start(1), match.end(1))
+    _close(found, _Tag("lora", (), match.end(), match.end(), closes=True, empty=False))
 
 
 def _add_declared(found: _Pass, at: int, end: int) -> int:

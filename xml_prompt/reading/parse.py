@@ -35,10 +35,12 @@ def scene_of(reading: Reading) -> Scene:
     characters = tuple(draft.finished() for draft in reading.drafts.values())
     general = tuple(Field(name, tuple(tags)) for name, tags in reading.general.items() if tags)
     interactions = interactions_of(reading, characters)
-    if not (characters or general or reading.captions or interactions):
+    if not (characters or general or reading.captions or interactions or reading.loras):
         reading.warn(0, "The prompt says nothing.")
     caption = " ".join(reading.captions)
-    scene = Scene(characters, general, caption, reading.system, interactions, reading.spacing)
+    scene = Scene(
+        characters, general, caption, reading.system, interactions, reading.spacing, loras=tuple(reading.loras)
+    )
     warn_of_what_layout_ignores(reading, scene)
     return replace(scene, warnings=reading.warnings.sorted())
 

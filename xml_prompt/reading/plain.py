@@ -48,6 +48,7 @@ from .clauses import Clause, clauses
 from .document import find_document
 from .draft import Draft, Reading, StatedInteraction, add, check_position, new_draft, state_box, tags_in
 from .elements import is_language
+from .loras import without_loras
 from .markup import Text
 from .parse import parse, scene_of
 from .plain_words import field_of_person, field_of_picture, people_in
@@ -94,8 +95,9 @@ def convert(text: str) -> Scene:
         return parsed
     if parsed.interactions or parsed.spacing or _has_markup(parsed, body):
         return parsed
+    reading.source = replace(source, text=without_loras(reading, document.start, document.end))
     try:
-        parts = list(_parts(source.text, document.start, document.end))
+        parts = list(_parts(reading.source.text, document.start, document.end))
     except TagError as error:
         problem, offset, hint = error.args
         raise source.error(problem, offset, hint) from None

@@ -1,0 +1,69 @@
+"""LoRA tags: `<lora:name:0.8>` as other programs write them, `<lora>name:0.8</lora>` as XML would."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ..scene import Lora
+from ..words import character_id
+from .draft import Reading
+from .markup import LORA, Node, Text, all_texts
+
+LORA_ELEMENTS = frozenset({"lora", "loras", "lyco", "locon"})
+_SEPARATORS = re.compile(r"[^,，、;；\n]+")
+_STRENGTH = re.compile(r"[-+]?(?:[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8})")
+
+
+def take_loras(reading: Reading, node: Node, loras: list[Lora]) -> Node:
+    """The node without its LoRAs, which are added to the list; those inside of a character stay for that one."""
+    content: list[Node | Text] = []
+    for part in node.content:
+        if isinstance(part, Node) and part.name.lower() in LORA_ELEMENTS:
+            loras += _loras_in(reading, part)
+        elif isinstance(part, Node) and not character_id(part.name):
+            content.append(take_loras(reading, part, loras))
+        elif content and isinstance(part, Text) and isinstance(last := content[-1], Text):
+            content[-1] = Text(last.words + part.words, last.pieces + part.pieces)  # a bracket may reach over a LoRA
+        else:
+            content.append(part)
+    return replace(node, content=tuple(content)) if len(content) < len(node.content) or node.children else node
+
+
+def without_loras(reading: Reading, start: int, end: int) -> str:
+    """Plain words with spaces where LoRAs stood, which are added to the picture's."""
+
+    def take(match: re.Match[str]) -> str:
+        reading.loras.append(_lora(reading, match.group(1), match.start()))
+        return " " * len(match.group())
+
+    text = reading.source.text
+    return text[:start] + LORA.sub(take, text[start:end]) + text[end:]
+
+
+def _loras_in(reading: Reading, node: Node) -> Iterator[Lora]:
+    attributes = {key.lower(): value.strip() for key, value in node.attributes.items()}
+    stated = attributes.get("strength", attributes.get("weight", ""))
+    if attributes.get("name"):
+        yield _lora(reading, f"{attributes['name']}:{stated}".rstrip(":"), node.offset)
+    for text in all_texts(node):
+        for words in _SEPARATORS.finditer(text.words):
+            if words.group().strip():
+                named = words.group().strip()
+                yield _lora(reading, named if ":" in named or not stated else f"{named}:{stated}", node.offset)
+
+
+def _lora(reading: Reading, words: str, offset: int) -> Lora:
+    """`name`, `name:0.8`, or `name:0.8:0.6` with another strength for the text encoder, which is left out."""
+    name, *numbers = (part.strip() for part in words.replace("：", ":").split(":"))
+    strength = round(float(numbers[0]), 4) if numbers and _STRENGTH.fullmatch(numbers[0]) else math.nan
+    if math.isnan(strength):
+        if numbers and numbers[0]:
+            reading.warn(offset, f'The strength "{numbers[0][:40]}" of the LoRA {name[:60]} is no number; 1 is taken.')
+        strength = 1.0
+    if len(numbers) > 1:
+        reading.warn(offset, f'Of the LoRA {name[:60]} only the first strength is read; "{numbers[1][:40]}" is not.')
+    reading.warn(offset, f"The LoRA {name[:60]} is kept with the scene; its name is not told to the model as text.")
+    return Lora(name, strength)
