@@ -53,7 +53,7 @@ def convert(root: Path, options: argparse.Namespace) -> int:
         inner = options.file / "adapter_model.safetensors"
         raise Problem(f"{options.file} is a folder: give the file in it, such as {inner}.")
     target = options.out or options.file.with_name(f"{options.file.stem}-comfyui.safetensors")
-    lora = reader(root, "lora")
+    lora = reader(root, "lora.convert")
     try:
         done = lora.convert(options.file, target)
     except lora.CheckpointError as problem:
@@ -80,7 +80,7 @@ def check(root: Path, options: argparse.Namespace) -> int:
     if within is not None and within.is_dir() and not any((options.folder / name).is_dir() for name in FOLDERS):
         raise Problem(f"{options.folder} is not a models folder, but has one in it: name {within}.")
     folders = below(options.folder) if options.folder is not None else folders_of(locate(root))
-    found = reader(root, "survey").survey(folders)
+    found = reader(root, "check.survey").survey(folders)
     for title, lines in (
         ("NewBie's files", [one.line() for one in found.found]),
         ("Missing", found.advice),

@@ -45,7 +45,7 @@ class Header:
 def read_header(path: Path, expected: str = "") -> Header:
     """Reads the header alone, however large the file. Raises CheckpointError.
 
-    expected: what belongs in its place, as kinds.expected says it, where that is known.
+    expected: what belongs in its place, as identify.expected says it, where that is known.
     """
     again = f"Download {expected or 'it'} again."
     try:

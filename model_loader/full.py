@@ -22,12 +22,12 @@ from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP, VAE
 from safetensors import SafetensorError
 
-from . import kinds, names, source, spiece, usable
+from . import identify, requirements, source, state_dict, tokenizer
 from .checkpoint import CheckpointError, check_complete
-from .kinds import DIFFUSION, GEMMA, JINA, NEEDS
+from .identify import DIFFUSION, GEMMA, JINA, NEEDS
 from .mini import ISOLATION
-from .names import Tensors
 from .source import Source
+from .state_dict import Tensors
 
 NONE = "none"
 OLD_MARK = "scaled_fp8"
@@ -55,8 +55,8 @@ def find(part: str, name: str, release: Path | None = None) -> Source:
         path = folder_paths.get_full_path(need.folder, name)
         if path is None:
             raise CheckpointError(f"{name} is not in models/{need.folder}: put the file there, or choose another one.")
-        found = source.of_file(Path(path), kinds.expected([part]))
-    usable.check(found, part)
+        found = source.of_file(Path(path), identify.expected([part]))
+    requirements.check(found, part)
     return found
 
 
@@ -109,7 +109,7 @@ def another(found: Source, name: str, shape: str | list[int], wanted: str | list
 
 
 def load_model(found: Source, dtype: torch.dtype | None, disable_dynamic: bool = False) -> ModelPatcher:
-    tensors = names.diffusion_model(read(found), found.where)
+    tensors = state_dict.diffusion_model(read(found), found.where)
     present = set(tensors)
     options = {"dtype": dtype} if dtype else {}
     with named_in((DIFFUSION, found, present)):
@@ -122,12 +122,12 @@ def load_model(found: Source, dtype: torch.dtype | None, disable_dynamic: bool =
 
 
 def load_clip(gemma: Source, jina: Source, disable_dynamic: bool = False) -> CLIP:
-    both = [names.gemma(read(gemma)), names.jina(read(jina), jina.config, jina.where)]
-    for found, tensors, tokenizer in ((gemma, both[0], spiece.gemma), (jina, both[1], spiece.jina)):
+    both = [state_dict.gemma(read(gemma)), state_dict.jina(read(jina), jina.config, jina.where)]
+    for found, tensors, convert in ((gemma, both[0], tokenizer.gemma), (jina, both[1], tokenizer.jina)):
         if "spiece_model" in tensors:
-            spiece.check_inside(tensors["spiece_model"].numpy().tobytes(), found is gemma, found.where)
+            tokenizer.check_inside(tensors["spiece_model"].numpy().tobytes(), found is gemma, found.where)
         else:
-            tensors["spiece_model"] = torch.frombuffer(bytearray(tokenizer(found.tokenizer)), dtype=torch.uint8)
+            tensors["spiece_model"] = torch.frombuffer(bytearray(convert(found.tokenizer)), dtype=torch.uint8)
     present = [set(tensors) for tensors in both]
     with named_in((GEMMA, gemma, present[0]), (JINA, jina, present[1])):
         clip = comfy.sd.load_text_encoder_state_dicts(
@@ -148,10 +148,10 @@ def load_clip_patcher(gemma: Source, jina: Source, disable_dynamic: bool = False
 
 def load_vae(found: Source) -> VAE:
     tensors = read(found)
-    tensors = names.without_prefix(tensors, names.prefix_before(tensors, "decoder.conv_in.weight"))
+    tensors = state_dict.without_prefix(tensors, state_dict.prefix_before(tensors, "decoder.conv_in.weight"))
     if DIFFUSERS_VAE in tensors:
         tensors = comfy.diffusers_convert.convert_vae_state_dict(tensors)
-    with named_in((kinds.VAE, found, set(tensors))):
+    with named_in((identify.VAE, found, set(tensors))):
         vae = VAE(sd=tensors, metadata=found.header.metadata)
     vae.throw_exception_if_invalid()
     check(found, vae.first_stage_model, set(tensors))
@@ -178,15 +178,16 @@ def load(
     Raises CheckpointError.
     """
     release = releases().get(diffusion_model)
-    chosen: dict[str, Any] = {DIFFUSION: NONE if release else diffusion_model, GEMMA: gemma, JINA: jina, kinds.VAE: vae}
+    own = NONE if release else diffusion_model
+    chosen: dict[str, Any] = {DIFFUSION: own, GEMMA: gemma, JINA: jina, identify.VAE: vae}
     found = {part: find(part, name, release) for part, name in chosen.items()}
     model, encoders = found[DIFFUSION], (found[GEMMA], found[JINA])
-    kinds.check_pair((model.where, model.header), *((encoder.where, encoder.header) for encoder in encoders))
+    identify.check_pair((model.where, model.header), *((encoder.where, encoder.header) for encoder in encoders))
     check_attention(model)
-    if names.is_adapted(found[JINA].header.shapes):
-        names.default_adapter(found[JINA].config, found[JINA].where)
+    if state_dict.is_adapted(found[JINA].header.shapes):
+        state_dict.default_adapter(found[JINA].config, found[JINA].where)
     clip = load_clip(*encoders)
-    decoder = load_vae(found[kinds.VAE])
+    decoder = load_vae(found[identify.VAE])
     return load_model(model, dtype), clip, decoder, model.header.metadata.get(ISOLATION, "gentle")
 
 
@@ -199,7 +200,7 @@ def check_attention(found: Source) -> None:
     blank = {  # a packed weight's shape is not its layer's
         name: torch.empty(shape, device="meta") for name, shape in shapes if found.header.dtypes[name] in UNPACKED
     }
-    tensors = names.diffusion_model(blank, found.where)
+    tensors = state_dict.diffusion_model(blank, found.where)
     model = comfy.model_detection.detect_unet_config(tensors, "") or {}
     if not {"dim", "n_heads", "n_kv_heads"} <= model.keys():
         return

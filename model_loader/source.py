@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from .checkpoint import CheckpointError, Header, read_header, unreadable
-from .kinds import DIFFUSION, GEMMA, JINA, NEEDS, VAE
+from .identify import DIFFUSION, GEMMA, JINA, NEEDS, VAE
 
 FOLDERS = {DIFFUSION: "transformer", GEMMA: "text_encoder", JINA: "clip_model", VAE: "vae"}  # of a release
 TOKENIZERS = {GEMMA: ("text_encoder", "tokenizer"), JINA: ("clip_model", "clip_tokenizer", "tokenizer_2")}

@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...model_loader import spiece
+from ...model_loader import tokenizer
 from .host import ROOT, add_host
 
 POOL = (1 << 22) + 15  # numbers drawn; odd, so that no two rows of a matrix are alike
@@ -255,12 +255,12 @@ def write_split(folder: Path, sizes: Sizes, weights: Weights, precision: str) ->
     """The four files of the ComfyUI repackaging, by their names there; the VAE in float32."""
     diffusion = quantized(weights.tensors(diffusion_shapes(sizes)), precision)
     write(folder / "diffusion_models" / f"NewBie-Image-Exp0.1-{precision}.safetensors", diffusion)
-    tokenizer = ("spiece_model", as_tensor(gemma_tokenizer()))
+    model = ("spiece_model", as_tensor(gemma_tokenizer()))
     gemma = quantized(weights.tensors(gemma_shapes(sizes)), precision)
-    write(folder / "text_encoders" / f"gemma_3_4b_it_{precision}.safetensors", chain(gemma, tokenizer))
-    tokenizer = ("spiece_model", as_tensor(spiece.from_json(jina_tokenizer())))
+    write(folder / "text_encoders" / f"gemma_3_4b_it_{precision}.safetensors", chain(gemma, model))
+    model = ("spiece_model", as_tensor(tokenizer.from_json(jina_tokenizer())))
     jina = ((name, merged(weights, name, shape)) for name, shape in jina_shapes(sizes).items())
-    write(folder / "text_encoders" / "jina_clip_v2_bf16.safetensors", chain(jina, tokenizer))
+    write(folder / "text_encoders" / "jina_clip_v2_bf16.safetensors", chain(jina, model))
     vae = ((name, value.float()) for name, value in weights.tensors(vae_shapes(sizes)))  # as FLUX's own is kept
     write(folder / "vae" / "ae.safetensors", vae)
 

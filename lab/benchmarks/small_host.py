@@ -28,7 +28,7 @@ def shrunk(sizes: Any) -> Iterator[None]:
     import comfy.model_detection
     from comfy.text_encoders import jina_clip_2, llama
 
-    from ...model_loader import kinds
+    from ...model_loader import identify
     from ...model_loader.mini import GemmaConfig
 
     detect = comfy.model_detection.detect_unet_config
@@ -45,9 +45,9 @@ def shrunk(sizes: Any) -> Iterator[None]:
             (comfy.model_detection, "detect_unet_config", detect_small),
             (llama, "Gemma3_4B_Config", partial(GemmaConfig, **sizes.gemma)),
             (jina_clip_2, "XLMRobertaConfig", partial(jina_clip_2.XLMRobertaConfig, **sizes.jina)),
-            (kinds, "NEWBIE_WIDTH", sizes.diffusion["dim"]),
-            (kinds, "GEMMA_4B", gemma),
-            (kinds, "JINA_CLIP_2", jina),
+            (identify, "NEWBIE_WIDTH", sizes.diffusion["dim"]),
+            (identify, "GEMMA_4B", gemma),
+            (identify, "JINA_CLIP_2", jina),
         ):
             stack.enter_context(mock.patch.object(target, name, value))
         yield

@@ -13,7 +13,7 @@ import folder_paths
 import torch
 from newbie_pack.isolation import modes
 from newbie_pack.lab.benchmarks.fullsize import chosen
-from newbie_pack.model_loader import full, kinds
+from newbie_pack.model_loader import full, identify
 from newbie_pack.model_loader.checkpoint import CheckpointError
 from newbie_pack.nodes.load import NewBieLoader
 from safetensors.torch import load_file, save_file
@@ -36,13 +36,13 @@ def test_nothing_chosen():
         r"No file is chosen for gemma, the Gemma 3 4B text encoder: put one, such as gemma_3_4b_it_bf16\.safetensors,"
     )
     with pytest.raises(CheckpointError, match=says):
-        full.find(kinds.GEMMA, "none")
+        full.find(identify.GEMMA, "none")
 
 
 def test_a_name_that_is_not_there(monkeypatch):
     monkeypatch.setattr(folder_paths, "get_full_path", lambda _folder, _name: None)
     with pytest.raises(CheckpointError, match=r"nope\.safetensors is not in models/vae"):
-        full.find(kinds.VAE, "nope.safetensors")
+        full.find(identify.VAE, "nope.safetensors")
 
 
 def test_another_models_file(files):
@@ -65,10 +65,10 @@ WRONG = [  # (first bytes of the file, what it is said to be, what to do about t
 
 
 @pytest.mark.parametrize(("part", "expected"), [
-    (kinds.DIFFUSION, "a NewBie diffusion model for models/diffusion_models (such as NewBie-Image-Exp0.1-bf16"),
-    (kinds.GEMMA, "the Gemma 3 4B text encoder for models/text_encoders (such as gemma_3_4b_it_bf16"),
-    (kinds.JINA, "the Jina CLIP v2 text encoder for models/text_encoders (such as jina_clip_v2_bf16"),
-    (kinds.VAE, "FLUX's 16-channel VAE for models/vae (such as ae"),
+    (identify.DIFFUSION, "a NewBie diffusion model for models/diffusion_models (such as NewBie-Image-Exp0.1-bf16"),
+    (identify.GEMMA, "the Gemma 3 4B text encoder for models/text_encoders (such as gemma_3_4b_it_bf16"),
+    (identify.JINA, "the Jina CLIP v2 text encoder for models/text_encoders (such as jina_clip_v2_bf16"),
+    (identify.VAE, "FLUX's 16-channel VAE for models/vae (such as ae"),
 ])  # fmt: skip
 @pytest.mark.parametrize(("content", "says"), WRONG)
 def test_what_is_no_model_is_told_with_what_belongs_there(files, tmp_path, part, expected, content, says):
@@ -83,14 +83,14 @@ def test_half_a_download_is_told_with_what_belongs_there(files, tmp_path, end):
     path = tmp_path / files("a.safetensors", x=(4,))
     path.write_bytes(path.read_bytes()[:end])
     with pytest.raises(CheckpointError, match=r"cut off\. Download FLUX's 16-channel VAE for models/vae \(such as"):
-        full.find(kinds.VAE, path.name)
+        full.find(identify.VAE, path.name)
 
 
 def test_a_download_that_aria2_has_not_finished_is_told_with_what_belongs_there(files, tmp_path):
     path = tmp_path / files("a.safetensors", x=(4,))
     path.with_name("a.safetensors.aria2").touch()
     with pytest.raises(CheckpointError, match=r"or delete both and download FLUX's 16-channel VAE for models/vae \("):
-        full.find(kinds.VAE, path.name)
+        full.find(identify.VAE, path.name)
 
 
 def test_text_encoders_in_each_others_place(models):
@@ -130,7 +130,7 @@ def test_the_diffusion_models_file_says_its_isolation(models, tmp_path, monkeypa
 
 def test_a_tiny_vae_is_loaded_by_the_host(weights, monkeypatch):
     monkeypatch.setattr(folder_paths, "get_full_path", lambda _folder, name: str(weights / name))
-    assert full.load_vae(full.find(kinds.VAE, "vae.safetensors")).latent_channels == 16
+    assert full.load_vae(full.find(identify.VAE, "vae.safetensors")).latent_channels == 16
 
 
 @pytest.mark.parametrize("form", ["split", "folder"])

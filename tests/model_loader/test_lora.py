@@ -13,7 +13,8 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.sd
 import torch
 from newbie_pack.client import models as command
-from newbie_pack.model_loader import lora, survey
+from newbie_pack.model_loader.check import survey
+from newbie_pack.model_loader.lora import convert as lora
 from safetensors.torch import load_file, save_file
 
 BF16 = "diffusion_models/NewBie-Image-Exp0.1-bf16.safetensors"
@@ -152,7 +153,7 @@ def test_a_converted_file_is_read_as_it_is(model, tmp_path):
 
 def test_every_layer_of_the_model_is_known():
     from newbie_pack.lab.benchmarks import fullsize_files as files
-    from newbie_pack.model_loader.lora_names import parse
+    from newbie_pack.model_loader.lora.names import parse
 
     for name in files.diffusion_shapes(files.FULL):
         if name.endswith(".weight"):

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from newbie_pack.client import models as command
 from newbie_pack.client.problem import Problem
-from newbie_pack.model_loader import lora
 from newbie_pack.model_loader.checkpoint import CheckpointError, read_header
+from newbie_pack.model_loader.lora import convert as lora
 
 ROOT = Path(command.__file__).resolve().parent.parent
 QKV, W2, TEXT = "layers.0.attention.qkv", "noise_refiner.1.feed_forward.w2", "time_text_embed.1"

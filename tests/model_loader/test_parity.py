@@ -15,7 +15,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import torch
 from newbie_pack.isolation.captions import CaptionTokens, encode_apart, encode_jointly
 from newbie_pack.lab.benchmarks.fullsize_files import TINY
-from newbie_pack.model_loader import full, kinds
+from newbie_pack.model_loader import full, identify
 from newbie_pack.xml_prompt import SHARED, Segment
 
 transformers = pytest.importorskip("transformers")
@@ -35,7 +35,7 @@ IN_PARENTHESES = ["hatsune_miku_(vocaloid), smile", "(smile:1.3), ((blue hair))"
 @pytest.fixture
 def clip(models):
     names = ("gemma_3_4b_it_bf16.safetensors", "jina_clip_v2_bf16.safetensors")
-    parts = (kinds.GEMMA, kinds.JINA)
+    parts = (identify.GEMMA, identify.JINA)
     return full.load_clip(*(full.find(part, name) for part, name in zip(parts, names, strict=True)))
 
 

@@ -9,7 +9,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from newbie_pack.lab.benchmarks import fullsize_files as files
-from newbie_pack.model_loader import full, kinds, source
+from newbie_pack.model_loader import full, identify, source
 from newbie_pack.sampling.sample import sample
 from safetensors.torch import load_file, save_file
 
@@ -27,7 +27,7 @@ def step(model):
 
 def load(path):
     found = source.of_file(path)
-    kinds.expect(found.where, found.header, kinds.DIFFUSION)
+    identify.expect(found.where, found.header, identify.DIFFUSION)
     return full.load_model(found, None)
 
 
@@ -95,7 +95,7 @@ def test_the_older_mark_of_a_gemma(models, tmp_path, mark):
     save_file(new | tokenizer, path)
     old = {mark if name == "scaled_fp8" else name: value for name, value in old_scaled(new).items()}
     save_file(old | tokenizer, tmp_path / "old.safetensors")
-    jina = full.find(kinds.JINA, "jina_clip_v2_bf16.safetensors")
+    jina = full.find(identify.JINA, "jina_clip_v2_bf16.safetensors")
     clips = (full.load_clip(source.of_file(tmp_path / f"{name}.safetensors"), jina) for name in ("new", "old"))
     a, b = (clip.encode_from_tokens(clip.tokenize("1girl, aqua hair, smile")) for clip in clips)
     assert (a - b).norm() < 0.3 * a.norm()  # the older form may multiply in full precision; without scales: not alike
@@ -108,8 +108,8 @@ def test_an_fp8_gemma(models, tmp_path, precision):
     files.write(
         path, files.chain(files.quantized(weights.tensors(files.gemma_shapes(files.TINY)), precision), tokenizer)
     )
-    jina = full.find(kinds.JINA, "jina_clip_v2_bf16.safetensors")
-    exact = full.load_clip(full.find(kinds.GEMMA, "gemma_3_4b_it_bf16.safetensors"), jina)
+    jina = full.find(identify.JINA, "jina_clip_v2_bf16.safetensors")
+    exact = full.load_clip(full.find(identify.GEMMA, "gemma_3_4b_it_bf16.safetensors"), jina)
     rounded = full.load_clip(source.of_file(path), jina)
     a, b = (clip.encode_from_tokens(clip.tokenize("1girl, aqua hair, smile")) for clip in (exact, rounded))
     error = (a - b).norm() / a.norm()

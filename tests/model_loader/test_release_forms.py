@@ -12,7 +12,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from newbie_pack.isolation.encode import encode, encode_plain
-from newbie_pack.model_loader import full, names
+from newbie_pack.model_loader import full, state_dict
 from newbie_pack.model_loader.checkpoint import CheckpointError
 from newbie_pack.sampling.sample import sample
 from newbie_pack.xml_prompt import layout, parse
@@ -186,7 +186,7 @@ def test_any_prefix(models, tmp_path, prefix):
     from newbie_pack.model_loader import source
 
     found = source.of_file(path)
-    full.kinds.expect(path, found.header, "diffusion_model")
+    full.identify.expect(path, found.header, "diffusion_model")
     state = full.load_model(found, None).model.diffusion_model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in tensors.items())
 
@@ -303,7 +303,7 @@ def test_a_vae_behind_a_prefix(models, tmp_path, prefix):
     prefixed = {prefix + name: value for name, value in tensors.items()}
     save_file(prefixed, tmp_path / "a.safetensors")
     found = full.source.of_file(tmp_path / "a.safetensors")
-    full.usable.check(found, "vae")
+    full.requirements.check(found, "vae")
     state = full.load_vae(found).first_stage_model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in tensors.items())
     with pytest.raises(RuntimeError, match="VAE is invalid"):
@@ -418,8 +418,8 @@ def test_a_config_without_a_task_leaves_the_weights_as_they_are(release):
     name = "embeddings.word_embeddings"
     tensors = full.read(found)
     (raw,) = (value for key, value in tensors.items() if key.endswith(f"{name}.parametrizations.weight.original"))
-    assert torch.equal(names.jina(tensors, found.config, found.where)[f"model.{name}.weight"], raw)
-    assert not torch.equal(names.jina(tensors, {}, found.where)[f"model.{name}.weight"], raw)
+    assert torch.equal(state_dict.jina(tensors, found.config, found.where)[f"model.{name}.weight"], raw)
+    assert not torch.equal(state_dict.jina(tensors, {}, found.where)[f"model.{name}.weight"], raw)
 
 
 @pytest.mark.parametrize(("file", "name", "shape"), [
@@ -447,9 +447,9 @@ def test_a_tensor_of_another_shape_is_told_with_its_file(models, tmp_path, monke
 def test_the_tensor_without_a_prefix_counts():
     """As in what is looked at before loading."""
     tensors = dict.fromkeys(("ema.a.weight", "a.weight"))
-    assert names.prefix_before(tensors, "a.weight") == ""
+    assert state_dict.prefix_before(tensors, "a.weight") == ""
     del tensors["a.weight"]
-    assert names.prefix_before(tensors, "b.weight", "a.weight") == "ema."
+    assert state_dict.prefix_before(tensors, "b.weight", "a.weight") == "ema."
 
 
 def test_a_missing_tensor_is_named(models, release):

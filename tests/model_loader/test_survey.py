@@ -13,9 +13,9 @@ pytest.importorskip("comfy.options", reason=NO_HOST)  # the random files are mad
 
 from newbie_pack.client import models as command
 from newbie_pack.client.problem import Problem
-from newbie_pack.model_loader import full, kinds
+from newbie_pack.model_loader import full, identify
+from newbie_pack.model_loader.check.survey import PARTS, survey
 from newbie_pack.model_loader.checkpoint import CheckpointError
-from newbie_pack.model_loader.survey import PARTS, survey
 from safetensors.torch import load_file, save_file
 
 RELEASE = "NewBie-image-Exp0.1"
@@ -378,22 +378,22 @@ def test_the_full_models_sizes_and_names():
     import torch
     from comfy import model_detection, sd
     from newbie_pack.lab.benchmarks import fullsize_files as files
+    from newbie_pack.model_loader.check.survey import GIGABYTES
     from newbie_pack.model_loader.checkpoint import Header
-    from newbie_pack.model_loader.survey import GIGABYTES
 
     shapes = {
-        kinds.DIFFUSION: files.diffusion_shapes(files.FULL),
-        kinds.GEMMA: files.gemma_shapes(files.FULL),
-        kinds.JINA: files.jina_shapes(files.FULL),
-        kinds.VAE: files.vae_shapes(files.FULL),
+        identify.DIFFUSION: files.diffusion_shapes(files.FULL),
+        identify.GEMMA: files.gemma_shapes(files.FULL),
+        identify.JINA: files.jina_shapes(files.FULL),
+        identify.VAE: files.vae_shapes(files.FULL),
     }
     for part, own in shapes.items():
-        size = 4 if part == kinds.VAE else 2  # ae.safetensors is kept in float32
+        size = 4 if part == identify.VAE else 2  # ae.safetensors is kept in float32
         gigabytes = size * sum(torch.Size(shape).numel() for shape in own.values()) / 1e9
         assert abs(gigabytes - GIGABYTES[part]) < 0.06, (part, gigabytes)
-        assert kinds.kind_of(Header({}, own)).part == part
-        kinds.check_whole(Path(part), Header({}, own), part)
-    meta = {name: torch.empty(shape, device="meta") for name, shape in shapes[kinds.DIFFUSION].items()}
+        assert identify.kind_of(Header({}, own)).part == part
+        identify.check_whole(Path(part), Header({}, own), part)
+    meta = {name: torch.empty(shape, device="meta") for name, shape in shapes[identify.DIFFUSION].items()}
     assert model_detection.detect_unet_config(meta, "") == files.FULL.diffusion
-    assert sd.detect_te_model(shapes[kinds.GEMMA]) == sd.TEModel.GEMMA_3_4B
-    assert sd.detect_te_model(shapes[kinds.JINA]) == sd.TEModel.JINA_CLIP_2
+    assert sd.detect_te_model(shapes[identify.GEMMA]) == sd.TEModel.GEMMA_3_4B
+    assert sd.detect_te_model(shapes[identify.JINA]) == sd.TEModel.JINA_CLIP_2

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import kinds
-from .checkpoint import CheckpointError, Header, read_header
-from .lora_alpha import alphas
-from .lora_names import APART, PAIRS, Name, parse
+from .. import identify
+from ..checkpoint import CheckpointError, Header, read_header
+from .alpha import alphas
+from .names import APART, PAIRS, Name, parse
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def misfit(header: Header) -> str:
         own = parse(name)
         if APART.search(name):
             return f"{name} is of queries, keys or values alone, and NewBie has them in one matrix, with fewer keys"
-        if own is not None and own.layer.endswith("qkv") and own.end in PAIRS and shape[1:] != (kinds.NEWBIE_WIDTH,):
-            return f"{name} is not made for {kinds.NEWBIE_WIDTH} columns"
+        if own is not None and own.layer.endswith("qkv") and own.end in PAIRS and shape[1:] != (identify.NEWBIE_WIDTH,):
+            return f"{name} is not made for {identify.NEWBIE_WIDTH} columns"
     return ""
 
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from . import kinds, lora, source, usable
-from .checkpoint import CheckpointError
+from .. import identify, requirements, source
+from ..checkpoint import CheckpointError
+from ..identify import DIFFUSION, GEMMA, JINA, NEEDS, VAE
+from ..lora import convert as lora
+from ..source import Source
 from .folders import OF_FILES, OF_RELEASES, Contents, Folders, contents
-from .kinds import DIFFUSION, GEMMA, JINA, NEEDS, VAE
-from .source import Source
 
 PARTS = (DIFFUSION, GEMMA, JINA, VAE)
 GIGABYTES = {DIFFUSION: 7.0, GEMMA: 7.8, JINA: 1.1, VAE: 0.3}  # of the usual files
@@ -43,13 +44,13 @@ class Found:
         return sum(path.stat().st_size for path in self.source.paths)
 
     def line(self) -> str:
-        precision, size = kinds.precisions([self.source.header]), f"{self.size / 1e9:.1f} GB"
+        precision, size = identify.precisions([self.source.header]), f"{self.size / 1e9:.1f} GB"
         return line(self.part, f"{self.named}  {size}, {precision}{self.note()}  ({self.source.where})")
 
     def note(self) -> str:
         """About a file that the host's own loaders don't read: they are in graphs too."""
         loader, known = STOCK[self.part]
-        before = kinds.prefix(self.source.header, self.part)
+        before = identify.prefix(self.source.header, self.part)
         if self.release or before in known:
             return ""
         names = f'behind "{before}"' if before else f'not behind "{known[0]}"'
@@ -154,23 +155,23 @@ def look_at_file(folder: str, root: Path, path: Path) -> Found | str:
 
     Raises CheckpointError for one that can't be used as it is.
     """
-    own = source.of_file(path, kinds.expected(part for part in PARTS if NEEDS[part].folder == folder))
-    kind = kinds.kind_of(own.header)
+    own = source.of_file(path, identify.expected(part for part in PARTS if NEEDS[part].folder == folder))
+    kind = identify.kind_of(own.header)
     if lora.passed_over(own.header):
         lora.named(path, own.header)  # raises for one that can't be converted either
         raise CheckpointError(f"{path} is a LoRA with names that ComfyUI passes over: run ./run models lora {path}")
-    if folder == kinds.LORAS:
+    if folder == identify.LORAS:
         return ""
     if kind is not None and kind.meant:
-        raise CheckpointError(kinds.not_in_this_form(path, kind))
+        raise CheckpointError(identify.not_in_this_form(path, kind))
     if kind is None or not kind.part:
-        parts = usable.shards_missing(own)
+        parts = requirements.shards_missing(own)
         if parts:
             raise CheckpointError(parts)
         return f"{path}: {kind.what if kind else 'not known here'}"
     if kind.folder != folder:
         raise CheckpointError(f"{path} is {kind.what}: move it into models/{kind.folder}.")
-    usable.check(own, kind.part)
+    requirements.check(own, kind.part)
     return Found(kind.part, path.relative_to(root).as_posix(), own)
 
 
@@ -197,9 +198,9 @@ def look_at_release(folder: Path, named: str) -> tuple[Release, bool]:
     for part in PARTS:
         try:
             own = source.of_folder(folder, part)
-            kind = kinds.kind_of(own.header)
+            kind = identify.kind_of(own.header)
             ours = ours or (kind is not None and (kind.part or kind.meant) in (DIFFUSION, GEMMA, JINA))
-            usable.check(own, part)
+            requirements.check(own, part)
         except CheckpointError as problem:
             problems[part] = str(problem)
         else:
@@ -237,7 +238,7 @@ def candidates(found: Sequence[Found], model: Found) -> Iterator[tuple[Found, ..
 def misfit(four: Sequence[Found]) -> str:
     """Why they don't go together; "" where they do."""
     try:
-        kinds.check_pair(*((one.source.where, one.source.header) for one in four[:3]))
+        identify.check_pair(*((one.source.where, one.source.header) for one in four[:3]))
     except CheckpointError as problem:
         return str(problem)
     return ""

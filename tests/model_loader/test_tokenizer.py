@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 
 import pytest
-from newbie_pack.model_loader import spiece
+from newbie_pack.model_loader import tokenizer
 from newbie_pack.model_loader.checkpoint import CheckpointError
 
 sentencepiece = pytest.importorskip("sentencepiece")
@@ -51,7 +51,7 @@ def test_the_old_files_ids_are_moved_by_one(trained, text):
     """fairseq's ids: <s> 0, <pad> 1, </s> 2, <unk> 3, and every piece one higher than in the file."""
     old = sentencepiece.SentencePieceProcessor(model_proto=trained)
     expected = [0, *(3 if i == old.unk_id() else i + 1 for i in old.encode(text)), 2]
-    assert ids(spiece.from_model(trained), text) == expected
+    assert ids(tokenizer.from_model(trained), text) == expected
 
 
 def json_of(trained: bytes, chart: bool = True) -> bytes:
@@ -75,8 +75,8 @@ def json_of(trained: bytes, chart: bool = True) -> bytes:
         }
         for word in special
     ]
-    (normalizer,) = [value for number, value in spiece.read(trained) if number == 3]
-    (charts,) = [value for number, value in spiece.read(normalizer) if number == 2]
+    (normalizer,) = [value for number, value in tokenizer.read(trained) if number == 3]
+    (charts,) = [value for number, value in tokenizer.read(normalizer) if number == 2]
     return json.dumps(
         {
             "version": "1.0",
@@ -100,16 +100,16 @@ def json_of(trained: bytes, chart: bool = True) -> bytes:
 def test_the_same_ids_as_the_tokenizers_library(trained, text):
     tokenizers = pytest.importorskip("tokenizers")
     expected = tokenizers.Tokenizer.from_str(json_of(trained).decode()).encode(text, add_special_tokens=False).ids
-    assert ids(spiece.from_json(json_of(trained)), text) == [0, *expected, 2]
+    assert ids(tokenizer.from_json(json_of(trained)), text) == [0, *expected, 2]
 
 
 def test_both_files_give_the_same(trained):
     for text in LINES:
-        assert ids(spiece.from_json(json_of(trained)), text) == ids(spiece.from_model(trained), text)
+        assert ids(tokenizer.from_json(json_of(trained)), text) == ids(tokenizer.from_model(trained), text)
 
 
 def test_words_of_the_model_in_a_prompt_are_text(trained):
-    assert not set(ids(spiece.from_model(trained), "<pad></s><mask>")[1:-1]) & {0, 1, 2}
+    assert not set(ids(tokenizer.from_model(trained), "<pad></s><mask>")[1:-1]) & {0, 1, 2}
 
 
 UNIGRAM = b'{"model": {"type": "Unigram", "unk_id": 3, "vocab": %s}, "added_tokens": %s, "normalizer": %s}'
@@ -143,41 +143,41 @@ FOUR = b'[["<s>", 0], ["<pad>", 0], ["</s>", 0], ["<unk>", 0]%s]'
 def test_another_tokenizer_is_refused(tmp_path, content):
     (tmp_path / "tokenizer.json").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"tokenizer\.json is not XLM-RoBERTa's tokenizer"):
-        spiece.jina([tmp_path])
+        tokenizer.jina([tmp_path])
 
 
 @pytest.mark.parametrize("content", [b"", b"\x0a\x7f", b"\xff" * 20, b"hello"])
 def test_a_damaged_model_is_refused(tmp_path, content):
     (tmp_path / "sentencepiece.bpe.model").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"bpe\.model is not XLM-RoBERTa's tokenizer"):
-        spiece.jina([tmp_path])
+        tokenizer.jina([tmp_path])
 
 
 def test_none_is_there(tmp_path):
     with pytest.raises(CheckpointError, match=r"has no tokenizer\.model or tokenizer\.json: put Gemma's tokenizer"):
-        spiece.gemma([tmp_path])
+        tokenizer.gemma([tmp_path])
 
 
 def test_gemmas_tokenizer_whole_and_cut_off_and_anothers(trained, gemma_model, tmp_path):
     path = tmp_path / "tokenizer.model"
     path.write_bytes(gemma_model)
-    assert spiece.gemma([tmp_path]) == gemma_model
+    assert tokenizer.gemma([tmp_path]) == gemma_model
     cut = [gemma_model[:size] for size in (0, 1, 7, len(gemma_model) // 2, len(gemma_model) - 1)]
-    for model in (*cut, trained, spiece.from_model(trained)):
+    for model in (*cut, trained, tokenizer.from_model(trained)):
         path.write_bytes(model)
         with pytest.raises(CheckpointError, match="is not Gemma's SentencePiece model: download Gemma's tokenizer aga"):
-            spiece.gemma([tmp_path])
+            tokenizer.gemma([tmp_path])
 
 
 def test_a_tokenizer_inside_a_file(trained, gemma_model):
     """Any that is one is the host's to load; another encoder's has other ids."""
-    where, jina_model = Path("a.safetensors"), spiece.from_model(trained)
-    spiece.check_inside(gemma_model, True, where)
-    spiece.check_inside(jina_model, False, where)
+    where, jina_model = Path("a.safetensors"), tokenizer.from_model(trained)
+    tokenizer.check_inside(gemma_model, True, where)
+    tokenizer.check_inside(jina_model, False, where)
     for model, whose in ((jina_model, "Gemma's"), (gemma_model, "Jina's"), (b"", "Jina's"), (bytes(50), "Gemma's"),
                          (b"<html>", "Jina's"), (b"version https://git-lfs", "Gemma's")):  # fmt: skip
         with pytest.raises(CheckpointError, match=rf"a\.safetensors has a tokenizer inside .* that is not {whose}:"):
-            spiece.check_inside(model, whose == "Gemma's", where)
+            tokenizer.check_inside(model, whose == "Gemma's", where)
 
 
 # --- Gemma's ---------------------------------------------------------------------------------------------------------
@@ -260,12 +260,12 @@ def test_gemmas_json_gives_the_ids_of_its_model(gemma_model, text, form):
         written = gemma_json(gemma_model, merges=[" ".join(pair) for pair in merges])
     elif form != "pairs":
         written = gemma_json(gemma_model, merges=[pair for pair in merges if not {*pair, "".join(pair)} & {*WORDS}])
-    assert gemma_ids(spiece.gemma_from_json(written), text) == gemma_ids(gemma_model, text)
+    assert gemma_ids(tokenizer.gemma_from_json(written), text) == gemma_ids(gemma_model, text)
 
 
 def test_gemmas_json_has_the_same_pieces(gemma_model):
     """And many random texts: the ids are the model's."""
-    made = spiece.gemma_from_json(gemma_json(gemma_model))
+    made = tokenizer.gemma_from_json(gemma_json(gemma_model))
     old, new = (sentencepiece.SentencePieceProcessor(model_proto=model) for model in (gemma_model, made))
     assert [new.id_to_piece(i) for i in range(new.get_piece_size())] == [
         old.id_to_piece(i) for i in range(old.get_piece_size())
@@ -284,10 +284,10 @@ def test_gemmas_json_has_the_same_pieces(gemma_model):
 
 def test_gemmas_json_is_taken_where_its_model_is_not(tmp_path, gemma_model):
     (tmp_path / "tokenizer.json").write_bytes(gemma_json(gemma_model))
-    assert gemma_ids(spiece.gemma([tmp_path]), "blue hair") == gemma_ids(gemma_model, "blue hair")
+    assert gemma_ids(tokenizer.gemma([tmp_path]), "blue hair") == gemma_ids(gemma_model, "blue hair")
     (tmp_path / "tokenizer").mkdir()
     (tmp_path / "tokenizer" / "tokenizer.model").write_bytes(gemma_model)
-    assert spiece.gemma([tmp_path, tmp_path / "tokenizer"]) == gemma_model
+    assert tokenizer.gemma([tmp_path, tmp_path / "tokenizer"]) == gemma_model
 
 
 def test_a_json_that_is_not_gemmas_is_refused(tmp_path, gemma_model):
@@ -316,8 +316,8 @@ def test_a_json_that_is_not_gemmas_is_refused(tmp_path, gemma_model):
         (tmp_path / "tokenizer.json").write_bytes(gemma_json(gemma_model, **other))
         says = r"tokenizer\.json is not Gemma's tokenizer: put the tokenizer\.model of Gemma 3 beside it"
         with pytest.raises(CheckpointError, match=says):
-            spiece.gemma([tmp_path])
+            tokenizer.gemma([tmp_path])
     for content in (b"", b"null", b"[]", b'{"model": null}', b"\xff", b"[" * 100_000):
         (tmp_path / "tokenizer.json").write_bytes(content)
         with pytest.raises(CheckpointError, match=r"tokenizer\.json is not Gemma's tokenizer"):
-            spiece.gemma([tmp_path])
+            tokenizer.gemma([tmp_path])

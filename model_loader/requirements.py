@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import re
 
-from . import kinds, spiece
+from . import identify, tokenizer
 from .checkpoint import CheckpointError, unreadable
-from .kinds import GEMMA, JINA
+from .identify import GEMMA, JINA
 from .source import Source
 
-TOKENIZERS = {GEMMA: spiece.gemma, JINA: spiece.jina}
+TOKENIZERS = {GEMMA: tokenizer.gemma, JINA: tokenizer.jina}
 SHARD = re.compile(r"-[0-9]+-of-([0-9]+)")  # at the end of a shard's name, as the libraries that save them call it
 
 
 def check(found: Source, part: str) -> None:
     """Raises CheckpointError if it is not this part, whole, with its tokenizer."""
     try:
-        kinds.expect(found.where, found.header, part)
-        kinds.check_whole(found.where, found.header, part)
+        identify.expect(found.where, found.header, part)
+        identify.check_whole(found.where, found.header, part)
     except CheckpointError as problem:
         raise CheckpointError(shards_missing(found) or str(problem)) from problem
     if part in TOKENIZERS and "spiece_model" not in found.header.shapes:
@@ -31,7 +31,7 @@ def check_tokenizer(found: Source, part: str) -> None:
     if not found.tokenizer:
         raise CheckpointError(
             f"{found.where} has no tokenizer inside (no tensor spiece_model): use the file that was repackaged for "
-            f"ComfyUI, such as {kinds.NEEDS[part].usual}, or the authors' folder."
+            f"ComfyUI, such as {identify.NEEDS[part].usual}, or the authors' folder."
         )
     try:
         TOKENIZERS[part](found.tokenizer)

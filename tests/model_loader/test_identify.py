@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from newbie_pack.model_loader.checkpoint import CheckpointError, Header
-from newbie_pack.model_loader.kinds import (
+from newbie_pack.model_loader.identify import (
     DIFFUSION,
     GEMMA,
     JINA,

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import source
-from .checkpoint import unreadable
+from .. import source
+from ..checkpoint import unreadable
 
 SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".pkl", ".bin", ".gguf")  # the host's, and GGUF
 HALF = (".part", ".crdownload", ".incomplete", ".aria2", ".download")
