@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..sampling.guidance import GUIDANCE_END, check_interval
 from ..sampling.samplers import SAMPLERS, check_eta
+from ..sampling.steps import GUIDANCE_END, check_interval
 
 
 def guidance() -> io.Float.Input:

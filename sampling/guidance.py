@@ -7,23 +7,11 @@ from typing import Any
 
 import torch
 from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_model_options_post_cfg_function
-from comfy.samplers import CFGGuider, sampling_function
+from comfy.samplers import CFGGuider, Sampler
 from torch import Tensor
 
 from .fit import check_fit
-from .progress import progress
-
-WHOLE = (0.0, 1.0)  # of the steps
-GUIDANCE_END = 0.75  # at 7.5 to the end, the built-in model loses three points of its attributes (mini/README.md)
-
-
-def check_interval(start: float, end: float) -> None:
-    """Raises ValueError for fractions of the schedule that hold nothing."""
-    if not 0 <= start < end <= 1:
-        raise ValueError(
-            f"guidance_start {start:g} and guidance_end {end:g} leave no part of the schedule: "
-            "choose a start from 0 to 1 and a larger end, or set guidance to 1 for none at all."
-        )
+from .steps import STEPS, WHOLE, Steps, check_interval, rehearse
 
 
 class IntervalGuider(CFGGuider):
@@ -42,21 +30,36 @@ class IntervalGuider(CFGGuider):
         super().__init__(model)
         self.interval = (start, end)
 
-    def strength(self, options: dict[str, Any]) -> float:
-        """options: the host's transformer_options, with the sigmas of this step."""
-        if self.interval == WHOLE:
-            return self.cfg
-        start, end = self.interval
-        return self.cfg if start <= progress(options) < end else 1.0
+    def inner_sample(
+        self, noise: Tensor, latent_image: Tensor, device: torch.device, sampler: Sampler, sigmas: Tensor,
+        denoise_mask: Tensor | None, callback: Callable | None, disable_pbar: bool, seed: int | None, **rest: Any,
+    ) -> Tensor:
+        """As the host's, with the steps of this run told beforehand."""
+        self.steps = Steps(sigmas, lambda: rehearse(sampler, self, sigmas, len(noise), seed))
 
-    def predict_noise(
+        def report(*step: Any) -> None:
+            self.steps.report()
+            if callback is not None:
+                callback(*step)
+
+        return super().inner_sample(
+            noise, latent_image, device, sampler, sigmas, denoise_mask, report, disable_pbar, seed, **rest
+        )
+
+    def __call__(
         self, x: Tensor, timestep: Tensor, model_options: dict[str, Any] | None = None, seed: int | None = None
     ) -> Tensor:
         """timestep: sigma [B] -> denoised, of x's shape."""
-        conds = self.conds.get("negative"), self.conds.get("positive")
         options = model_options or {}
-        strength = self.strength({**options.get("transformer_options", {}), "sigmas": timestep})
-        return sampling_function(self.inner_model, x, timestep, *conds, strength, options, seed)
+        options.setdefault("transformer_options", {})[STEPS] = self.steps  # isolation goes by the same
+        start, end = self.interval
+        guidance = self.cfg
+        if self.interval != WHOLE and not start <= self.steps.call(timestep) < end:
+            self.cfg = 1.0
+        try:
+            return super().__call__(x, timestep, options, seed)
+        finally:
+            self.cfg = guidance
 
 
 def bounded(renorm: float) -> Callable[[dict[str, Any]], Tensor]:

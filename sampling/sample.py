@@ -15,8 +15,9 @@ from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 from torch import Tensor
 
 from .fit import check_flow, check_latent
-from .guidance import GUIDANCE_END, guider_for
+from .guidance import guider_for
 from .samplers import sampler_for
+from .steps import GUIDANCE_END
 
 SCHEDULERS = tuple(comfy.samplers.SCHEDULER_NAMES)
 

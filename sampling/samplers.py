@@ -2,6 +2,8 @@
 
 eta is the share of fresh noise in every step; 0 is none. A sampler's form for rectified flow keeps the latent on
 x = (1 - sigma) data + sigma noise; the older form, for noise added to the whole picture, leaves too much or too little.
+
+Every picture of a batch has noise of its own, so that it is the same drawn alone.
 """
 
 from __future__ import annotations
@@ -11,10 +13,15 @@ from functools import wraps
 from typing import Any
 
 import comfy.samplers
+import torch
+from comfy.k_diffusion.sampling import BrownianTreeNoiseSampler, default_noise_sampler
 from torch import Tensor
 
-from .noise import brownian, gaussian, picture_seed
+NoiseSampler = Callable[[Tensor, Tensor], Tensor]  # sigma, next sigma -> noise of the latent's shape
 
+SEEDS = 2**64
+SPREAD = 0x9E3779B97F4A7C15  # odd and far from any two seeds that a user tries one after the other
+LAST = SEEDS - 2  # the host adds one on a CPU, where torch takes no seed above SEEDS - 1
 BROWNIAN = ("dpmpp_sde", "dpmpp_2m_sde", "dpmpp_2m_sde_heun", "dpmpp_3m_sde")  # their noise is a path, not steps apart
 WITH_ETA = (
     "euler_ancestral",
@@ -45,6 +52,25 @@ def check_eta(sampler: str, eta: float) -> None:
             f"The sampler {sampler} adds no noise and can't use eta {eta:g}: "
             f"set eta to 0, or choose one of {', '.join(WITH_ETA)}."
         )
+
+
+def picture_seed(seed: int, index: int) -> int:
+    """Of the picture with this index in its batch; the first one's is the host's own."""
+    return min((seed + index * SPREAD) % SEEDS, LAST)
+
+
+def gaussian(x: Tensor, seeds: Sequence[int]) -> NoiseSampler:
+    """The host's default, once for every picture of x [B, ...]."""
+    each = [default_noise_sampler(x[i : i + 1], seed=seed) for i, seed in enumerate(seeds)]
+    return lambda sigma, after: torch.cat([noise(sigma, after) for noise in each])
+
+
+def brownian(x: Tensor, sigmas: Tensor, seeds: Sequence[int]) -> NoiseSampler:
+    """What the host gives its SDE samplers, once for every picture of x [B, ...]."""
+    positive = sigmas[sigmas > 0]
+    if positive.min() == positive.max():  # a tree needs a way to go; a single step to zero draws no noise anyway
+        return gaussian(x, seeds)
+    return BrownianTreeNoiseSampler(x, positive.min(), positive.max(), seed=list(seeds), cpu=True)
 
 
 def own_noise(sampler: str, function: Callable[..., Tensor], index: Sequence[int] | None) -> Callable[..., Tensor]:

@@ -9,9 +9,8 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
-from newbie_pack.sampling.noise import LAST, brownian, gaussian, picture_seed
 from newbie_pack.sampling.sample import sample
-from newbie_pack.sampling.samplers import WITH_ETA
+from newbie_pack.sampling.samplers import LAST, WITH_ETA, brownian, gaussian, picture_seed
 
 import nodes
 

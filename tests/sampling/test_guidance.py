@@ -11,8 +11,9 @@ import torch
 from comfy.samplers import sampler_object
 from comfy_extras.nodes_lumina2 import RenormCFG
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
-from newbie_pack.sampling.guidance import bounded, check_interval, guider_for
+from newbie_pack.sampling.guidance import bounded, guider_for
 from newbie_pack.sampling.sample import sample
+from newbie_pack.sampling.steps import check_interval
 
 import nodes
 
@@ -60,9 +61,9 @@ def test_outside_the_interval_is_no_guidance_and_half_the_work(model, prompts, p
 
 @pytest.mark.parametrize(("start", "end"), [(0.5, 0.5), (0.8, 0.2), (-0.1, 1), (0, 1.1), (1, 1)])
 def test_an_interval_that_holds_nothing_is_refused(model, prompts, start, end):
-    with pytest.raises(ValueError, match="leave no part of the schedule: choose a start"):
+    with pytest.raises(ValueError, match="leave no steps between them: choose a start"):
         check_interval(start, end)
-    with pytest.raises(ValueError, match="leave no part"):
+    with pytest.raises(ValueError, match="leave no steps"):
         sample(model, *prompts, EMPTY, **SETTINGS, guidance_start=start, guidance_end=end)
 
 
