@@ -1,1 +1,1 @@
-"""Scene + CLIP -> CONDITIONING, and the attention that keeps characters apart. rules.py and plan.py need no host."""
+"""Scene + CLIP -> CONDITIONING, and the attention that keeps characters apart. options, plan and bias need no host."""

@@ -1,4 +1,4 @@
-"""Scene + boxes + CLIP -> positive and negative CONDITIONING, in one of three modes (modes.py).
+"""Scene + boxes + CLIP -> positive and negative CONDITIONING, in one of three modes (options.py).
 
 strict   every segment of the XML is encoded on its own behind the shared prefix, so that no character's text has read
          another's; the pooled vector is of the whole prompt
@@ -6,8 +6,8 @@ gentle   one joint encode of the template in which the released weights learned 
          isolated
 off      the host's own encode of the prompt as written
 
-The encoders of SD1.5, SD2 and SDXL read plain tags in chunks, every character's alone in strict and gentle (chunks.py);
-auto means strict there: such a model reads every chunk of a long prompt alone as it is.
+The encoders of SD1.5, SD2 and SDXL read plain tags in chunks (clip_text.py), every character's alone in strict and
+gentle; auto means strict there: such a model reads every chunk of a long prompt alone as it is.
 
 A character's negatives are read within its own region of the negative CONDITIONING, in strict and gentle. Weights of
 tags hold in strict and gentle; off is the host's way, which has none for NewBie's prompts.
@@ -16,7 +16,7 @@ tags hold in strict and gentle; off is the host's way, which has none for NewBie
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from comfy.sd import CLIP
@@ -38,44 +38,16 @@ from ..xml_prompt import (
     tag_runs,
     text_of,
 )
-from .captions import CaptionTokens, encode_apart, encode_jointly
-from .chunks import chunks_of, read_chunks, reads_chunks
-from .conditioning import Conditioning, conditioning
-from .encoded import encoded, key_of
-from .forward import IsolatedForward
-from .modes import AUTO, OFF, STRICT, Closed, Options, check_chunk_options, closed_by, resolve
+from .carrier import Conditioning, conditioning
+from .clip_text import chunks_of, read_chunks, reads_chunks
+from .gemma_text import Reader, encode_apart, encode_jointly
+from .nextdit import IsolatedNextDiT
+from .options import AUTO, CLOSED, NEUTRAL, OFF, STRICT, Options, check_for_clip_text, resolve, settled
 from .plan import Plan, Region, fractions
-from .unet import IsolatedUNetForward
+from .text_cache import encoded, key_of
+from .unet import IsolatedUNet
 
 Masks = Sequence[Tensor | None]  # [h, w] in 0..1, one a character; None, or no entry, leaves a character its box
-NEUTRAL = Options()
-
-
-@dataclass(frozen=True)
-class People:
-    """What the plan must know of the characters."""
-
-    regions: tuple[Region, ...]
-    genders: tuple[str, ...]  # none at all where genders are not masked
-
-    def plan(
-        self, owner: Sequence[int], weight: Sequence[float], named: Sequence[str], closed: Closed, options: Options
-    ) -> Plan:
-        """owner, weight, named: one a caption token."""
-        return Plan(
-            owner=tuple(owner),
-            regions=self.regions,
-            refiner=closed.context_refiner,
-            joint=closed.joint_layers,
-            start=options.start,
-            until=options.end,
-            strength=options.strength,
-            soft_edge=options.soft_edge,
-            weight=tuple(weight) if any(one != 1 for one in weight) else (),
-            named=tuple(named) if any(named) else (),
-            genders=self.genders,
-            gender_strength=options.gender_strength,
-        )
 
 
 def places(scene: Scene, boxes: Sequence[Box], masks: Masks) -> tuple[Region, ...]:
@@ -104,21 +76,19 @@ def encode(
     clip: CLIP, scene: Scene, boxes: Sequence[Box], mode: str, options: Options = NEUTRAL, masks: Masks = ()
 ) -> Conditioning:
     """boxes: one for each character, in order (xml_prompt.layout). A scene without characters is encoded plainly."""
-    people = People(
-        places(scene, boxes, masks),
-        tuple(character.gender or "" for character in scene.characters) if options.gender_strength > 0 else (),
-    )
+    genders = tuple(character.gender or "" for character in scene.characters) if options.gender_strength > 0 else ()
+    plan = Plan((), places(scene, boxes, masks), genders, options)
     if reads_chunks(clip):
         if mode == OFF:
             return encode_plain(clip, text_of(render_tags(scene)))
-        return encode_runs(clip, tag_runs(scene), people, mode, options)
+        return encode_runs(clip, tag_runs(scene), plan, mode)
     mode = resolve(clip, mode)
     if mode == OFF:
         return encode_plain(clip, text_of(render_xml(scene, [character.box for character in scene.characters])))
     if not scene.characters and not any(segment.weighted for segment in render_xml(scene)):
         return encode_plain(clip, text_of(render_xml(scene)))
-    segments = segments_of(scene, boxes, closed_by(mode, options).encoder)
-    return encode_segments(clip, segments, people, mode, options)
+    plan = replace(plan, options=settled(options, mode))
+    return encode_segments(clip, segments_of(scene, boxes, plan.options.encoder == CLOSED), plan)
 
 
 def encode_negative(
@@ -153,14 +123,15 @@ def encode_unwanted(
     A girl's negative may well name boys: genders are not masked here. Chunks are never plain but in mode off: the host
     would read weights where parentheses belong to a name.
     """
-    people = People(places(scene, boxes, masks), ())
+    plan = Plan((), places(scene, boxes, masks), options=options)
     if reads_chunks(clip) and mode != OFF:
-        return encode_runs(clip, negative_tag_runs(scene, text), people, mode, options)
+        return encode_runs(clip, negative_tag_runs(scene, text), plan, mode)
     mode = resolve(clip, mode)
     if mode == OFF or not any(character.negative for character in scene.characters):
         return encode_plain(clip, text)
-    stated = boxes if closed_by(mode, options).encoder else [None] * len(boxes)  # boxes in XML are for reading apart
-    return encode_segments(clip, render_negatives(scene, stated, text), people, mode, options)
+    plan = replace(plan, options=settled(options, mode))
+    stated = boxes if plan.options.encoder == CLOSED else [None] * len(boxes)  # boxes in XML are for reading apart
+    return encode_segments(clip, render_negatives(scene, stated, text), plan)
 
 
 def check_schedule(clip: CLIP) -> None:
@@ -172,33 +143,29 @@ def check_schedule(clip: CLIP) -> None:
         )
 
 
-def encode_segments(
-    clip: CLIP, segments: Sequence[Segment], people: People, mode: str, options: Options
-) -> Conditioning:
-    """NewBie and Lumina 2. mode: strict or gentle."""
+def encode_segments(clip: CLIP, segments: Sequence[Segment], plan: Plan) -> Conditioning:
+    """NewBie and Lumina 2. plan: without its tokens, options settled."""
     check_schedule(clip)
-    closed, caption = closed_by(mode, options), CaptionTokens(genders=any(people.genders))
-    pooled = text_of(segment for segment in segments if segment.owner == SHARED or not closed.pooled)
-    encode_text = encode_apart if closed.encoder else encode_jointly
-    features, extra = encode_text(clip, segments, caption, pooled)
-    plan = people.plan(caption.owner, caption.weight, caption.named, closed, options)
-    return conditioning(features, extra, IsolatedForward(plan))
+    reader = Reader(clip, genders=any(plan.genders))
+    whole = plan.options.pooled != CLOSED
+    pooled = text_of(segment for segment in segments if whole or segment.owner == SHARED)
+    encode_text = encode_apart if plan.options.encoder == CLOSED else encode_jointly
+    features, extra = encode_text(clip, segments, reader, pooled)
+    return conditioning(features, extra, IsolatedNextDiT(replace(plan, tokens=tuple(reader.tokens))))
 
 
-def encode_runs(
-    clip: CLIP, runs: Sequence[TagRun], people: People, mode: str, options: Options
-) -> Conditioning:
-    """SD1.5, SD2 and SDXL: chunks of tags -> one entry, without a plan where there is nothing to keep."""
+def encode_runs(clip: CLIP, runs: Sequence[TagRun], plan: Plan, mode: str) -> Conditioning:
+    """SD1.5, SD2 and SDXL: chunks of tags -> one entry, without a plan where there is nothing to keep.
+
+    plan: without its tokens.
+    """
     check_schedule(clip)
-    check_chunk_options(options)
-    closed = closed_by(STRICT if mode == AUTO else resolve(clip, mode), options)
+    check_for_clip_text(plan.options)
+    options = settled(plan.options, STRICT if mode == AUTO else resolve(clip, mode))
     chunks = chunks_of(clip, runs)
     features, extra = read_chunks(clip, chunks)
-    owner = [chunk.owner for chunk in chunks for _ in chunk.weight]
-    weight = [one for chunk in chunks for one in chunk.weight]
-    named = [one for chunk in chunks for one in chunk.named]
-    plan = people.plan(owner, weight, named, closed, options)
+    plan = replace(plan, options=options, tokens=tuple(token for chunk in chunks for token in chunk.known))
     if plan.neutral:
         return [[features, extra]]
-    shared = features[:, torch.tensor(owner) == SHARED]  # a ControlNet has a cross-attention of its own, without places
-    return conditioning(features, {**extra, "cross_attn_controlnet": shared}, IsolatedUNetForward(plan))
+    shared = features[:, torch.tensor(plan.owners) == SHARED]  # a ControlNet's cross-attention has no places
+    return conditioning(features, {**extra, "cross_attn_controlnet": shared}, IsolatedUNet(plan))

@@ -1,52 +1,86 @@
-"""What isolates one prompt's characters: plain data, made once by encode and read by every forward of the model."""
+"""What keeps one prompt's characters apart: plain data, made once by encode and read by every forward of the model.
+
+At the end stand the rules as boolean matrices, for hard boxes and full strength: what training uses, and what the
+tests hold the bias (bias.py) against. Pure torch, no host.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ..xml_prompt import GRID, Box
+from ..xml_prompt import GRID, SHARED, Box
+from .options import NEUTRAL, OPEN, Options
 
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom as fractions of the picture
 Region = tuple[Rectangle | Tensor, ...]  # all of its parts; a tensor is a mask [h, w], 0..1, of any size
+PADDING = -1  # the owner of what is no token at all
+
+
+@dataclass(frozen=True)
+class CaptionToken:
+    """All that is known of one token of the caption."""
+
+    owner: int = SHARED  # or r, the r-th character
+    weight: float = 1.0  # above 0; how many times the picture counts it
+    gender: str = ""  # girl or boy, where the token names one
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Owners of the caption tokens and the regions of the characters; independent of the picture's size."""
+    """The caption's tokens and the characters' regions; independent of the picture's size.
 
-    owner: tuple[int, ...]  # one a caption token: 0 shared, r the r-th character
+    options: settled, and read here; "as the mode" counts as closed.
+    """
+
+    tokens: tuple[CaptionToken, ...]
     regions: tuple[Region, ...]  # one a character
-    refiner: bool = True  # isolate the context refiner
-    joint: bool = True  # isolate the joint layers
-    start: float = 0.0  # fraction of the steps before which there is no isolation; weights and genders hold always
-    until: float = 1.0  # and after which there is none
-    strength: float = 1.0  # 1 cuts what isolation forbids; less lets 1 - strength of it through; 0 is none
-    soft_edge: float = 0.0  # of the picture's shorter side: how far a region's edge reaches out
-    weight: tuple[float, ...] = ()  # one a caption token, above 0; none at all where every one is 1
-    named: tuple[str, ...] = ()  # one a caption token: the gender that it names, or ""; none at all where none does
-    genders: tuple[str, ...] = ()  # one a character: its gender, or "" where unknown
-    gender_strength: float = 0.0  # 1 hides tokens of another gender from a character's region; 0 is none
+    genders: tuple[str, ...] = ()  # one a character, "" where unknown; none at all where genders are not masked
+    options: Options = NEUTRAL
+
+    @property
+    def owners(self) -> tuple[int, ...]:
+        return tuple(token.owner for token in self.tokens)
+
+    @property
+    def joint(self) -> bool:
+        """Whether the joint layers are isolated."""
+        return self.options.joint_layers != OPEN
+
+    @property
+    def refiner(self) -> bool:
+        """Whether the context refiner is isolated."""
+        return self.options.context_refiner != OPEN
 
     @property
     def divides(self) -> bool:
         """Whether owners matter at all."""
-        return self.strength > 0 and any(self.owner)
+        return self.options.strength > 0 and any(token.owner for token in self.tokens)
+
+    @property
+    def weighs(self) -> bool:
+        return any(token.weight != 1 for token in self.tokens)
 
     @property
     def masks_genders(self) -> bool:
-        return self.gender_strength > 0 and any(self.named) and any(self.genders)
+        named = any(token.gender for token in self.tokens)
+        return self.options.gender_strength > 0 and named and any(self.genders)
 
     @property
     def neutral(self) -> bool:
         """Whether the picture is the host's own under it, bit for bit."""
-        return not ((self.divides and (self.joint or self.refiner)) or self.weight or self.masks_genders)
+        return not ((self.divides and (self.joint or self.refiner)) or self.weighs or self.masks_genders)
 
     def released(self) -> Plan:
         """What is left of it where isolation is off: everyone reads everything; weights and genders hold."""
-        return replace(self, strength=0.0, start=0.0, until=1.0)
+        return replace(self, options=replace(self.options, strength=0.0, start=0.0, end=1.0))
+
+
+# --- regions ---------------------------------------------------------------------------------------------------------
 
 
 def fractions(regions: Sequence[Sequence[Box]]) -> tuple[tuple[Rectangle, ...], ...]:
@@ -54,4 +88,69 @@ def fractions(regions: Sequence[Sequence[Box]]) -> tuple[tuple[Rectangle, ...], 
     return tuple(
         tuple((b.left / GRID, b.top / GRID, b.right / GRID, b.bottom / GRID) for b in rectangles)
         for rectangles in regions
+    )
+
+
+def distances(rectangle: Rectangle, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    """[rows], [columns]: from every row and column of cells to the rectangle's own, in cells; 0 where they overlap."""
+    left, top, right, bottom = rectangle
+    x, y = torch.arange(columns), torch.arange(rows)
+    beside = torch.maximum(left * columns - (x + 1), x - right * columns)  # below 0 where they overlap
+    above = torch.maximum(top * rows - (y + 1), y - bottom * rows)
+    across = torch.where(beside < 0, 0.0, beside.clamp(min=1e-6))
+    down = torch.where(above < 0, 0.0, above.clamp(min=1e-6))
+    return down, across
+
+
+def coverage(region: Region, rows: int, columns: int, soft_edge: float = 0.0) -> Tensor:
+    """-> [rows * columns] in 0..1: how much of every image token is the region's, the most that any part covers.
+
+    A token that a rectangle touches is covered whole; outside, coverage falls to 0 over `soft_edge` of the picture's
+    shorter side. A mask covers a token by its mean there, soft_edge or not: it has edges of its own.
+    """
+    covered = torch.zeros(rows, columns)
+    ramp = soft_edge * min(rows, columns)  # in cells
+    for part in region:
+        if isinstance(part, Tensor):
+            one = F.interpolate(part[None, None].float().cpu(), size=(rows, columns), mode="area")[0, 0].clamp(0, 1)
+        else:
+            down, across = distances(part, rows, columns)
+            if ramp > 0:
+                one = (1 - torch.hypot(down[:, None], across) / ramp).clamp(min=0)
+            else:
+                one = ((down == 0)[:, None] & (across == 0)).float()
+        covered = torch.maximum(covered, one)
+    return covered.flatten()
+
+
+# --- rules: True means "may attend" ----------------------------------------------------------------------------------
+
+
+def caption_rules(owner: Tensor) -> Tensor:
+    """owner [B, L] -> [B, L, L]: what a caption token (row) may read of the caption (column)."""
+    q, k = owner[:, :, None], owner[:, None, :]  # [B, L, 1], [B, 1, L]
+    return (k != PADDING) & ((k == SHARED) | (k == q))
+
+
+def image_to_caption_rules(owner: Tensor, covers: Tensor) -> Tensor:
+    """owner [B, L], covers [B, R, N] (character r covers image token n) -> [B, N, L]."""
+    shared = covers.new_ones(covers.shape[0], 1, covers.shape[2])  # reaches everyone
+    everyone = torch.cat([shared, covers], 1)  # [B, 1+R, N]
+    index = owner.clamp(min=SHARED)[:, :, None].expand(-1, -1, covers.shape[2])  # [B, L, N]
+    return (everyone.gather(1, index) & (owner != PADDING)[:, :, None]).transpose(1, 2)
+
+
+def joint_rules(owner: Tensor, covers: Tensor) -> Tensor:
+    """owner [B, L], covers [B, R, N] -> [B, L+N, L+N] for the joint layers, caption tokens first."""
+    image_reads_caption = image_to_caption_rules(owner, covers)  # [B, N, L]
+    shared_or_padding = (owner <= SHARED)[:, :, None]
+    caption_reads_image = image_reads_caption.transpose(1, 2) | shared_or_padding  # [B, L, N]
+    count = covers.shape[2]
+    image_reads_image = owner.new_ones((owner.shape[0], count, count), dtype=torch.bool)
+    return torch.cat(
+        [
+            torch.cat([caption_rules(owner), caption_reads_image], 2),
+            torch.cat([image_reads_caption, image_reads_image], 2),
+        ],
+        1,
     )

@@ -18,10 +18,9 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
-from .attention import OVERRIDE
-from .codes import Codes
+from .bias import Bias
+from .carrier import OVERRIDE, IsolatedForward
 from .plan import Plan
-from .planned import PlannedForward
 
 PATCHES = "patches"
 BEFORE_ATTENTION = ("attn1_patch", "attn2_patch")
@@ -30,12 +29,12 @@ BEFORE_ATTENTION = ("attn1_patch", "attn2_patch")
 class IsolatedCrossAttention:
     """The override for one forward. Remembers nothing beyond it: a region follows the latent's size, whatever that is.
 
-    codes_of: (rows, columns) -> the plan's codes for that image.
+    bias_of: (rows, columns) -> the plan's bias for that image.
     """
 
-    def __init__(self, caption: int, codes_of: Callable[[int, int], Codes], inner: Callable | None = None) -> None:
-        self.caption, self.codes_of, self.inner = caption, codes_of, inner
-        self.biases: dict[tuple[int, int, torch.dtype], Tensor] = {}
+    def __init__(self, caption: int, bias_of: Callable[[int, int], Bias], inner: Callable | None = None) -> None:
+        self.caption, self.bias_of, self.inner = caption, bias_of, inner
+        self.matrices: dict[tuple[int, int, torch.dtype], Tensor] = {}
         self.reads_text = False  # the next call, if nobody replaces it
         self.announced = self.reached = 0
 
@@ -45,13 +44,13 @@ class IsolatedCrossAttention:
         self.announced += self.reads_text
         return image, context, value
 
-    def bias_for(self, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+    def matrix(self, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
         """[1, 1, rows * columns, L]"""
         key = rows, columns, dtype
-        if key not in self.biases:
+        if key not in self.matrices:
             caption, image = slice(self.caption), slice(self.caption, None)
-            self.biases[key] = self.codes_of(rows, columns).bias(dtype, image, caption)
-        return self.biases[key]
+            self.matrices[key] = self.bias_of(rows, columns).matrix(dtype, image, caption)
+        return self.matrices[key]
 
     def __call__(
         self, func: Callable, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **kwargs: Any
@@ -62,7 +61,7 @@ class IsolatedCrossAttention:
             self.reached += 1
             rows, columns = kwargs["transformer_options"]["activations_shape"][-2:]
             check_lengths(self.caption, k.shape[-2], q.shape[-2], rows, columns)
-            mask = self.bias_for(rows, columns, q.dtype)
+            mask = self.matrix(rows, columns, q.dtype)
         if self.inner is not None:
             return self.inner(func, q, k, v, heads, mask, **kwargs)
         return func(q, k, v, heads, mask, **kwargs)
@@ -78,16 +77,16 @@ def check_lengths(expected: int, caption: int, image: int, rows: int, columns: i
         )
 
 
-def check(plan: Plan, model: object, context: Tensor) -> None:
+def check_fits(plan: Plan, model: object, context: Tensor) -> None:
     """Raises ValueError, one sentence, where the plan can't be kept: isolation is never dropped silently."""
     if not isinstance(model, UNetModel):
         raise ValueError(
             f"This prompt was encoded for SD1.5, SD2 or SDXL, and this {type(model).__name__} is another model: encode "
             "it with the model's own CLIP, or set the mode of Encode Characters to off."
         )
-    if context.shape[1] != len(plan.owner):
+    if context.shape[1] != len(plan.tokens):
         raise ValueError(
-            f"The isolated prompt has {len(plan.owner)} tokens, but the model was given {context.shape[1]}: "
+            f"The isolated prompt has {len(plan.tokens)} tokens, but the model was given {context.shape[1]}: "
             "remove the node that joins conditionings after Encode Characters, or set its mode to off."
         )
 
@@ -98,20 +97,20 @@ def with_patch(options: dict[str, Any], patch: Callable) -> dict[str, Any]:
     return {**options, PATCHES: {**patches, **{name: [patch, *patches.get(name, [])] for name in BEFORE_ATTENTION}}}
 
 
-class IsolatedUNetForward(PlannedForward):
+class IsolatedUNet(IsolatedForward):
     def override(self, plan: Plan, device: torch.device, inner: Callable | None = None) -> IsolatedCrossAttention:
         """plan: of this step."""
 
-        def codes_of(rows: int, columns: int) -> Codes:
-            return self.codes(plan, rows, columns, device)
+        def bias_of(rows: int, columns: int) -> Bias:
+            return self.bias(plan, rows, columns, device)
 
-        return IsolatedCrossAttention(len(plan.owner), codes_of, inner)
+        return IsolatedCrossAttention(len(plan.tokens), bias_of, inner)
 
     def __call__(
         self, executor: WrapperExecutor, x: Tensor, timesteps: Tensor, context: Tensor, *rest: Any, **kwargs: Any
     ) -> Tensor:
         """One forward of x [B, C, H, W] under the plan."""
-        check(self.plan, executor.class_obj, context)
+        check_fits(self.plan, executor.class_obj, context)
         y, control, options = rest
         plan = self.now(options)
         plan = plan if plan.joint else self.free

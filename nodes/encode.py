@@ -9,7 +9,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..isolation.encode import encode, encode_negative
-from ..isolation.modes import AUTO, BY_MODE, LEAKS, MODES, OFF, Options
+from ..isolation.options import AUTO, BY_MODE, LEAKS, MODES, OFF, Options
 from ..xml_prompt import Scene
 from .common import CATEGORY, SceneSocket, boxes_of
 from .masks import masks_of, with_mask_boxes

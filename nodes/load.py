@@ -6,7 +6,7 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..isolation import modes
+from ..isolation.options import declare
 from ..model_loader import full, mini
 from .common import CATEGORY
 
@@ -81,5 +81,5 @@ class NewBieLoader(io.ComfyNode):
             model, clip, decoder, isolation = mini.load(dtype)
         else:
             model, clip, decoder, isolation = full.load(diffusion_model, gemma, jina, vae, dtype)
-        modes.declare(clip, isolation)
+        declare(clip, isolation)
         return io.NodeOutput(model, clip, decoder)

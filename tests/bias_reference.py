@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 
-from newbie_pack.isolation.plan import Plan
+from plans import genders_named, make_plan, weights_of
 
 
 def away(rectangle, n, rows, columns):
@@ -21,7 +21,7 @@ def away(rectangle, n, rows, columns):
 
 def covered(plan, character, n, rows, columns):
     """In 0..1."""
-    ramp = plan.soft_edge * min(rows, columns)
+    ramp = plan.options.soft_edge * min(rows, columns)
     nearest = min(away(rectangle, n, rows, columns) for rectangle in plan.regions[character - 1])
     return max(0.0, 1 - nearest / ramp) if ramp else float(nearest == 0)
 
@@ -32,21 +32,21 @@ def log(share):
 
 def added(plan, q, k, rows, columns):
     """What the plan adds to the logit of token q reading token k."""
-    caption = len(plan.owner)
+    caption = len(plan.owners)
     if q >= caption and k >= caption:
         return 0.0
     if q < caption and k < caption:
-        return 0.0 if plan.owner[k] in (0, plan.owner[q]) else log(1 - plan.strength)
+        return 0.0 if plan.owners[k] in (0, plan.owners[q]) else log(1 - plan.options.strength)
     text, image = (k, q - caption) if k < caption else (q, k - caption)
-    owner = plan.owner[text]
-    bias = 0.0 if owner == 0 else log(1 - plan.strength * (1 - covered(plan, owner, image, rows, columns)))
-    if text == k and plan.weight:
-        bias += math.log(plan.weight[k])
-    if text == k and plan.named and plan.named[k]:
+    owner = plan.owners[text]
+    bias = 0.0 if owner == 0 else log(1 - plan.options.strength * (1 - covered(plan, owner, image, rows, columns)))
+    if text == k and weights_of(plan):
+        bias += math.log(weights_of(plan)[k])
+    if text == k and genders_named(plan) and genders_named(plan)[k]:
         people = [(gender, covered(plan, r, image, rows, columns)) for r, gender in enumerate(plan.genders, 1)]
-        own = max((share for gender, share in people if gender == plan.named[k]), default=0)
-        others = max((share for gender, share in people if gender not in ("", plan.named[k])), default=0)
-        bias += log(1 - plan.gender_strength * max(0, others - own))
+        own = max((share for gender, share in people if gender == genders_named(plan)[k]), default=0)
+        others = max((share for gender, share in people if gender not in ("", genders_named(plan)[k])), default=0)
+        bias += log(1 - plan.options.gender_strength * max(0, others - own))
     return bias
 
 
@@ -60,7 +60,7 @@ def random_plan(seed, tokens=23, people=None):
         return (x[0] / 20, y[0] / 20, x[1] / 20, y[1] / 20)
 
     genders = ("girl", "boy", "")
-    return Plan(
+    return make_plan(
         owner=(0, *(rng.randint(0, people) for _ in range(tokens - 1))),
         regions=tuple(tuple(rectangle() for _ in range(rng.randint(1, 2))) for _ in range(people)),
         strength=rng.choice((1.0, 1.0, 0.7)),

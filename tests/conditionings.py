@@ -18,4 +18,4 @@ def owned(conditioning, owner):
     """The features [1, L, D] of one owner's tokens."""
     import torch
 
-    return entry(conditioning)[0][:, torch.tensor(plan_of(conditioning).owner) == owner]
+    return entry(conditioning)[0][:, torch.tensor(plan_of(conditioning).owners) == owner]

@@ -34,9 +34,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...isolation.appended import AppendedCodes, NoKernelError
-from ...isolation.codes import make_codes
-from ...isolation.plan import Plan
+from ...isolation.bias import bias_of
+from ...isolation.fused import FusedBias, NoKernelError
+from ...isolation.plan import CaptionToken, Plan
 from ..training.config import DIFFUSION
 from .host import add_host
 
@@ -74,19 +74,20 @@ def strips(people: int) -> tuple[tuple[tuple[float, float, float, float], ...], 
     return tuple(((max(0.0, i / people - 0.02), 0.1, min(1.0, (i + 1) / people + 0.02), 1.0),) for i in range(people))
 
 
-def owners(people: int) -> tuple[int, ...]:
-    return (0,) * SHARED + tuple(r for r in range(1, people + 1) for _ in range(OWN))
+def plan_of(people: int) -> Plan:
+    own = [CaptionToken(character) for character in range(1, people + 1) for _ in range(OWN)]
+    return Plan((*[CaptionToken(weight=1.2)] * SHARED, *own), strips(people))
 
 
 class Step:
     """One forward of one size, in each of the arms."""
 
     def __init__(self, network: torch.nn.Module, config: dict[str, Any], size: int, people: int, batch: int) -> None:
-        from ...isolation.forward import IsolatedForward
+        from ...isolation.nextdit import IsolatedNextDiT
 
         self.network, self.people = network, people
-        self.plan = Plan(owners(people), strips(people), weight=(1.2,) * SHARED + (1.0,) * (OWN * people))
-        self.wrapper = IsolatedForward(self.plan)  # one for all steps, as a CONDITIONING has it
+        self.plan = plan_of(people)
+        self.wrapper = IsolatedNextDiT(self.plan)  # one for all steps, as a CONDITIONING has it
         weight = next(network.parameters())
         self.device, dtype = weight.device, weight.dtype
         generator = torch.Generator(weight.device).manual_seed(1)
@@ -95,7 +96,7 @@ class Step:
             return torch.randn(shape, device=weight.device, dtype=dtype, generator=generator)
 
         self.x = noise(batch, config["in_channels"], size // 8, size // 8)
-        self.context = noise(batch, len(self.plan.owner), config["cap_feat_dim"])
+        self.context = noise(batch, len(self.plan.tokens), config["cap_feat_dim"])
         self.pooled = noise(batch, config["clip_text_dim"])
         self.level = torch.full((batch,), 0.6, device=weight.device, dtype=dtype)
 
@@ -127,7 +128,7 @@ class Step:
         """What isolation computes before the first layer of the first step at a size, alone."""
         rows = self.x.shape[-1] // 2
         self.wrapper.kept.clear()
-        self.wrapper.codes(self.plan, rows, rows, self.device).scaled(96, self.x.dtype)
+        self.wrapper.bias(self.plan, rows, rows, self.device).scaled(96, self.x.dtype)
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
@@ -181,14 +182,14 @@ def errors(device: torch.device) -> Iterator[dict[str, Any]]:
             generator = torch.Generator(device).manual_seed(2)
             shape = (2, 4, len(owner) + rows * columns, width)
             q, k, v = (torch.randn(shape, device=device, dtype=dtype, generator=generator) for _ in range(3))
-            codes = make_codes(plan, rows, columns).to(device)
+            bias = bias_of(plan, rows, columns).to(device)
             row = {"head": width, "dtype": str(dtype).removeprefix("torch.")}
             try:
-                out = AppendedCodes(codes, q).attend(q, k, v).double()
+                out = FusedBias(bias, q).attend(q, k, v).double()
             except NoKernelError:
                 yield {**row, "error": math.nan}
                 continue
-            scores = q.double() @ k.double().transpose(-1, -2) * width**-0.5 + codes.bias(torch.float64)
+            scores = q.double() @ k.double().transpose(-1, -2) * width**-0.5 + bias.matrix(torch.float64)
             expected = (scores.softmax(-1) @ v.double()).transpose(1, 2).flatten(2)
             yield {**row, "error": ((out - expected).norm() / expected.norm()).item()}
 

@@ -126,11 +126,11 @@ class Ours:
         self.files, self.mode = files, mode
 
     def load(self) -> None:
-        from ...isolation import modes
+        from ...isolation.options import declare
         from ...model_loader import full
 
         self.model, self.clip, self.vae, isolation = full.load(**self.files, dtype=None)
-        modes.declare(self.clip, isolation)
+        declare(self.clip, isolation)
 
     def encode(self, xml: str, width: int, height: int) -> None:
         from ...isolation.encode import encode, encode_negative

@@ -1,6 +1,6 @@
 """The candidates for gentle, each a few numbers, and how they draw: one joint encode, and what is done beside it.
 
-The bias comes from isolation.codes, the very one that the pack adds inside the host's attention. Pooled vector and
+The bias comes from isolation.bias, the very one that the pack adds inside the host's attention. Pooled vector and
 context refiner are the whole prompt's, since that is all that a model trained on whole prompts has seen.
 """
 
@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ...isolation.codes import make_codes
-from ...isolation.marks import marked, owned_spans, piece_bytes
-from ...isolation.plan import Plan, fractions
+from ...isolation.bias import bias_of
+from ...isolation.gemma_text import marked, owned_spans, piece_bytes
+from ...isolation.options import Options
+from ...isolation.plan import CaptionToken, Plan, fractions
 from ...xml_prompt import GRID, SHARED, Box, Character, Segment, gender_of, gender_spans, regions, swapped, text_of
 from ..judging.evaluate import Mini
 from ..training import prompts, tokens
@@ -78,21 +79,22 @@ def plan_of(arm: Gentle, described: prompts.Description, owner: Sequence[int], n
     """owner, named: one a caption token."""
     masks = arm.gender_strength > 0
     return Plan(
-        tuple(owner), fractions(regions(described.scene, [grown(box, arm.margin) for box in described.boxes])),
-        strength=arm.strength, soft_edge=arm.soft_edge, gender_strength=arm.gender_strength,
-        named=tuple(named) if masks else (), genders=tuple(map(gender, described.scene.characters)) if masks else (),
+        tuple(CaptionToken(whose, gender=named_one) for whose, named_one in zip(owner, named, strict=True)),
+        fractions(regions(described.scene, [grown(box, arm.margin) for box in described.boxes])),
+        tuple(map(gender, described.scene.characters)) if masks else (),
+        Options(strength=arm.strength, soft_edge=arm.soft_edge, gender_strength=arm.gender_strength),
     )
 
 
-def bias_of(plans: Sequence[Plan], grid: tuple[int, int], length: int, both: bool, device: torch.device) -> Tensor:
+def biases_of(plans: Sequence[Plan], grid: tuple[int, int], length: int, both: bool, device: torch.device) -> Tensor:
     """-> [B, length + N, length + N], caption first. Nobody reads what pads a shorter caption."""
     made = torch.zeros(len(plans), *[length + grid[0] * grid[1]] * 2, device=device)
     for bias, plan in zip(made, plans, strict=True):
-        own = len(plan.owner)
+        own = len(plan.tokens)
         real = torch.cat([torch.arange(own), torch.arange(length, len(bias))]).to(device)
         if not plan.neutral:
-            codes = make_codes(plan, *grid).to(device).bias(torch.float32)[0, 0]
-            bias[real[:, None], real[None]] = codes
+            within = bias_of(plan, *grid).to(device).matrix(torch.float32)[0, 0]
+            bias[real[:, None], real[None]] = within
         if not both:
             bias[:length] = 0
         bias[:, own:length] = float("-inf")
@@ -123,7 +125,7 @@ def biased_predictor(mini: Mini, arm: Gentle, batch: Batch, plans: Sequence[Plan
     features, _, pooled = caption(mini.networks, batch)
 
     def bias(plans: Sequence[Plan]) -> Tensor:
-        return bias_of(plans, grid, batch.ids.shape[1], arm.both, mini.device).to(features.dtype)
+        return biases_of(plans, grid, batch.ids.shape[1], arm.both, mini.device).to(features.dtype)
 
     within = bias(plans)
     outside = within if (arm.start, arm.until) == (0, 1) else bias([plan.released() for plan in plans])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ...isolation.rules import PADDING
+from ...isolation.plan import PADDING
 from . import tokens
 from .autoencoder import encode
 from .dataset import ISOLATED, PEOPLE, TOKEN_PIXELS, VARIANTS, Group

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...isolation.coverage import coverage as covered_by
+from ...isolation.plan import coverage as region_coverage
 from ...isolation.plan import fractions
 from ...xml_prompt import regions
 from ..drawing.attributes import BACKGROUND, VALUES
@@ -78,7 +78,7 @@ def coverage(description: prompts.Description, grid: tuple[int, int]) -> np.ndar
     """[PEOPLE, N] bool: the image tokens of each character's regions, in the scene's order."""
     covered = np.zeros((PEOPLE, grid[0] * grid[1]), bool)
     for i, region in enumerate(fractions(regions(description.scene, description.boxes))):
-        covered[i] = (covered_by(region, *grid) > 0).numpy()
+        covered[i] = (region_coverage(region, *grid) > 0).numpy()
     return covered
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...isolation.rules import PADDING
+from ...isolation.plan import PADDING
 from .batches import blank_pool, training_batch
 from .course import Plan
 from .dataset import WORLDS

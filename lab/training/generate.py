@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...isolation import rules
+from ...isolation.plan import PADDING, caption_rules, joint_rules
 from . import config, model, tokens
 from .tokens import Tokens
 
@@ -47,7 +47,7 @@ class Networks(nn.Module):
 
 @dataclass(frozen=True)
 class Batch:
-    """B prompts as tensors. rules' owner and segment: PADDING beyond the caption's length."""
+    """B prompts as tensors. isolation.plan's owner and segment: PADDING beyond the caption's length."""
 
     ids: Tensor  # [B, L]
     owner: Tensor  # [B, L]
@@ -64,7 +64,7 @@ def encoder_rules(segment: Tensor) -> Tensor:
     length = segment.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=segment.device).tril()
     q, k = segment[:, :, None], segment[:, None, :]
-    return causal & (k != rules.PADDING) & ((k == 0) | (k == q))
+    return causal & (k != PADDING) & ((k == 0) | (k == q))
 
 
 def caption(networks: Networks, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -96,9 +96,9 @@ def velocity(
     refiner, joint = (
         batch.owner if kept else batch.owner.clamp(max=0) for kept in (isolated.refiner, isolated.joint)
     )
-    between = rules.joint_rules(joint, batch.covers) if bias is None else bias
+    between = joint_rules(joint, batch.covers) if bias is None else bias
     return networks.diffusion(
-        x, sigma, features, batch.length, pooled, rules.caption_rules(refiner), between
+        x, sigma, features, batch.length, pooled, caption_rules(refiner), between
     ).float()
 
 

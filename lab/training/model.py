@@ -182,7 +182,7 @@ class NextDiT(nn.Module):
     ) -> Tensor:
         """x [B, 16, h, w]; sigma [B]; caption [B, L, C] padded on the right; pooled [B, P].
 
-        caption_rules [B, L, L] and joint_rules [B, L+N, L+N] say what each token may attend to (isolation.rules), or
+        caption_rules [B, L, L] and joint_rules [B, L+N, L+N] say what each token may attend to (isolation.plan), or
         are what is added to its logits.
         """
         c, patch = self.config, self.config["patch_size"]

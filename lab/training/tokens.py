@@ -11,7 +11,7 @@ from pathlib import Path
 
 import sentencepiece
 
-from ...isolation.rules import PADDING
+from ...isolation.plan import PADDING
 from ...xml_prompt import BOX_STEP, GRID, SHARED, Segment, text_of
 from ..drawing.scenes import sample_picture
 from . import config, prompts

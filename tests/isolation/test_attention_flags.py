@@ -17,12 +17,12 @@ import torch
 from comfy.ldm.modules import attention
 from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from conftest import ROOT
-from newbie_pack.isolation.forward import IsolatedForward
-from newbie_pack.isolation.plan import Plan
+from newbie_pack.isolation.nextdit import IsolatedNextDiT
+from plans import make_plan
 from torch.nn.functional import scaled_dot_product_attention
 
 OWNER = (0,) * 3 + (1,) * 8 + (2,) * 9 + (0,) * 4
-PLAN = Plan(OWNER, (((0.0, 0.0, 0.5, 1.0),), ((0.5, 0.0, 1.0, 1.0),)))
+PLAN = make_plan(OWNER, (((0.0, 0.0, 0.5, 1.0),), ((0.5, 0.0, 1.0, 1.0),)))
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-4}  # float32, two layers, sums in another order
 
 
@@ -34,7 +34,7 @@ def predicted(network, plan=PLAN):
     pooled = torch.randn(1, 32, generator=generator)
     options = {}
     if plan is not None:
-        add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "test", IsolatedForward(plan), options)
+        add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "test", IsolatedNextDiT(plan), options)
     with torch.no_grad():
         return network(
             x, torch.full((1,), 0.7), context, len(OWNER), transformer_options=options, clip_text_pooled=pooled

@@ -13,14 +13,14 @@ import comfy.sample
 import torch
 from comfy_api.torch_helpers import set_torch_compile_wrapper
 from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
-from newbie_pack.isolation.conditioning import conditioning
-from newbie_pack.isolation.forward import IsolatedForward
-from newbie_pack.isolation.plan import Plan
+from newbie_pack.isolation.carrier import conditioning
+from newbie_pack.isolation.nextdit import IsolatedNextDiT
+from plans import make_plan
 
 LEFT, RIGHT, TOP, BOTTOM = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)
 OWNER = (0,) * 3 + (1,) * 8 + (2,) * 9 + (0,) * 4
-BESIDE = Plan(OWNER, ((LEFT,), (RIGHT,)))
-ABOVE = Plan(OWNER, ((TOP,), (BOTTOM,)))
+BESIDE = make_plan(OWNER, ((LEFT,), (RIGHT,)))
+ABOVE = make_plan(OWNER, ((TOP,), (BOTTOM,)))
 
 
 class Counting:
@@ -45,7 +45,7 @@ def entry(plan, seed=0):
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn(1, len(OWNER), 48, generator=generator)
     values = {"pooled_output": torch.randn(1, 32, generator=generator)}
-    return [[features, values]] if plan is None else conditioning(features, values, IsolatedForward(plan))
+    return [[features, values]] if plan is None else conditioning(features, values, IsolatedNextDiT(plan))
 
 
 def latents(model, positive, negative):

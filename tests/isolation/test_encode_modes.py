@@ -11,10 +11,9 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from conditionings import entry, owned, plan_of
-from newbie_pack.isolation import captions, modes
-from newbie_pack.isolation.captions import tokens_of
+from newbie_pack.isolation import gemma_text, options
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain, segments_of
-from newbie_pack.isolation.marks import SPACE, token_bytes, token_weights
+from newbie_pack.isolation.gemma_text import SPACE, token_bytes, token_weights, tokens_of
 from newbie_pack.xml_prompt import (
     Segment,
     WeightedSpan,
@@ -25,6 +24,7 @@ from newbie_pack.xml_prompt import (
     render_xml,
     text_of,
 )
+from plans import genders_named, weights_of
 
 TWO = (
     "<character_1><n>miku</n></character_1><character_2><n>kaito</n>{}</character_2>"
@@ -69,7 +69,7 @@ def test_strict_segments_stand_behind_the_shared_prefix(clip):
     conditioning = encode(clip, scene, boxes, "strict")
     assert torch.equal(entry(conditioning)[0], torch.cat(expected, 1))
     counts = [len(head), len(gemma[1]), len(gemma[2]), len(gemma[3])]
-    assert plan_of(conditioning).owner == tuple(
+    assert plan_of(conditioning).owners == tuple(
         owner for owner, count in zip((0, 1, 2, 0), counts, strict=True) for _ in range(count)
     )
 
@@ -81,10 +81,10 @@ def test_gentle_is_one_joint_encode(clip):
     conditioning = encode(clip, SCENE, boxes, "gentle")
     assert torch.equal(entry(conditioning)[0], clip.encode_from_tokens(tokens))
     plan = plan_of(conditioning)
-    assert (plan.refiner, plan.joint, plan.until) == (False, True, 1.0)
+    assert (plan.refiner, plan.joint, plan.options.end) == (False, True, 1.0)
     pieces = token_bytes(clip, [token for token, _ in tokens["gemma"][0][1:]])
     for owner in (0, 1, 2):
-        own = [p for p, its in zip(pieces, plan.owner[1:], strict=True) if its == owner]
+        own = [p for p, its in zip(pieces, plan.owners[1:], strict=True) if its == owner]
         text = "".join(b"".join(own).decode().replace(SPACE, "").split())
         parts = ["".join(segment.text.split()) for segment in segments if segment.owner == owner]
         assert all(letters[1:-1] in text for letters in parts)  # a token across two segments is one of theirs
@@ -97,11 +97,11 @@ def test_what_no_token_tells_is_read_apart(clip, monkeypatch):
     def rewritten(*_):
         raise ValueError
 
-    monkeypatch.setattr(captions, "token_owners", rewritten)
+    monkeypatch.setattr(gemma_text, "token_owners", rewritten)
     segments = render_json(SCENE, layout(SCENE))
     lengths = [len(ids_of(clip, segment.text)) for segment in segments]
     owners = [segment.owner for segment, length in zip(segments, lengths, strict=True) for _ in range(length)]
-    assert plan_of(encode(clip, SCENE, layout(SCENE), "gentle")).owner == (0, *owners)
+    assert plan_of(encode(clip, SCENE, layout(SCENE), "gentle")).owners == (0, *owners)
 
 
 @pytest.mark.parametrize("mode", ["strict", "gentle"])
@@ -152,20 +152,20 @@ def test_a_scene_without_characters_is_encoded_plainly(clip):
 def test_auto_follows_the_checkpoint_through_clones(clip):
     copy = clip.clone()
     try:
-        modes.declare(clip, "strict")
-        assert modes.resolve(copy.clone(), "auto") == "strict"
-        modes.declare(clip, "gentle")
-        assert modes.resolve(copy, "auto") == "gentle"
-        assert modes.resolve(copy, "off") == "off"
+        options.declare(clip, "strict")
+        assert options.resolve(copy.clone(), "auto") == "strict"
+        options.declare(clip, "gentle")
+        assert options.resolve(copy, "auto") == "gentle"
+        assert options.resolve(copy, "off") == "off"
     finally:
-        modes.declare(clip, "strict")
+        options.declare(clip, "strict")
 
 
 def test_a_clip_that_says_nothing_is_treated_gently():
     class Clip:
         cond_stage_model = torch.nn.Module()
 
-    assert modes.resolve(Clip(), "auto") == "gentle"
+    assert options.resolve(Clip(), "auto") == "gentle"
 
 
 def test_another_models_clip_is_refused_in_a_sentence():
@@ -199,7 +199,7 @@ def weighted_text(conditioning, clip, segments, mode):
     plan = plan_of(conditioning)
     texts = [text_of(segments)] if mode == "gentle" else [segment.text for segment in segments]
     pieces = token_bytes(clip, [token for text in texts for token in ids_of(clip, text)])
-    found = [(piece, w) for piece, w in zip(pieces, plan.weight[1:], strict=True) if w != 1]
+    found = [(piece, w) for piece, w in zip(pieces, weights_of(plan)[1:], strict=True) if w != 1]
     return b"".join(piece for piece, _ in found).decode(), {w for _, w in found}
 
 
@@ -209,10 +209,10 @@ def test_a_weight_belongs_to_the_tokens_of_its_tag(clip, mode):
     heavy = parse(TWO.format("<appearance>red hair, (short_hair:1.5)</appearance>"))
     first, second = (encode(clip, scene, layout(scene), mode) for scene in (plain, heavy))
     assert torch.equal(entry(first)[0], entry(second)[0])  # the same text for the encoders
-    assert plan_of(first).weight == ()
+    assert set(weights_of(plan_of(first))) == {1.0}
     words, weights = weighted_text(second, clip, segments_of(heavy, layout(heavy), mode == "strict"), mode)
     assert words.strip(f" <>,{SPACE}") == "short_hair" and weights == {1.5}
-    assert {plan_of(second).owner[i] for i, w in enumerate(plan_of(second).weight) if w != 1} == {2}
+    assert {plan_of(second).owners[i] for i, w in enumerate(weights_of(plan_of(second))) if w != 1} == {2}
 
 
 @pytest.mark.parametrize("mode", ["auto", "strict", "gentle"])
@@ -257,7 +257,7 @@ NEGATIVE = parse(TWO.format("<negative>scarf, (hat:1.5)</negative>"))
 def test_a_characters_negatives_are_its_own(clip, mode):
     negative = encode_negative(clip, NEGATIVE, layout(NEGATIVE), mode, "bad")
     plan = plan_of(negative)
-    assert set(plan.owner) == {0, 2}
+    assert set(plan.owners) == {0, 2}
     assert plan.regions == plan_of(encode(clip, NEGATIVE, layout(NEGATIVE), mode)).regions
     boxes = layout(NEGATIVE) if mode == "strict" else (None, None)  # the template has no place for negatives
     segments = render_negatives(NEGATIVE, boxes, "bad")
@@ -310,5 +310,5 @@ def test_weights_reach_the_shipped_models_tokens(shipped, mode, words, expected)
 
 def test_words_of_gender_are_found_among_the_shipped_models_tokens(shipped):
     scene = parse(TWO.format("<gender>1boy</gender>"))
-    plan = plan_of(encode(shipped, scene, layout(scene), "strict", modes.Options(gender_strength=0.5)))
-    assert set(plan.named) == {"", "boy"} and plan.named.count("boy") >= 1
+    plan = plan_of(encode(shipped, scene, layout(scene), "strict", options.Options(gender_strength=0.5)))
+    assert set(genders_named(plan)) == {"", "boy"} and genders_named(plan).count("boy") >= 1

@@ -10,13 +10,13 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.hooks
 import torch
 from conditionings import entry, plan_of
-from newbie_pack.isolation.captions import tokens_of
 from newbie_pack.isolation.encode import encode, encode_negative, segments_of
-from newbie_pack.isolation.marks import SPACE, token_bytes
-from newbie_pack.isolation.modes import CLOSED, GENTLE, OFF, OPEN, STRICT, Options, check_chunk_options, closed_by
+from newbie_pack.isolation.gemma_text import SPACE, token_bytes, tokens_of
+from newbie_pack.isolation.options import CLOSED, GENTLE, OFF, OPEN, STRICT, Options, check_for_clip_text, settled
 from newbie_pack.nodes.encode import NewBieEncodeCharacters
 from newbie_pack.nodes.masks import masks_of, with_mask_boxes
 from newbie_pack.xml_prompt import layout, parse, render_xml, text_of
+from plans import genders_named
 
 SCENE = parse(
     "<character_1><n>miku</n><gender>1girl</gender></character_1>"
@@ -53,13 +53,13 @@ def test_every_leak_opens_and_closes_its_own_way(clip):
 @pytest.mark.parametrize("options", [Options(start=1.0), Options(start=0.3, end=0.2)])
 def test_a_start_behind_the_end_is_said(options, mode):
     with pytest.raises(ValueError, match=r"Isolation would begin at .* of the steps and end at .*: choose an earlier"):
-        closed_by(mode, options)
+        settled(options, mode)
 
 
 def test_numbers_reach_the_plan(clip):
     options = Options(strength=0.9, start=0.1, end=0.8, soft_edge=0.05)
     plan = plan_of(encode(clip, SCENE, BOXES, STRICT, options))
-    assert (plan.strength, plan.start, plan.until, plan.soft_edge) == (0.9, 0.1, 0.8, 0.05)
+    assert plan.options == settled(options, STRICT)
 
 
 @pytest.mark.parametrize("mode", [STRICT, GENTLE])
@@ -70,11 +70,11 @@ def test_words_of_gender_are_found_among_the_tokens(clip, mode):
     texts = [text_of(segments)] if mode == GENTLE else [segment.text for segment in segments]
     pieces = token_bytes(clip, [t for text in texts for t, _ in tokens_of(clip, text)["gemma"][0][1:]])
     named = {"girl": "", "boy": ""}
-    for piece, gender in zip(pieces, plan.named[1:], strict=True):
+    for piece, gender in zip(pieces, genders_named(plan)[1:], strict=True):
         if gender:
             named[gender] += piece.decode()
     assert named["girl"].replace(SPACE, "").count("girl") == named["boy"].count("boy") == 2  # the field and the count
-    assert not plan_of(encode(clip, SCENE, BOXES, mode)).named
+    assert not any(genders_named(plan_of(encode(clip, SCENE, BOXES, mode))))
 
 
 def test_negatives_keep_their_words_of_gender(clip):
@@ -139,6 +139,6 @@ def test_a_span_without_steps_is_refused():
 
 
 def test_what_chunks_cannot_obey_is_said():
-    check_chunk_options(Options(joint_layers=OPEN, strength=0.5))
+    check_for_clip_text(Options(joint_layers=OPEN, strength=0.5))
     with pytest.raises(ValueError, match=r"encoder and pooled .* can't be changed"):
-        check_chunk_options(Options(encoder=OPEN, pooled=CLOSED))
+        check_for_clip_text(Options(encoder=OPEN, pooled=CLOSED))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 from contextlib import nullcontext
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -17,15 +16,14 @@ import torch
 import torch.nn.functional as F
 from bias_reference import added, random_plan
 from comfy.ldm.modules.attention import attention_pytorch, attention_split, attention_sub_quad
-from newbie_pack.isolation import appended, attention
-from newbie_pack.isolation.appended import AppendedCodes
-from newbie_pack.isolation.codes import make_codes
-from newbie_pack.isolation.coverage import coverage
-from newbie_pack.isolation.forward import IsolatedForward
-from newbie_pack.isolation.plan import Plan
-from newbie_pack.isolation.rules import joint_rules
+from newbie_pack.isolation import fused, nextdit
+from newbie_pack.isolation.bias import bias_of
+from newbie_pack.isolation.fused import FusedBias
+from newbie_pack.isolation.nextdit import IsolatedNextDiT
+from newbie_pack.isolation.plan import coverage, joint_rules
 from newbie_pack.sampling.progress import progress
 from newbie_pack.xml_prompt.reading.draft import MAX_CHARACTERS
+from plans import changed, make_plan, weights_of
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -50,7 +48,7 @@ def relative_error(out, expected):
 
 
 def override_of(plan, rows, columns, refiners=2, inner=None):
-    return IsolatedForward(plan).override(plan, rows, columns, torch.device("cpu"), refiners, inner)
+    return IsolatedNextDiT(plan).override(plan, rows, columns, torch.device("cpu"), refiners, inner)
 
 
 def through_dense(plan, q, k, v, rows, columns):
@@ -59,10 +57,10 @@ def through_dense(plan, q, k, v, rows, columns):
 
 
 def through_codes(plan, q, k, v, rows, columns):
-    """As AppendedCodes.attend, with whatever kernel the CPU has."""
+    """As FusedBias.attend, with whatever kernel the CPU has."""
     if plan.neutral:
         return attention_pytorch(q, k, v, q.shape[1], None, skip_reshape=True)
-    wide = AppendedCodes(make_codes(plan, rows, columns), q).wide(q, k)
+    wide = FusedBias(bias_of(plan, rows, columns), q).wide(q, k)
     return F.scaled_dot_product_attention(*wide, v, scale=q.shape[-1] ** -0.5).transpose(1, 2).flatten(2)
 
 
@@ -84,19 +82,19 @@ def test_random_plans_match_the_reference(way, seed):
 
 def test_every_part_of_a_plan_matters_to_the_reference():
     """The comparison above could fail: leaving out any part of a plan is far outside its tolerance."""
-    plan = Plan(OWNER, ((LEFT,), (MIDDLE,)), strength=0.8, soft_edge=0.3, weight=(1, 1, 2, 1, 1, 0.5, 1, 1, 3),
+    plan = make_plan(OWNER, ((LEFT,), (MIDDLE,)), strength=0.8, soft_edge=0.3, weight=(1, 1, 2, 1, 1, 0.5, 1, 1, 3),
                 named=("girl", "boy", *[""] * 7), genders=("girl", "boy"), gender_strength=0.9)
     q, k, v = qkv(len(OWNER) + 24)
     whole = reference(q, k, v, plan, 4, 6)
     neutral = {"strength": 0.0, "soft_edge": 0.0, "weight": (), "gender_strength": 0.0}
     for part, value in neutral.items():
-        without = replace(plan, **{part: value})
+        without = changed(plan, **{part: value})
         assert relative_error(reference(q, k, v, without, 4, 6), whole) > 1e-2, part
 
 
 def test_hard_boxes_are_the_exact_rules():
-    plan = Plan(OWNER, ((LEFT, MIDDLE), (RIGHT,)))
-    bias = make_codes(plan, 4, 6).bias(torch.float32)[0, 0]
+    plan = make_plan(OWNER, ((LEFT, MIDDLE), (RIGHT,)))
+    bias = bias_of(plan, 4, 6).matrix(torch.float32)[0, 0]
     covers = torch.stack([coverage(region, 4, 6) > 0 for region in plan.regions])[None]
     rule = joint_rules(torch.tensor([OWNER]), covers)[0]
     assert torch.equal(bias == 0, rule)
@@ -109,7 +107,7 @@ def test_hard_boxes_are_the_exact_rules():
     [(4, 6, ((LEFT,), (RIGHT,))), (5, 3, ((LEFT, MIDDLE), (RIGHT, MIDDLE))), (3, 7, ((MIDDLE,), (MIDDLE,)))],
 )
 def test_joint_layers_match_the_reference(function, rows, columns, regions):
-    plan = Plan(OWNER, regions)
+    plan = make_plan(OWNER, regions)
     override = override_of(plan, rows, columns, 2)
     q, k, v = qkv(len(OWNER) + rows * columns)
     out = override(function, q, k, v, 3, None, skip_reshape=True)
@@ -118,7 +116,7 @@ def test_joint_layers_match_the_reference(function, rows, columns, regions):
 
 def test_a_weight_of_two_counts_a_token_twice():
     """The picture sees a caption with the token doubled; the caption itself reads as before."""
-    once, twice = Plan((0, 0, 0), (), weight=(1.0, 2.0, 1.0)), Plan((0, 0, 0, 0), ())
+    once, twice = make_plan((0, 0, 0), (), weight=(1.0, 2.0, 1.0)), make_plan((0, 0, 0, 0), ())
     q, k, v = qkv(3 + 4)
     doubled = [0, 1, 1, 2, *range(3, 7)]
     weighted = override_of(once, 2, 2, 0)(attention_pytorch, q, k, v, 3, skip_reshape=True)
@@ -131,7 +129,7 @@ def test_a_weight_of_two_counts_a_token_twice():
 
 
 def test_context_refiner_matches_the_reference():
-    plan = Plan(OWNER, ((LEFT,), (RIGHT,)))
+    plan = make_plan(OWNER, ((LEFT,), (RIGHT,)))
     override = override_of(plan, 4, 6, 2)
     q, k, v = qkv(len(OWNER))
     out = override(attention_pytorch, q, k, v, 3, None, skip_reshape=True)
@@ -139,7 +137,7 @@ def test_context_refiner_matches_the_reference():
 
 
 def test_a_free_refiner_and_the_noise_refiner_are_the_hosts_own():
-    override = override_of(Plan(OWNER, ((LEFT,), (RIGHT,)), refiner=False), 4, 6, 2)
+    override = override_of(make_plan(OWNER, ((LEFT,), (RIGHT,)), refiner=False), 4, 6, 2)
     for length in (len(OWNER), 24):
         q, k, v = qkv(length)
         out = override(attention_pytorch, q, k, v, 3, None, skip_reshape=True)
@@ -148,7 +146,7 @@ def test_a_free_refiner_and_the_noise_refiner_are_the_hosts_own():
 
 def test_equal_lengths_are_told_apart_by_their_order():
     """9 caption tokens, 9 image tokens: two context refiner calls, two noise refiner calls, then the joint layers."""
-    plan = Plan(OWNER, ((LEFT,), (RIGHT,)))
+    plan = make_plan(OWNER, ((LEFT,), (RIGHT,)))
     override = override_of(plan, 3, 3, 2)
     assert [override.layer_of(n) for n in (9, 9, 9, 9, 18, 18)] == ["caption", "caption", None, None, "joint", "joint"]
 
@@ -160,7 +158,7 @@ def test_an_override_that_was_there_before_is_still_asked():
         seen.append(mask is not None)
         return func(q, k, v, heads, mask, **kwargs)
 
-    override = override_of(Plan(OWNER, ((LEFT,), (RIGHT,))), 4, 6, 2, inner)
+    override = override_of(make_plan(OWNER, ((LEFT,), (RIGHT,))), 4, 6, 2, inner)
     for length in (len(OWNER), 24, len(OWNER) + 24):
         override(attention_pytorch, *qkv(length), 3, None, skip_reshape=True)
     assert seen == [True, False, True]
@@ -169,25 +167,25 @@ def test_an_override_that_was_there_before_is_still_asked():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
 def test_the_cut_is_exact_in_every_dtype(dtype):
     """The largest scores a dtype can have don't shine through: a cut value changes nothing, not one bit."""
-    plan = Plan((0, 1), ((LEFT,),))  # shared text must not read the character's
+    plan = make_plan((0, 1), ((LEFT,),))  # shared text must not read the character's
     q = torch.full((1, 1, 3, 8), 20.0, dtype=dtype)
     k = q.clone()
     k[:, :, 0] = k[:, :, 2] = -20.0
     v = torch.ones(1, 1, 3, 8, dtype=dtype)
     other = v.clone()
     other[:, :, 1] = 1000.0
-    bias = make_codes(plan, 1, 1).bias(dtype)
+    bias = bias_of(plan, 1, 1).matrix(dtype)
     first, second = (attention_pytorch(q, k, value, 1, bias, skip_reshape=True) for value in (v, other))
     assert torch.equal(first[:, 0], second[:, 0])
     assert not torch.equal(first[:, 1], second[:, 1])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_the_appended_cut_is_exact_in_every_dtype(dtype):
+def test_the_fused_cut_is_exact_in_every_dtype(dtype):
     """For scores up to 1,000: beyond any that normalised queries and keys have."""
     q, k, v = qkv(len(OWNER) + 24, width=96, dtype=dtype)
     q, k = 30 * q / q.norm(dim=-1, keepdim=True) * 96**0.25, 30 * k / k.norm(dim=-1, keepdim=True) * 96**0.25
-    plan, other = Plan(OWNER, ((LEFT,), (RIGHT,))), v.clone()
+    plan, other = make_plan(OWNER, ((LEFT,), (RIGHT,))), v.clone()
     theirs = torch.tensor(OWNER) == 2
     other[:, :, : len(OWNER)][:, :, theirs] += 100
     first, second = (through_codes(plan, q, k, value, 4, 6) for value in (v, other))
@@ -198,7 +196,7 @@ def test_the_appended_cut_is_exact_in_every_dtype(dtype):
 
 
 def on_this_processor(self, q, k, v):
-    """AppendedCodes.attend with whatever kernel the CPU has."""
+    """FusedBias.attend with whatever kernel the CPU has."""
     wide = self.wide(q, k)
     return F.scaled_dot_product_attention(*wide, v, scale=self.width**-0.5).transpose(1, 2).flatten(2)
 
@@ -216,11 +214,11 @@ def not_a_number(self, q, k, v):
 )
 def test_a_kernel_is_used_where_there_is_one_that_is_right(monkeypatch, caplog, attend, works):
     """None: the real one, for a GPU, which the CPU has not."""
-    monkeypatch.setattr(attention, "may_have_kernel", lambda q: True)
+    monkeypatch.setattr(nextdit, "may_have_kernel", lambda q: True)
     if attend is not None:
-        monkeypatch.setattr(AppendedCodes, "attend", attend)
-    plan = Plan(OWNER, ((LEFT,), (RIGHT,)), weight=(1, 1, 2, 1, 1, 0.5, 1, 1, 3))
-    wrapper, asked = IsolatedForward(plan), []
+        monkeypatch.setattr(FusedBias, "attend", attend)
+    plan = make_plan(OWNER, ((LEFT,), (RIGHT,)), weight=(1, 1, 2, 1, 1, 0.5, 1, 1, 3))
+    wrapper, asked = IsolatedNextDiT(plan), []
     q, k, v = qkv(len(OWNER) + 24, width=96, dtype=torch.bfloat16)
 
     def hosts(*args, **kwargs):
@@ -247,9 +245,9 @@ def kernel_of_128(monkeypatch):
             raise RuntimeError("No available kernel. Aborting execution.")
         return F.scaled_dot_product_attention(query, *rest, **options)
 
-    monkeypatch.setattr(attention, "may_have_kernel", lambda q: True)
-    monkeypatch.setattr(appended, "sdpa_kernel", lambda _: nullcontext())
-    monkeypatch.setattr(appended, "F", SimpleNamespace(scaled_dot_product_attention=narrow))
+    monkeypatch.setattr(nextdit, "may_have_kernel", lambda q: True)
+    monkeypatch.setattr(fused, "sdpa_kernel", lambda _: nullcontext())
+    monkeypatch.setattr(fused, "F", SimpleNamespace(scaled_dot_product_attention=narrow))
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -258,8 +256,9 @@ def test_more_characters_than_the_kernel_is_wide_have_a_dense_mask(kernel_of_128
     """Beside NewBie's heads, which are 96 wide. More than 8 characters are kept apart as exactly as fewer."""
     tokens = 2 * people + 5
     plan = random_plan(seed, tokens, people)
-    plan = replace(plan, owner=(*range(people + 1), *plan.owner[people + 1 :]), weight=(1.0, 2.0) * people + (0.5,) * 5)
-    wrapper, asked = IsolatedForward(plan), []
+    owner = *range(people + 1), *plan.owners[people + 1 :]
+    plan = changed(plan, owner=owner, weight=(1.0, 2.0) * people + (0.5,) * 5)
+    wrapper, asked = IsolatedNextDiT(plan), []
 
     def hosts(*args, **kwargs):
         asked.append(args)
@@ -316,13 +315,13 @@ def test_with_a_kernel_nothing_is_as_large_as_all_tokens_by_all_tokens(monkeypat
     """From the plan to the last layer, the check of the kernel included; a dense mask is what is saved."""
     watch = Largest()
     kernel = SimpleNamespace(scaled_dot_product_attention=watch.attention(F.scaled_dot_product_attention))
-    monkeypatch.setattr(attention, "may_have_kernel", lambda q: has_kernel)
-    monkeypatch.setattr(appended, "sdpa_kernel", lambda _: nullcontext())
-    monkeypatch.setattr(appended, "F", kernel)
+    monkeypatch.setattr(nextdit, "may_have_kernel", lambda q: has_kernel)
+    monkeypatch.setattr(fused, "sdpa_kernel", lambda _: nullcontext())
+    monkeypatch.setattr(fused, "F", kernel)
     rows, columns, heads = 24, 20, 2
     plan = random_plan(4, 40, 8)
-    assert plan.masks_genders and plan.weight
-    wrapper, tokens = IsolatedForward(plan), 40 + rows * columns
+    assert plan.masks_genders and weights_of(plan)
+    wrapper, tokens = IsolatedNextDiT(plan), 40 + rows * columns
     hosts = watch.attention(attention_pytorch)
     lengths = (40, rows * columns, tokens, tokens)
     layers = [qkv(length, heads=heads, width=96, dtype=torch.bfloat16) for length in lengths]
@@ -344,17 +343,17 @@ def test_a_mask_covers_by_its_mean(rows, columns):
     assert covered.shape == (rows * columns,)
     assert covered.mean().item() == pytest.approx(mask.mean().item(), abs=1e-6)
     assert covered[0] == 1 and covered[-1] == 0
-    hard = Plan(OWNER, (((0.0, 0.0, 0.5, 0.25),), (RIGHT,)))
-    soft = replace(hard, regions=((mask,), (RIGHT,)))
-    biases = [make_codes(plan, 4, 6).bias(torch.float32) for plan in (hard, soft)]
+    hard = make_plan(OWNER, (((0.0, 0.0, 0.5, 0.25),), (RIGHT,)))
+    soft = changed(hard, regions=((mask,), (RIGHT,)))
+    biases = [bias_of(plan, 4, 6).matrix(torch.float32) for plan in (hard, soft)]
     assert torch.equal(*biases)  # 24 cells, and the mask's edge lies on the edges of some
 
 
 def test_eight_characters_fit_the_widths_that_kernels_take():
     """NewBie's heads are 96 wide; cuDNN before Hopper takes 128."""
-    plan = Plan(tuple(range(9)), ((LEFT,),) * 8, weight=(2.0,) * 9, named=("girl", "boy", "other") * 3,
+    plan = make_plan(tuple(range(9)), ((LEFT,),) * 8, weight=(2.0,) * 9, named=("girl", "boy", "other") * 3,
                 genders=("girl", "boy") * 4, gender_strength=1.0)
-    query, key = make_codes(plan, 4, 6).scaled(96, torch.bfloat16)
+    query, key = bias_of(plan, 4, 6).scaled(96, torch.bfloat16)
     assert query.shape == key.shape == (9 + 24, 32)
     assert query.isfinite().all() and key.isfinite().all()
 
@@ -362,16 +361,16 @@ def test_eight_characters_fit_the_widths_that_kernels_take():
 @pytest.mark.parametrize(
     "plan",
     [
-        Plan((0,) * 9, ((LEFT,), (RIGHT,))),
-        Plan(OWNER, ((LEFT,), (RIGHT,)), strength=0.0),
-        Plan(OWNER, ((LEFT,), (RIGHT,)), joint=False, refiner=False),
-        Plan(OWNER, ((LEFT,), (RIGHT,))).released(),
-        Plan((0,) * 9, ((LEFT,), (RIGHT,)), named=("girl",) * 9, genders=("girl", "boy"), gender_strength=0.0),
+        make_plan((0,) * 9, ((LEFT,), (RIGHT,))),
+        make_plan(OWNER, ((LEFT,), (RIGHT,)), strength=0.0),
+        make_plan(OWNER, ((LEFT,), (RIGHT,)), joint=False, refiner=False),
+        make_plan(OWNER, ((LEFT,), (RIGHT,))).released(),
+        make_plan((0,) * 9, ((LEFT,), (RIGHT,)), named=("girl",) * 9, genders=("girl", "boy"), gender_strength=0.0),
     ],
 )
 def test_neutral_plans_know_it(plan):
     assert plan.neutral
-    assert not replace(plan, weight=(2.0,) * 9).neutral
+    assert not changed(plan, weight=(2.0,) * 9).neutral
 
 
 def test_progress_counts_the_steps_behind():
@@ -384,7 +383,7 @@ def test_progress_counts_the_steps_behind():
 
 def test_a_layer_that_is_computed_again_keeps_its_mask():
     """As training with gradient checkpoints does. Only where caption and image are equally long does order decide."""
-    again = attention.IsolatedAttention({}, 7, 20, 2, attention.Kernel())
+    again = nextdit.IsolatedAttention({}, 7, 20, 2, nextdit.Kernel())
     assert [again.layer_of(length) for length in (7, 7, 20, 27, 7)] == ["caption", "caption", None, "joint", "caption"]
-    alike = attention.IsolatedAttention({}, 7, 7, 2, attention.Kernel())
+    alike = nextdit.IsolatedAttention({}, 7, 7, 2, nextdit.Kernel())
     assert [alike.layer_of(length) for length in (7, 7, 7, 14)] == ["caption", "caption", None, "joint"]

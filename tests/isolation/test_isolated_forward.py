@@ -9,13 +9,13 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import comfy.patcher_extension
 import torch
-from newbie_pack.isolation.conditioning import conditioning
-from newbie_pack.isolation.forward import IsolatedForward
-from newbie_pack.isolation.plan import Plan
+from newbie_pack.isolation.carrier import conditioning
+from newbie_pack.isolation.nextdit import IsolatedNextDiT
+from plans import make_plan
 
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
 OWNER = (0,) * 3 + (1,) * 8 + (2,) * 9 + (0,) * 4
-PLAN = Plan(OWNER, ((LEFT,), (RIGHT,)))
+PLAN = make_plan(OWNER, ((LEFT,), (RIGHT,)))
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def forward(network, x, context, pooled, plan=None, **options):
     """-> the model's output, the refined caption, the first joint layer's output."""
     if plan is not None:
         comfy.patcher_extension.add_wrapper_with_key(
-            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test", IsolatedForward(plan), options
+            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test", IsolatedNextDiT(plan), options
         )
     seen = {}
     handles = [
@@ -84,7 +84,7 @@ def test_a_character_in_two_places_one_of_them_painted(network):
     painted[3:, 4:] = 1
     own = painted > 0
     own[:2, :2] = True
-    plan = Plan(OWNER, ((LEFT,), ((0.0, 0.0, 2 / 6, 2 / 5), painted)))
+    plan = make_plan(OWNER, ((LEFT,), ((0.0, 0.0, 2 / 6, 2 / 5), painted)))
     x, context, pooled = inputs()
     _, _, joint = forward(network, x, context, pooled, plan)
     _, _, joint_2 = forward(network, x, with_other_second_character(context), pooled, plan)
@@ -97,7 +97,7 @@ def test_a_word_of_another_gender_reaches_nobodys_place_but_its_own(network, gen
     """Exact in the first joint layer; the word changes behind the refiner, in which all of the text reads it."""
     word = 4
     named = tuple(gender if token == word else "" for token in range(len(OWNER)))
-    plan = Plan(OWNER, ((LEFT,), (RIGHT,)), strength=0.0, weight=(1.5,) * len(OWNER), named=named,
+    plan = make_plan(OWNER, ((LEFT,), (RIGHT,)), strength=0.0, weight=(1.5,) * len(OWNER), named=named,
                 genders=("girl", "boy"), gender_strength=1.0)
     x, context, pooled = inputs()
     _, _, joint = forward(network, x, context, pooled, plan)
@@ -128,8 +128,8 @@ def test_without_a_plan_the_second_character_reaches_everything(network):
 @pytest.mark.parametrize(
     "plan",
     [
-        Plan((0,) * len(OWNER), ((LEFT,), (RIGHT,))),  # nobody owns anything
-        Plan(OWNER, ((LEFT,), (RIGHT,)), until=0.0),  # isolation is over
+        make_plan((0,) * len(OWNER), ((LEFT,), (RIGHT,))),  # nobody owns anything
+        make_plan(OWNER, ((LEFT,), (RIGHT,)), end=0.0),  # isolation is over
     ],
 )
 def test_a_neutral_plan_is_the_host_bit_for_bit(network, plan):
@@ -144,14 +144,14 @@ def test_weights_outlast_the_isolation(network):
     """After `until` everyone reads everything, but weights hold: as in a plan that has nothing else."""
     x, context, pooled = inputs()
     weight = (*[1.0] * (len(OWNER) - 1), 3.0)
-    over = Plan(OWNER, ((LEFT,), (RIGHT,)), until=0.0, weight=weight)
+    over = make_plan(OWNER, ((LEFT,), (RIGHT,)), end=0.0, weight=weight)
     out, refined, joint = forward(network, x, context, pooled, over)
     hosts, hosts_refined, hosts_joint = forward(network, x, context, pooled)
     assert torch.equal(refined, hosts_refined)
     caption = len(OWNER)
     torch.testing.assert_close(joint[:, :caption], hosts_joint[:, :caption], rtol=1e-4, atol=1e-5)
     assert (joint[:, caption:] != hosts_joint[:, caption:]).any(-1).all()
-    assert torch.equal(out, forward(network, x, context, pooled, Plan((0,) * caption, (), weight=weight))[0])
+    assert torch.equal(out, forward(network, x, context, pooled, make_plan((0,) * caption, (), weight=weight))[0])
 
 
 def test_a_batch_is_isolated_like_each_of_its_pictures(network):
@@ -170,7 +170,7 @@ def test_as_many_caption_tokens_as_image_tokens(network):
     _, refined_2, joint_2 = forward(network, x, with_other_second_character(context), pooled, PLAN)
     owner = torch.tensor(OWNER)
     assert torch.equal(refined[:, owner != 2], refined_2[:, owner != 2])
-    _, _, free = forward(network, x, context, pooled, Plan(OWNER, ((LEFT,), (RIGHT,)), refiner=False))
+    _, _, free = forward(network, x, context, pooled, make_plan(OWNER, ((LEFT,), (RIGHT,)), refiner=False))
     assert not torch.equal(joint, free)
     assert torch.equal(joint[:, 24:].unflatten(1, (4, 6))[:, :, :3], joint_2[:, 24:].unflatten(1, (4, 6))[:, :, :3])
 
@@ -196,7 +196,7 @@ def test_an_attention_that_cannot_be_reached_is_said(network):
         own = {"optimized_attention_override": lambda func, *a, **k: func(*a, **k)}
         return executor(*args, **{**kwargs, "transformer_options": {**kwargs["transformer_options"], **own}})
 
-    for key, wrapper in (("a", IsolatedForward(PLAN)), ("b", thief)):
+    for key, wrapper in (("a", IsolatedNextDiT(PLAN)), ("b", thief)):
         comfy.patcher_extension.add_wrapper_with_key(
             comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, key, wrapper, options
         )
@@ -223,7 +223,7 @@ def test_isolation_rides_in_the_conditioning_through_the_hosts_sampler(mini):
 
     def first_layer(features, negative):
         seen.clear()
-        entry = conditioning(features, {"pooled_output": pooled}, IsolatedForward(PLAN))
+        entry = conditioning(features, {"pooled_output": pooled}, IsolatedNextDiT(PLAN))
         noise = comfy.sample.prepare_noise(x, 3)
         comfy.sample.sample(model, noise, 1, 4.0, "euler", "simple", entry, negative, torch.zeros_like(x), seed=3)
         isolated = [out for out in seen if out.shape[1] == len(OWNER) + 30]

@@ -12,6 +12,7 @@ import torch
 from conditionings import entry, plan_of
 from newbie_pack.isolation.encode import encode, encode_negative
 from newbie_pack.xml_prompt import layout, parse
+from plans import weights_of
 
 PROMPT = (
     "<character_1><bbox>[0, 0, 500, 1000]</bbox><n>miku</n></character_1>"
@@ -69,8 +70,8 @@ def test_its_encoder_alone_makes_the_conditioning(clip, mode):
     conditioning = encode(clip, SCENE, layout(SCENE), mode)
     features, extra = entry(conditioning)
     plan = plan_of(conditioning)
-    assert features.shape == (1, len(plan.owner), 48) and set(plan.owner) == {0, 1, 2}
-    assert set(plan.weight) == {1.0, 1.3} and {plan.owner[i] for i, w in enumerate(plan.weight) if w != 1} == {2}
+    assert features.shape == (1, len(plan.owners), 48) and set(plan.owners) == {0, 1, 2}
+    assert set(weights_of(plan)) == {1.0, 1.3} and {token.owner for token in plan.tokens if token.weight != 1} == {2}
     assert extra["pooled_output"] is None and "attention_mask" not in extra
 
 
@@ -89,7 +90,7 @@ def test_an_unpatched_model_and_the_hosts_sampler_obey(clip, model):
         latent = torch.zeros(1, 16, 12, 16)
         noise = comfy.sample.prepare_noise(latent, 3)
         comfy.sample.sample(model, noise, 1, 4.0, "euler", "simple", positive, negative, latent, seed=3)
-        lengths = [len(plan_of(c).owner) for c in (positive, negative)]
+        lengths = [len(plan_of(c).owners) for c in (positive, negative)]
         found = {out.shape[1] - 48: out[:, -48:].unflatten(1, (6, 8)) for out in seen}
         return [found[length] for length in lengths]
 
@@ -104,10 +105,10 @@ def test_an_unpatched_model_and_the_hosts_sampler_obey(clip, model):
 
 def test_z_image_says_that_it_is_not_served(clip):
     from comfy.ldm.lumina.model import NextDiT
-    from newbie_pack.isolation.forward import check
+    from newbie_pack.isolation.nextdit import check_fits
 
     config = {key: value for key, value in random_mini.DIFFUSION.items() if key != "clip_text_dim"}
     z_image = NextDiT(**config, pad_tokens_multiple=32, z_image_modulation=True, operations=torch.nn, device="meta")
     plan = plan_of(encode(clip, SCENE, layout(SCENE), "strict"))
     with pytest.raises(ValueError, match="set the mode of Encode Characters to off"):
-        check(plan, z_image, torch.zeros(1, len(plan.owner), 48), None)
+        check_fits(plan, z_image, torch.zeros(1, len(plan.owners), 48), None)

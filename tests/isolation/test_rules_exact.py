@@ -7,8 +7,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
-from newbie_pack.isolation.coverage import coverage
-from newbie_pack.isolation.rules import PADDING, caption_rules, image_to_caption_rules, joint_rules
+from newbie_pack.isolation.plan import PADDING, caption_rules, coverage, image_to_caption_rules, joint_rules
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(20, 20), (16, 24), (24, 16), (1, 1), (7, 5)])

@@ -12,7 +12,6 @@ import logging
 import math
 import pickle
 import weakref
-from dataclasses import replace
 
 import pytest
 from host_import import NO_HOST
@@ -30,14 +29,15 @@ from comfy.samplers import CFGGuider
 from comfy_extras import nodes_custom_sampler as custom
 from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 from conditionings import plan_of
-from newbie_pack.isolation import planned
-from newbie_pack.isolation.conditioning import conditioning as carrying
+from newbie_pack.isolation import carrier
+from newbie_pack.isolation.carrier import conditioning as carrying
 from newbie_pack.isolation.encode import encode, encode_plain
-from newbie_pack.isolation.forward import IsolatedForward
-from newbie_pack.isolation.modes import Options
-from newbie_pack.isolation.unet import IsolatedUNetForward
+from newbie_pack.isolation.nextdit import IsolatedNextDiT
+from newbie_pack.isolation.options import Options
+from newbie_pack.isolation.unet import IsolatedUNet
 from newbie_pack.sampling.sample import sample
 from newbie_pack.xml_prompt import Box, parse
+from plans import changed
 from safetensors.torch import save_file
 
 import nodes as stock
@@ -52,7 +52,7 @@ def encoded(clip, first="miku", second="kaito", background="night_sky"):
 
 
 def owner_of(conditioning):
-    return torch.tensor(plan_of(conditioning).owner)
+    return torch.tensor(plan_of(conditioning).owners)
 
 
 def with_other_second_character(conditioning):
@@ -244,11 +244,11 @@ def test_inpainting(check_isolated, model, positive, negative):
 
 
 NOTHING_OF_A_PLAN = {
-    "nobody owns anything": lambda plan: replace(plan, owner=(0,) * len(plan.owner)),
-    "strength 0": lambda plan: replace(plan, strength=0.0),
-    "over before the first step": lambda plan: replace(plan, until=0.0),
-    "begins after the last": lambda plan: replace(plan, start=1.0),
-    "every layer open": lambda plan: replace(plan, joint=False, refiner=False),
+    "nobody owns anything": lambda plan: changed(plan, owner=(0,) * len(plan.owners)),
+    "strength 0": lambda plan: changed(plan, strength=0.0),
+    "over before the first step": lambda plan: changed(plan, end=0.0),
+    "begins after the last": lambda plan: changed(plan, start=1.0),
+    "every layer open": lambda plan: changed(plan, joint=False, refiner=False),
 }
 
 
@@ -256,9 +256,9 @@ NOTHING_OF_A_PLAN = {
 def test_a_plan_without_effect_is_the_hosts_picture_bit_for_bit(request, kind):
     """The whole way: the entry's control, the wrappers, every step; and the same entry under its own plan is not."""
     if kind == "NewBie":
-        (model, clip, *_), forward, empty = request.getfixturevalue("mini"), IsolatedForward, latent(batch=2)
+        (model, clip, *_), forward, empty = request.getfixturevalue("mini"), IsolatedNextDiT, latent(batch=2)
     else:
-        model, clip, forward = random_sd.model(kind), random_sd.clip(kind), IsolatedUNetForward
+        model, clip, forward = random_sd.model(kind), random_sd.clip(kind), IsolatedUNet
         empty = {"samples": torch.zeros(1, 4, 8, 16)}
     ((features, values),), unwanted = encoded(clip), encode_plain(clip, "bad")
     bare = {key: value for key, value in values.items() if key not in ("control", "model_conds")}
@@ -410,20 +410,17 @@ def test_nothing_of_it_stays_in_the_model(model, positive, negative):
 
 
 def test_a_pass_waits_for_nothing_that_its_step_or_an_earlier_one_knows(model, clip, negative, monkeypatch):
-    """How far the run is, is asked when a step begins; codes are made once, and stay where they are used."""
-
-    def asked(*_):
-        raise AssertionError("asked in the middle of a step")
-
-    made = []
-    monkeypatch.setattr(planned, "progress", asked)
-    real = planned.make_codes
-    monkeypatch.setattr(planned, "make_codes", lambda *arguments: made.append(arguments) or real(*arguments))
+    """How far the run is, is asked once a step, before its passes; the bias is made once and stays where it is used."""
+    asked, made = [], []
+    far, real = carrier.progress, carrier.bias_of
+    monkeypatch.setattr(carrier, "progress", lambda options: asked.append(options) or far(options))
+    monkeypatch.setattr(carrier, "bias_of", lambda *arguments: made.append(arguments) or real(*arguments))
     early = encode(clip, parse(XML.format("miku", "kaito", "night_sky")), BOXES, "strict", Options(end=0.5))
     ksampler(model, early, negative, latent(), steps=4)
     forward = early[0][1]["control"].isolation.forward
+    assert len(asked) == 4
     assert len(made) == len(forward.kept) == 1
-    assert {key[-1] for key in forward.kept} == {codes.query.device for codes in forward.kept.values()}
+    assert {key[-1] for key in forward.kept} == {bias.query.device for bias in forward.kept.values()}
     assert pickle.loads(pickle.dumps(forward)).kept == {}
 
 

@@ -10,7 +10,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import torch
 from conditionings import plan_of
 from newbie_pack.isolation.encode import encode, encode_negative
-from newbie_pack.isolation.modes import Options
+from newbie_pack.isolation.options import Options
 from newbie_pack.xml_prompt import Box, parse, swapped
 
 import nodes as stock
@@ -31,7 +31,7 @@ def strengths(conditioning):
 def test_the_negative_is_both_by_their_shares(mini, mode):
     clip, options = mini[1], Options(swapped=0.25)
     unwanted = encode_negative(clip, SCENE, BOXES, mode, "bad")
-    exchanged = encode(clip, swapped(SCENE), BOXES, mode)
+    exchanged = encode(clip, swapped(SCENE), BOXES, mode, options)
     assert strengths(unwanted) == strengths(exchanged) == [None]
     both = encode_negative(clip, SCENE, BOXES, mode, "bad", options)
     assert strengths(both) == [0.75, 0.25]

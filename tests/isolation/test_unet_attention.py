@@ -13,8 +13,8 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import torch
 from bias_reference import added, random_plan
 from comfy.ldm.modules.attention import attention_basic, attention_pytorch, attention_split, attention_sub_quad
-from newbie_pack.isolation.plan import Plan
-from newbie_pack.isolation.unet import IsolatedUNetForward
+from newbie_pack.isolation.unet import IsolatedUNet
+from plans import changed, make_plan
 
 LEFT, RIGHT, MIDDLE = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.4, 0.25, 0.6, 0.75)
 OWNER = (0, 0, 1, 1, 1, 2, 2, 2, 0)
@@ -22,14 +22,14 @@ HEADS = 3
 
 
 def override_of(plan, inner=None):
-    return IsolatedUNetForward(plan).override(plan, torch.device("cpu"), inner)
+    return IsolatedUNet(plan).override(plan, torch.device("cpu"), inner)
 
 
 def reference(q, k, v, plan, rows, columns):
     """q [B, N, H*D], k and v [B, L, H*D] -> [B, N, H*D] in float64."""
     q, k, v = (t.double().unflatten(2, (HEADS, -1)).transpose(1, 2) for t in (q, k, v))
     scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
-    caption = len(plan.owner)
+    caption = len(plan.owners)
     image = range(caption, caption + rows * columns)
     table = [[added(plan, n, token, rows, columns) for token in range(caption)] for n in image]
     return ((scores + torch.tensor(table, dtype=torch.float64)).softmax(-1) @ v).transpose(1, 2).flatten(2)
@@ -63,7 +63,7 @@ def relative_error(out, expected):
     ],
 )
 def test_cross_attention_matches_the_reference(function, weight, rows, columns, regions):
-    plan = Plan(OWNER, regions, weight=weight)
+    plan = make_plan(OWNER, regions, weight=weight)
     q, k, v = qkv(rows * columns)
     out = cross(override_of(plan), function, q, k, v, rows, columns)
     assert relative_error(out, reference(q, k, v, plan, rows, columns)) <= 1e-5
@@ -90,14 +90,14 @@ def test_everything_a_plan_can_have_matches_the_reference(function, parts, peopl
     expected = reference(q, k, v, plan, rows, columns)
     assert relative_error(cross(override_of(plan), function, q, k, v, rows, columns), expected) <= 1e-5
     for part in parts:
-        without = replace(plan, **{part: neutral[part]})
+        without = changed(plan, **{part: neutral[part]})
         assert relative_error(reference(q, k, v, without, rows, columns), expected) > 1e-2, part
 
 
 @pytest.mark.parametrize("function", [attention_basic, attention_pytorch, attention_split, attention_sub_quad])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_it_matches_in_half_precision(function, dtype):
-    plan = Plan(OWNER, ((LEFT,), (RIGHT,)), weight=(1, 1, 1.3, 0.5, 2, 1, 0.01, 10, 1.1))
+    plan = make_plan(OWNER, ((LEFT,), (RIGHT,)), weight=(1, 1, 1.3, 0.5, 2, 1, 0.01, 10, 1.1))
     q, k, v = (t.to(dtype) for t in qkv(24))
     out = cross(override_of(plan), function, q, k, v, 4, 6)
     assert out.dtype == dtype
@@ -105,7 +105,7 @@ def test_it_matches_in_half_precision(function, dtype):
 
 
 def test_one_override_serves_every_resolution():
-    plan = Plan(OWNER, ((LEFT,), (RIGHT,)))
+    plan = make_plan(OWNER, ((LEFT,), (RIGHT,)))
     override = override_of(plan)
     for rows, columns in ((8, 10), (4, 5), (2, 3), (4, 5), (8, 10)):
         q, k, v = qkv(rows * columns)
@@ -114,7 +114,7 @@ def test_one_override_serves_every_resolution():
 
 
 def test_the_images_own_attention_is_left_alone_even_at_the_captions_length():
-    override = override_of(Plan(OWNER, ((LEFT,), (RIGHT,))))
+    override = override_of(make_plan(OWNER, ((LEFT,), (RIGHT,))))
     q, k, v = qkv(len(OWNER))
     override.note(q, q, None, {})
     out = override(attention_pytorch, q, k, v, HEADS, transformer_options={"activations_shape": [2, 32, 3, 3]})
@@ -123,7 +123,7 @@ def test_the_images_own_attention_is_left_alone_even_at_the_captions_length():
 
 
 def test_a_weight_of_two_counts_a_token_twice():
-    plan = Plan((0, 0, 0), (), weight=(1.0, 2.0, 1.0))
+    plan = make_plan((0, 0, 0), (), weight=(1.0, 2.0, 1.0))
     q, k, v = qkv(4, 3)
     weighted = cross(override_of(plan), attention_pytorch, q, k, v, 2, 2)
     doubled = [0, 1, 1, 2]
@@ -138,7 +138,7 @@ def test_an_override_that_was_there_before_is_still_asked():
         seen.append(mask is not None)
         return func(q, k, v, heads, mask, **kwargs)
 
-    override = override_of(Plan(OWNER, ((LEFT,), (RIGHT,))), inner)
+    override = override_of(make_plan(OWNER, ((LEFT,), (RIGHT,))), inner)
     q, k, v = qkv(24)
     cross(override, attention_pytorch, q, k, v, 4, 6)
     override.note(q, q, None, {})
@@ -149,6 +149,6 @@ def test_an_override_that_was_there_before_is_still_asked():
 @pytest.mark.parametrize(("image", "caption"), [(23, 9), (24, 10)])
 def test_changed_lengths_are_refused(image, caption):
     q, k, v = qkv(image, caption)
-    override = override_of(Plan(OWNER, ((LEFT,), (RIGHT,))))
+    override = override_of(make_plan(OWNER, ((LEFT,), (RIGHT,))))
     with pytest.raises(ValueError, match="remove the node that patches the cross-attention"):
         cross(override, attention_pytorch, q, k, v, 4, 6)

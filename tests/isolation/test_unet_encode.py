@@ -10,10 +10,11 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import random_sd
 import torch
 from conditionings import entry, owned, plan_of
-from newbie_pack.isolation.chunks import chunks_of, tokens_of
+from newbie_pack.isolation.clip_text import chunks_of, own_tokens
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain
 from newbie_pack.isolation.plan import fractions
 from newbie_pack.xml_prompt import SHARED, PromptError, Scene, Tag, TagRun, layout, parse, regions, tag_runs
+from plans import weights_of
 
 CHUNK = 77
 TWO = (
@@ -53,9 +54,9 @@ def read(clip, tokens):
 def test_shared_text_then_every_character_in_chunks_of_its_own(clip):
     conditioning = encode(clip, SCENE, layout(SCENE), "strict")
     plan = plan_of(conditioning)
-    assert plan.owner == (0,) * CHUNK + (1,) * CHUNK + (2,) * CHUNK
+    assert plan.owners == (0,) * CHUNK + (1,) * CHUNK + (2,) * CHUNK
     assert plan.regions == fractions(regions(SCENE, layout(SCENE)))
-    assert plan.until == 1 and plan.weight == ()
+    assert plan.options.end == 1 and set(weights_of(plan)) == {1.0}
     assert entry(conditioning)[0].shape[1] == 3 * CHUNK
     chunks = chunks_of(clip, tag_runs(SCENE))
     assert [read(clip, text_in(clip, chunk)).replace(" ", "") for chunk in chunks] == [
@@ -98,7 +99,7 @@ def test_without_characters_and_weights_it_is_the_host_bit_for_bit(clip, text):
 @pytest.mark.parametrize("mode", ["auto", "strict", "gentle"])
 def test_modes(clip, mode):
     conditioning = encode(clip, SCENE, layout(SCENE), mode)
-    assert plan_of(conditioning).until == 1.0
+    assert plan_of(conditioning).options.end == 1.0
     assert torch.equal(entry(conditioning)[0], entry(encode(clip, SCENE, layout(SCENE), "strict"))[0])
 
 
@@ -121,16 +122,16 @@ def test_nothing_of_a_long_character_is_left_out(clip):
     """120 tags: several chunks of the same owner, cut between tags, together all the tags in their order."""
     tags = [f"tag number {i}" for i in range(120)]
     scene = parse(TWO.format(f"<appearance>{', '.join(tags)}</appearance>"))
-    chunks = [chunk for chunk in chunks_of(clip, tag_runs(scene)) if chunk.owner == 2]
+    chunks = [chunk for chunk in chunks_of(clip, tag_runs(scene)) if chunk.known[0].owner == 2]
     own = [text_in(clip, chunk) for chunk in chunks]
-    whole = tokens_of(clip, ", ".join(["kaito_(vocaloid)", *tags]))["l"]
+    whole = own_tokens(clip, ", ".join(["kaito_(vocaloid)", *tags]))["l"]
     assert len(whole) > 400 and [token for tokens in own for token in tokens] == ids(whole)
     assert {len(tokens) for chunk in chunks for tokens in chunk.tokens.values()} == {CHUNK}
-    comma = ids(tokens_of(clip, ",")["l"])
+    comma = ids(own_tokens(clip, ",")["l"])
     assert all(tokens[-1:] == comma for tokens in own[:-1])
     assert all(len(tokens) > 65 for tokens in own[:-1])  # full but for the tag that went on
     plan = plan_of(encode(clip, scene, layout(scene), "strict"))
-    assert plan.owner.count(2) == CHUNK * len(chunks) and plan.owner.count(1) == CHUNK
+    assert plan.owners.count(2) == CHUNK * len(chunks) and plan.owners.count(1) == CHUNK
 
 
 @pytest.mark.parametrize("text", ["word" * 300, "one two three four five. " * 40 + "end", "蓝色头发" * 40])
@@ -138,21 +139,24 @@ def test_a_tag_longer_than_a_chunk_is_kept_whole(clip, text):
     run = TagRun(SHARED, (Tag("before"), Tag(text, 1.2), Tag("after")))
     chunks = chunks_of(clip, [run])
     own = [token for chunk in chunks for token in text_in(clip, chunk)]
-    assert len(own) > 150 and own == ids(tokens_of(clip, f"before, {text}, after")["l"])
-    weights = [w for chunk in chunks for _, w in zip(text_in(clip, chunk), chunk.weight[1:], strict=False)]
+    assert len(own) > 150 and own == ids(own_tokens(clip, f"before, {text}, after")["l"])
+    weights = [w for chunk in chunks for _, w in zip(text_in(clip, chunk), weights_in(chunk)[1:], strict=False)]
     assert weights == [1.0] * 2 + [1.2] * (len(own) - 4) + [1.0] * 2
-    assert all(len(chunk.weight) == CHUNK for chunk in chunks)
+    assert all(len(chunk.known) == CHUNK for chunk in chunks)
+
+
+def weights_in(chunk):
+    return [token.weight for token in chunk.known]
 
 
 def weighted_tokens(clip, scene):
     """[(the owner, the text of its weighted tokens, their weight)]."""
     found = []
     for chunk in chunks_of(clip, tag_runs(scene)):
-        tokens = [
-            (token, w) for token, w in zip(ids(next(iter(chunk.tokens.values()))), chunk.weight, strict=True) if w != 1
-        ]
+        known = zip(ids(next(iter(chunk.tokens.values()))), weights_in(chunk), strict=True)
+        tokens = [(token, w) for token, w in known if w != 1]
         if tokens:
-            found.append((chunk.owner, read(clip, [token for token, _ in tokens]), {w for _, w in tokens}))
+            found.append((chunk.known[0].owner, read(clip, [token for token, _ in tokens]), {w for _, w in tokens}))
     return found
 
 
@@ -173,20 +177,20 @@ def test_a_weight_belongs_to_the_tokens_of_its_tag(clip, tags, expected):
     neutral = parse(TWO.format(f"<appearance>{words}</appearance>"))
     first, second = (encode(clip, s, layout(s), "strict") for s in (scene, neutral))
     assert torch.equal(entry(first)[0], entry(second)[0])  # the same text for the encoders
-    assert set(plan_of(first).weight) == {1.0, *weights} and plan_of(second).weight == ()
+    assert set(weights_of(plan_of(first))) == {1.0, *weights} and set(weights_of(plan_of(second))) == {1.0}
 
 
 def test_a_scene_without_characters_keeps_its_weights(clip):
     conditioning = encode(clip, parse("(night_sky:0.7), stars"), (), "auto")
     plan = plan_of(conditioning)
-    assert set(plan.owner) == {0} and set(plan.weight) == {0.7, 1.0}
+    assert set(plan.owners) == {0} and set(weights_of(plan)) == {0.7, 1.0}
 
 
 def test_without_shared_tags_there_is_an_empty_shared_chunk(clip):
     """What no character covers has something to read, and the pooled vector is nobody's."""
     scene = parse("<character_1><n>miku</n></character_1><character_2><n>kaito</n></character_2>")
     conditioning = encode(clip, scene, layout(scene), "strict")
-    assert plan_of(conditioning).owner == (0,) * CHUNK + (1,) * CHUNK + (2,) * CHUNK
+    assert plan_of(conditioning).owners == (0,) * CHUNK + (1,) * CHUNK + (2,) * CHUNK
     empty = entry(encode_plain(clip, ""))
     torch.testing.assert_close(owned(conditioning, 0), empty[0], rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(
@@ -198,7 +202,7 @@ def test_a_characters_negatives_are_its_own(clip):
     scene = parse(TWO.format("<negative>scarf, (hat_(blue):1.5)</negative>"))
     negative = encode_negative(clip, scene, layout(scene), "auto", "bad, miku_(vocaloid)")
     plan = plan_of(negative)
-    assert plan.owner == (0,) * CHUNK + (2,) * CHUNK and set(plan.weight) == {1.0, 1.5}
+    assert plan.owners == (0,) * CHUNK + (2,) * CHUNK and set(weights_of(plan)) == {1.0, 1.5}
     assert plan.regions == plan_of(encode(clip, scene, layout(scene), "auto")).regions
     plain = entry(encode_plain(clip, r"bad, miku_\(vocaloid\)"))
     torch.testing.assert_close(owned(negative, 0), plain[0], rtol=1e-5, atol=1e-5)
@@ -229,8 +233,8 @@ def test_embeddings_of_the_user_are_read_by_the_host(tmp_path):
     clip.tokenizer.clip_l.embedding_size = 32
     (chunk,) = chunks_of(clip, [TagRun(SHARED, (Tag("a"), Tag("embedding:mine", 1.3), Tag("b")))])
     vectors = [i for i, (token, _) in enumerate(chunk.tokens["l"]) if torch.is_tensor(token)]
-    assert vectors == [3, 4, 5, 6, 7] and [i for i, w in enumerate(chunk.weight) if w == 1.3] == vectors
-    assert len(chunk.tokens["l"]) == len(chunk.weight) == CHUNK
+    assert vectors == [3, 4, 5, 6, 7] and [i for i, w in enumerate(weights_in(chunk)) if w == 1.3] == vectors
+    assert len(chunk.tokens["l"]) == len(chunk.known) == CHUNK
     features = entry(encode(clip, parse("a, embedding:mine, b"), (), "auto"))[0]
     assert torch.equal(features, entry(encode_plain(clip, "a, embedding:mine, b"))[0])
 
@@ -271,7 +275,7 @@ def test_an_unpatched_model_and_the_hosts_sampler_obey(clips, kind):
         boxes = layout(scene)
         positive = encode(clip, scene, boxes, "auto")
         negative = encode_negative(clip, scene, boxes, "auto", "bad")
-        assert len(plan_of(positive).owner) != len(plan_of(negative).owner)
+        assert len(plan_of(positive).owners) != len(plan_of(negative).owners)
         seen.clear()
         latent = torch.zeros(2, 4, 18, 26)
         noise = comfy.sample.prepare_noise(latent, 3)

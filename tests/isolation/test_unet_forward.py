@@ -13,14 +13,14 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.patcher_extension
 import random_sd
 import torch
-from newbie_pack.isolation.plan import Plan
-from newbie_pack.isolation.unet import IsolatedUNetForward
+from newbie_pack.isolation.unet import IsolatedUNet
+from plans import make_plan, weights_of
 
 LEFT, RIGHT = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0)
 CHUNK = 77
 OWNER = (0,) * CHUNK + (1,) * CHUNK + (2,) * 2 * CHUNK  # the second one's tags fill two chunks
 REGIONS = ((LEFT,), (RIGHT,))
-PLAN = Plan(OWNER, REGIONS)
+PLAN = make_plan(OWNER, REGIONS)
 WEIGHT = tuple(1.5 if i % 10 == 3 else 1.0 for i in range(len(OWNER)))
 KINDS = ("SD15", "SDXL")
 SIZES = [(16, 24), (17, 23), (9, 30)]  # of the latent
@@ -71,7 +71,7 @@ def wrapped(options, *plans, key="test"):
 def forward(network, x, context, y, plan=None, **options):
     """-> the model's output, and of every cross-attention (image [B, N, D], output [B, N, D], rows, columns)."""
     if plan is not None:
-        wrapped(options, IsolatedUNetForward(plan))
+        wrapped(options, IsolatedUNet(plan))
     seen = []
 
     def note(_module, args, kwargs, out):
@@ -105,9 +105,9 @@ def reference(module, image, context, plan, rows, columns):
     q, k, v = heads(image, module.to_q), heads(context, module.to_k), heads(context, module.to_v)
     everyone = [True] * (rows * columns)
     reached = [everyone, *([covers(r, n, rows, columns) for n in range(rows * columns)] for r in plan.regions)]
-    added = torch.tensor([[0.0 if yes else -math.inf for yes in reached[owner]] for owner in plan.owner]).double().T
-    if plan.weight:
-        added = added + torch.tensor([math.log(w) for w in plan.weight]).double()
+    added = torch.tensor([[0.0 if yes else -math.inf for yes in reached[owner]] for owner in plan.owners]).double().T
+    if weights_of(plan):
+        added = added + torch.tensor([math.log(w) for w in weights_of(plan)]).double()
     out = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + added).softmax(-1) @ v
     layer = module.to_out[0]
     return out.transpose(1, 2).flatten(2) @ layer.weight.double().T + layer.bias.double()
@@ -116,7 +116,7 @@ def reference(module, image, context, plan, rows, columns):
 @pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize("weight", [(), WEIGHT])
 def test_every_resolution_matches_the_reference(network, height, width, weight):
-    plan = Plan(OWNER, REGIONS, weight=weight)
+    plan = make_plan(OWNER, REGIONS, weight=weight)
     x, context, y = inputs(network, height, width, batch=2)
     _, seen = forward(network, x, context, y, plan)
     assert len(seen) == len(crossings(network))
@@ -150,7 +150,7 @@ def test_without_a_plan_the_second_character_reaches_everything(network):
     assert (out != out_2).any(-1).all()
 
 
-@pytest.mark.parametrize("plan", [Plan((0,) * len(OWNER), REGIONS), Plan(OWNER, REGIONS, until=0.0)])
+@pytest.mark.parametrize("plan", [make_plan((0,) * len(OWNER), REGIONS), make_plan(OWNER, REGIONS, end=0.0)])
 def test_a_neutral_plan_is_the_host_bit_for_bit(network, plan):
     x, context, y = inputs(network)
     assert torch.equal(forward(network, x, context, y, plan)[0], forward(network, x, context, y)[0])
@@ -158,14 +158,14 @@ def test_a_neutral_plan_is_the_host_bit_for_bit(network, plan):
 
 def test_weights_outlast_the_isolation(network):
     x, context, y = inputs(network)
-    out, _ = forward(network, x, context, y, Plan(OWNER, REGIONS, until=0.0, weight=WEIGHT))
-    assert torch.equal(out, forward(network, x, context, y, Plan((0,) * len(OWNER), (), weight=WEIGHT))[0])
+    out, _ = forward(network, x, context, y, make_plan(OWNER, REGIONS, end=0.0, weight=WEIGHT))
+    assert torch.equal(out, forward(network, x, context, y, make_plan((0,) * len(OWNER), (), weight=WEIGHT))[0])
     assert not torch.equal(out, forward(network, x, context, y)[0])
 
 
 def test_until_releases_by_the_share_of_steps(network):
     x, context, y = inputs(network)
-    half = Plan(OWNER, REGIONS, until=0.5)
+    half = make_plan(OWNER, REGIONS, end=0.5)
     sigmas = torch.tensor([14.0, 7.0, 3.0, 1.0, 0.0])
     strict, free = forward(network, x, context, y, PLAN)[0], forward(network, x, context, y)[0]
     for sigma, expected in zip(sigmas, (strict, strict, free, free), strict=False):
@@ -186,10 +186,10 @@ def test_as_many_tokens_of_text_as_of_the_image(networks):
     network, owner = networks["SD15"], (0,) * 30 + (1,) * 20 + (2,) * 30
     x, context, y = inputs(network, 8, 10, length=80)
     for context_2 in (context, with_other_second_character(context, owner)):
-        _, seen = forward(network, x, context_2, y, Plan(owner, REGIONS))
+        _, seen = forward(network, x, context_2, y, make_plan(owner, REGIONS))
         image, out, rows, columns = seen[0]
         assert rows * columns == len(owner)
-        expected = reference(crossings(network)[0], image, context_2, Plan(owner, REGIONS), rows, columns)
+        expected = reference(crossings(network)[0], image, context_2, make_plan(owner, REGIONS), rows, columns)
         assert ((out.double() - expected).norm() / expected.norm()).item() <= 1e-5
         free = forward(network, x, context_2, y)[1][0]
         assert torch.equal(image, free[0])  # what the image's own attention made
@@ -227,7 +227,7 @@ def test_a_patch_that_changes_the_text_is_refused(network):
 def test_a_cross_attention_that_cannot_be_reached_is_said(network, where):
     """Another node that computes the attention itself must not make isolation vanish silently, not in one block."""
     x, context, y = inputs(network)
-    options: dict = wrapped({}, IsolatedUNetForward(PLAN))
+    options: dict = wrapped({}, IsolatedUNet(PLAN))
 
     def thief(executor, *args, **kwargs):
         own = {"optimized_attention_override": lambda func, *a, **k: func(*a, **k)}
@@ -242,7 +242,7 @@ def test_a_cross_attention_that_cannot_be_reached_is_said(network, where):
 
 
 def test_another_model_is_refused_in_a_sentence(mini):
-    options = wrapped({}, IsolatedUNetForward(PLAN))
+    options = wrapped({}, IsolatedUNet(PLAN))
     x, context = torch.zeros(1, 16, 8, 8), torch.zeros(1, len(OWNER), 48)
     with pytest.raises(ValueError, match=r"encoded for SD1\.5, SD2 or SDXL, and this NextDiT is another"):
         mini[0].model.diffusion_model(x, torch.zeros(1), context, len(OWNER), transformer_options=options)
@@ -251,6 +251,6 @@ def test_another_model_is_refused_in_a_sentence(mini):
 def test_the_callers_options_are_left_alone(network):
     x, context, y = inputs(network)
     patches: dict = {"attn2_patch": []}
-    options = wrapped({"patches": patches}, IsolatedUNetForward(PLAN))
+    options = wrapped({"patches": patches}, IsolatedUNet(PLAN))
     forward(network, x, context, y, **options)
     assert "optimized_attention_override" not in options and patches == {"attn2_patch": []}

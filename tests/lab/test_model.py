@@ -13,12 +13,11 @@ import torch
 from comfy.ldm.lumina.model import NextDiT
 from comfy.taesd.taesd import TAESD
 from comfy.text_encoders.jina_clip_2 import XLMRobertaModel
-from newbie_pack.isolation import rules
-from newbie_pack.isolation.coverage import coverage
-from newbie_pack.isolation.forward import IsolatedForward
-from newbie_pack.isolation.plan import Plan
+from newbie_pack.isolation.nextdit import IsolatedNextDiT
+from newbie_pack.isolation.plan import caption_rules, coverage, joint_rules
 from newbie_pack.lab.training import config
 from newbie_pack.model_loader.mini import Gemma
+from plans import make_plan
 
 CPU, OPERATIONS = torch.device("cpu"), comfy.ops.disable_weight_init
 SIZES = ((20, 20), (8, 12), (12, 8))  # latent height, width
@@ -53,7 +52,7 @@ def twin(networks, inputs, owner, covers):
     length = torch.full((len(x),), LENGTH)
     owner = torch.tensor([owner] * len(x))
     covers = covers[None].expand(len(x), -1, -1)
-    ruled = rules.caption_rules(owner), rules.joint_rules(owner, covers)
+    ruled = caption_rules(owner), joint_rules(owner, covers)
     return networks.diffusion(x, sigma, caption, length, pooled, *ruled)
 
 
@@ -71,7 +70,7 @@ def test_diffusion_model_isolated_as_the_pack_isolates_the_hosts(networks, host_
     options: dict = {}
     comfy.patcher_extension.add_wrapper_with_key(
         comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test",
-        IsolatedForward(Plan(OWNER, ((LEFT,), (RIGHT,)))), options,
+        IsolatedNextDiT(make_plan(OWNER, ((LEFT,), (RIGHT,)))), options,
     )
     hosts = host_diffusion(x, sigma, caption, LENGTH, transformer_options=options, clip_text_pooled=pooled)
     covers = torch.stack([coverage([box], height // 2, width // 2) > 0 for box in (LEFT, RIGHT)])

@@ -17,8 +17,8 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.sample
 import torch
 from conditionings import plan_of
-from newbie_pack.isolation.coverage import coverage
 from newbie_pack.isolation.encode import encode, encode_plain
+from newbie_pack.isolation.plan import coverage
 from newbie_pack.lab.drawing.scenes import sample_picture
 from newbie_pack.lab.training import config, dataset, export, prompts, tokens
 from newbie_pack.lab.training.generate import Networks, caption, collate, decode, empty, generate

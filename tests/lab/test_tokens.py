@@ -6,7 +6,7 @@ import random
 
 import pytest
 import torch
-from newbie_pack.isolation.rules import PADDING
+from newbie_pack.isolation.plan import PADDING
 from newbie_pack.lab.training import config, dataset, tokens
 from newbie_pack.lab.training.generate import encoder_rules
 from newbie_pack.xml_prompt import Segment

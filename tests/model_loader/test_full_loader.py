@@ -11,7 +11,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import folder_paths
 import torch
-from newbie_pack.isolation import modes
+from newbie_pack.isolation.options import AUTO, resolve
 from newbie_pack.lab.benchmarks.fullsize import chosen
 from newbie_pack.model_loader import full, identify
 from newbie_pack.model_loader.checkpoint import CheckpointError
@@ -125,7 +125,7 @@ def test_the_diffusion_models_file_says_its_isolation(models, tmp_path, monkeypa
     others = "gemma_3_4b_it_bf16.safetensors", "jina_clip_v2_bf16.safetensors", "ae.safetensors"
     assert full.load(name, *others, None)[3] == isolation
     _, clip, _ = NewBieLoader.execute(name, *others, "default").args
-    assert modes.resolve(clip, modes.AUTO) == isolation
+    assert resolve(clip, AUTO) == isolation
 
 
 def test_a_tiny_vae_is_loaded_by_the_host(weights, monkeypatch):

@@ -13,7 +13,7 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
-from newbie_pack.isolation.captions import CaptionTokens, encode_apart, encode_jointly
+from newbie_pack.isolation.gemma_text import Reader, encode_apart, encode_jointly
 from newbie_pack.lab.benchmarks.fullsize_files import TINY
 from newbie_pack.model_loader import full, identify
 from newbie_pack.xml_prompt import SHARED, Segment
@@ -48,9 +48,9 @@ def stock_encode(clip, text):
 
 
 def encode_one(clip, way, text):
-    caption = CaptionTokens(genders=False)
-    features, extra = way(clip, [Segment(SHARED, text)], caption, text)
-    assert len(caption.owner) == features.shape[1]
+    reader = Reader(clip, genders=False)
+    features, extra = way(clip, [Segment(SHARED, text)], reader, text)
+    assert len(reader.tokens) == features.shape[1]
     return features, extra["pooled_output"]
 
 

@@ -9,9 +9,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
-from newbie_pack.isolation import rules
-from newbie_pack.isolation.coverage import coverage as covered_by
-from newbie_pack.isolation.plan import Plan
+from newbie_pack.isolation.plan import PADDING, joint_rules
+from newbie_pack.isolation.plan import coverage as covered_by
 from newbie_pack.lab.benchmarks import binding_arms
 from newbie_pack.lab.benchmarks import binding_scenes as scenes
 from newbie_pack.lab.benchmarks import gentle as run
@@ -23,6 +22,7 @@ from newbie_pack.lab.training import prompts, tokens
 from newbie_pack.lab.training.generate import Isolated, Networks, caption, collate, predictor, shifted, velocity
 from newbie_pack.lab.training.model import Autoencoder, additive
 from newbie_pack.xml_prompt import Field, Tag
+from plans import make_plan
 
 CPU = torch.device("cpu")
 GRID = (6, 6)
@@ -56,26 +56,26 @@ def test_tokens_that_name_a_gender():
 def test_full_strength_is_the_rules():
     """Two captions of different length: the codes' bias cuts what the boolean rules cut, padding included."""
     owners = [(0, 1, 1, 2, 0), (0, 1, 2)]
-    made = arms.bias_of([Plan(o, ((LEFT,), (RIGHT,))) for o in owners], GRID, 5, True, CPU)
-    owner = torch.tensor([owners[0], (*owners[1], rules.PADDING, rules.PADDING)])
+    made = arms.biases_of([make_plan(o, ((LEFT,), (RIGHT,))) for o in owners], GRID, 5, True, CPU)
+    owner = torch.tensor([owners[0], (*owners[1], PADDING, PADDING)])
     covers = torch.stack([covered_by([box], *GRID) > 0 for box in (LEFT, RIGHT)]).expand(2, -1, -1)
-    allowed = rules.joint_rules(owner, covers)
-    real = torch.cat([owner != rules.PADDING, torch.ones(2, 36, dtype=torch.bool)], 1)  # padding's own rows are idle
+    allowed = joint_rules(owner, covers)
+    real = torch.cat([owner != PADDING, torch.ones(2, 36, dtype=torch.bool)], 1)  # padding's own rows are idle
     assert torch.equal((made == 0)[real], allowed[real])
     assert (made[real][~allowed[real]] < -1e30).all()
 
 
 def test_one_way_alone_leaves_captions_free():
-    plan = Plan((0, 1, 2), ((LEFT,), (RIGHT,)), strength=0.9)
-    both, image = (arms.bias_of([plan], GRID, 4, way, CPU)[0] for way in (True, False))
+    plan = make_plan((0, 1, 2), ((LEFT,), (RIGHT,)), strength=0.9)
+    both, image = (arms.biases_of([plan], GRID, 4, way, CPU)[0] for way in (True, False))
     assert (both[:3, :3] < 0).any() and (image[:4, :3] == 0).all() and torch.equal(image[4:], both[4:])
     assert image[4:, 1].min() == pytest.approx(np.log(0.1), abs=1e-5)  # nine tenths are kept from the right half
     assert (image[:, 3] == float("-inf")).all()
 
 
 def test_neutral_plans_cut_padding_alone():
-    plan = Plan((0, 1, 2), ((LEFT,), (RIGHT,)), strength=0.0)
-    made = arms.bias_of([plan], GRID, 4, True, CPU)[0]
+    plan = make_plan((0, 1, 2), ((LEFT,), (RIGHT,)), strength=0.0)
+    made = arms.biases_of([plan], GRID, 4, True, CPU)[0]
     assert (made[:, 3] == float("-inf")).all() and not made[:, [0, 1, 2, *range(4, 40)]].any()
 
 

@@ -16,6 +16,7 @@ from comfy.sd import CLIP
 from torch import Tensor
 
 from ..xml_prompt import SHARED, Tag, TagRun, gender_spans
+from .plan import CaptionToken
 
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
 Tokens = dict[str, list[Token]]  # by encoder: "l" and "g" for SDXL, "l" for SD1.5, "h" for SD2
@@ -28,17 +29,15 @@ class Piece:
 
     tokens: Tokens
     weight: tuple[float, ...]
-    named: str  # the gender that the tag names, or ""
+    gender: str  # that the tag names, or ""
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """One input of the encoders, 77 tokens that all belong to one owner."""
+    """One input of the encoders: 77 tokens that all belong to one owner, and what is known of each."""
 
-    owner: int
     tokens: Tokens
-    weight: tuple[float, ...]
-    named: tuple[str, ...]  # one a token: the gender that it names, or ""
+    known: tuple[CaptionToken, ...]
 
 
 def reads_chunks(clip: CLIP) -> bool:
@@ -46,7 +45,7 @@ def reads_chunks(clip: CLIP) -> bool:
     return set(clip.tokenize("", disable_weights=True)) in ENCODERS
 
 
-def tokens_of(clip: CLIP, text: str) -> Tokens:
+def own_tokens(clip: CLIP, text: str) -> Tokens:
     """The text's own tokens, parentheses read as text. The host numbers words from 1; 0 is start, end and padding."""
     tokenized = clip.tokenize(text, return_word_ids=True, disable_weights=True)
     return {
@@ -63,9 +62,9 @@ def gender_named(text: str) -> str:
 
 def piece_of(clip: CLIP, text: str, weight: float, comma: bool) -> Piece:
     """A comma behind the tag is read with it; it has the tag's weight only where it is one token with the tag's end."""
-    tokens = tokens_of(clip, f"{text}," if comma else text)
+    tokens = own_tokens(clip, f"{text}," if comma else text)
     length = longest(tokens)
-    alone = comma and all(own[-1] == tokens_of(clip, ",")[name][-1] for name, own in tokens.items())
+    alone = comma and all(own[-1] == own_tokens(clip, ",")[name][-1] for name, own in tokens.items())
     return Piece(tokens, (*[weight] * (length - alone), *[1.0] * alone), gender_named(text))
 
 
@@ -87,7 +86,7 @@ def pieces_of(clip: CLIP, tags: Sequence[Tag], room: int) -> Iterator[Piece]:
             for start in range(0, longest(piece.tokens), room):
                 part = slice(start, start + room)
                 tokens = {name: own[part] for name, own in piece.tokens.items()}
-                yield Piece(tokens, piece.weight[part], piece.named)
+                yield Piece(tokens, piece.weight[part], piece.gender)
 
 
 def filled(pieces: Iterable[Piece], room: int) -> list[list[Piece]]:
@@ -111,10 +110,9 @@ def framed(clip: CLIP, owner: int, pieces: Sequence[Piece]) -> Chunk:
     for name, (start, *rest) in empty.items():
         own = [token for piece in pieces for token in piece.tokens[name]]
         tokens[name] = [start, *own, *rest][: len(empty[name])]  # what is cut is padding
-    weight = (1.0, *(w for piece in pieces for w in piece.weight))
-    named = ("", *(piece.named for piece in pieces for _ in piece.weight))
-    rest = longest(tokens) - len(weight)
-    return Chunk(owner, tokens, weight + (1.0,) * rest, named + ("",) * rest)
+    known = [CaptionToken(owner, weight, piece.gender) for piece in pieces for weight in piece.weight]
+    padding = [CaptionToken(owner)] * (longest(tokens) - len(known) - 1)
+    return Chunk(tokens, (CaptionToken(owner), *known, *padding))
 
 
 def room_of(clip: CLIP) -> int:

@@ -1,4 +1,4 @@
-"""Attention with codes appended to queries and keys: the bias at almost no cost, where a kernel takes such widths.
+"""Attention with the bias's factors appended to queries and keys: almost free, where a kernel takes such widths.
 
 Values keep their own width, which of PyTorch's kernels cuDNN's alone does without padding. On an H100 every other way
 costs an eighth of a step or more (lab/benchmarks/attention.py measures it).
@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .codes import Codes
+from .bias import Bias
 
 ROWS = 16  # queries whose result is compared, spread over all tokens
 TOLERANCE = 0.05  # of their norm; bfloat16 itself rounds to 0.004
@@ -21,13 +21,13 @@ class NoKernelError(RuntimeError):
     """This device, dtype or width has no kernel, or none that is right; str() says which."""
 
 
-class AppendedCodes:
-    """Two buffers [B, T, H, D + E] that every layer of a forward shares; the codes are written once."""
+class FusedBias:
+    """Two buffers [B, T, H, D + E] that every layer of a forward shares; the factors are written once."""
 
-    def __init__(self, codes: Codes, q: Tensor) -> None:
+    def __init__(self, bias: Bias, q: Tensor) -> None:
         """q [B, H, T, D]: the first layer's, for sizes, dtype and device."""
         batch, heads, tokens, self.width = q.shape
-        query, key = codes.scaled(self.width, q.dtype)  # [T, E]
+        query, key = bias.scaled(self.width, q.dtype)  # [T, E]
         shape = (batch, tokens, heads, self.width + query.shape[1])
         self.query, self.key = q.new_empty(shape), q.new_empty(shape)
         self.query[..., self.width :] = query[:, None]
@@ -63,7 +63,7 @@ class AppendedCodes:
         """
         batch, heads, tokens, _ = q.shape
         rows = torch.linspace(0, tokens - 1, min(ROWS, tokens), device=q.device).long()
-        query, key = (code[:, :, 0, self.width :] for code in (self.query, self.key))  # [B, T, E], of any head
+        query, key = (wide[:, :, 0, self.width :] for wide in (self.query, self.key))  # [B, T, E], of any head
         bias = query[:, rows].float() @ key.float().transpose(1, 2)  # [B, R, T]
         scores = (q[:, :, rows].float() @ k.float().transpose(2, 3) + bias[:, None]) * self.width**-0.5
         expected = (scores.softmax(-1) @ v.float()).transpose(1, 2).flatten(2)  # [B, R, H * D]

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from comfy.sd import CLIP
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from comfy.sd import CLIP
 
 Encoded = tuple[Tensor, dict[str, Any]]  # features [1, L, D], the entry's other values
 

@@ -1,8 +1,8 @@
-"""The bias of isolation as codes: every token gets a query code and a key code, and their product is the bias.
+"""The bias of isolation, low rank: every token gets a query factor and a key factor, and their product is the bias.
 
-The bias has few distinct rows and columns, so it is low rank, and the [N, N] matrix need never be built: appended to
-queries and keys as further dimensions, the codes add it inside plain, unmasked attention. Wu et al. 2025, "FlashBias:
-Fast Computation of Attention with Bias". The matrix is the product of the same codes, where it is wanted.
+The bias has few distinct rows and columns, so the [T, T] matrix need never be built: appended to queries and keys as
+further dimensions, the factors add it inside plain, unmasked attention (fused.py). Wu et al. 2025, "FlashBias: Fast
+Computation of Attention with Bias". The matrix is the product of the same factors, where it is wanted.
 
 With strength s and m(r, n), how much of image token n the region of character r covers:
 
@@ -12,8 +12,9 @@ With strength s and m(r, n), how much of image token n the region of character r
     image q,  caption k of weight w   + log w
     image q,  caption k naming g      + log(1 - gender_strength * (how much more others' regions cover q than g's))
 
-and 0 everywhere else: shared text and the image are open to everyone. At s = 1 and hard edges these are the rules of
-rules.py.
+and 0 everywhere else: shared text and the image are open to everyone. At s = 1 and hard edges these are the rules at
+the end of plan.py. log w counts a token w times; scaling its features would do nothing, because the model normalises
+them first (NextDiT's cap_embedder). Pure torch, no host.
 """
 
 from __future__ import annotations
@@ -23,8 +24,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from .coverage import coverage
-from .plan import Plan
+from .plan import Plan, coverage
 
 CUT = -2048.0  # a logit no exp() survives; times the root of a head's dimension it still fits float16
 STEP = 16  # attention kernels want widths in multiples of 8, and take odd ones a little slower
@@ -32,21 +32,21 @@ ALL = slice(None)
 
 
 @dataclass(frozen=True)
-class Codes:
-    """query [T, E], key [T, E] in float32, caption tokens first; query @ key.T is the bias, in logits.
+class Bias:
+    """Factors query [T, E], key [T, E] in float32, caption tokens first; query @ key.T is the bias, in logits.
 
     In every dimension one side holds ones (and zeros) and the other the values. That side alone is multiplied when the
-    codes are scaled, so that a value is rounded once.
+    factors are scaled, so that a value is rounded once.
     """
 
     query: Tensor
     key: Tensor
     valued_queries: int  # the first so many dimensions hold their values in the query
 
-    def to(self, device: torch.device) -> Codes:
+    def to(self, device: torch.device) -> Bias:
         return replace(self, query=self.query.to(device), key=self.key.to(device))
 
-    def bias(self, dtype: torch.dtype, queries: slice = ALL, keys: slice = ALL) -> Tensor:
+    def matrix(self, dtype: torch.dtype, queries: slice = ALL, keys: slice = ALL) -> Tensor:
         """-> [1, 1, Q, K], of some tokens alone if they are given. A cut is half the dtype's lowest number:
 
         no exp() survives it, and, unlike -inf, no backend turns it into NaN where a whole block of keys is cut.
@@ -57,12 +57,12 @@ class Codes:
 
     def scaled(self, head_dim: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """-> query, key [T, E'] for attention that divides logits by the root of head_dim; E' a multiple of STEP."""
-        values, factor = self.valued_queries, head_dim**0.5
+        values, root = self.valued_queries, head_dim**0.5
         query, key = self.query.clone(), self.key.clone()
-        query[:, :values] *= factor
-        key[:, values:] *= factor
+        query[:, :values] *= root
+        key[:, values:] *= root
         padding = (0, -query.shape[1] % STEP)
-        return tuple(torch.nn.functional.pad(code, padding).to(dtype) for code in (query, key))
+        return tuple(torch.nn.functional.pad(factor, padding).to(dtype) for factor in (query, key))
 
 
 def logit(share: Tensor) -> Tensor:
@@ -70,30 +70,32 @@ def logit(share: Tensor) -> Tensor:
     return share.log().clamp(min=CUT)
 
 
-def make_codes(plan: Plan, rows: int, columns: int) -> Codes:
+def bias_of(plan: Plan, rows: int, columns: int) -> Bias:
     """The plan on an image of rows x columns tokens. Needs 2 dimensions a character, 1 for weights, 1 a gender."""
-    caption, people = len(plan.owner), len(plan.regions) if plan.divides else 0
-    genders = sorted(set(plan.named) - {""}) if plan.masks_genders else []
+    strength, gender_strength = plan.options.strength, plan.options.gender_strength
+    caption, people = len(plan.tokens), len(plan.regions) if plan.divides else 0
+    genders = sorted({token.gender for token in plan.tokens} - {""}) if plan.masks_genders else []
     valued = people + len(genders)  # dimensions whose values are the query's; those of the key's follow
-    query = torch.zeros(caption + rows * columns, valued + people + bool(plan.weight))  # [T, E]
+    query = torch.zeros(caption + rows * columns, valued + people + plan.weighs)  # [T, E]
     key = torch.zeros_like(query)
     if people or genders:
-        covers = torch.stack([coverage(region, rows, columns, plan.soft_edge) for region in plan.regions])  # [R, N]
+        edge = plan.options.soft_edge
+        covers = torch.stack([coverage(region, rows, columns, edge) for region in plan.regions])  # [R, N]
     if people:
-        own = torch.tensor(plan.owner)[:, None] == torch.arange(1, people + 1)  # [L, R]
-        inside = logit(1 - plan.strength * (1 - covers)).T  # [N, R]
-        query[:caption, :people] = torch.where(own, 0.0, logit(torch.tensor(1 - plan.strength)))
+        own = torch.tensor(plan.owners)[:, None] == torch.arange(1, people + 1)  # [L, R]
+        inside = logit(1 - strength * (1 - covers)).T  # [N, R]
+        query[:caption, :people] = torch.where(own, 0.0, logit(torch.tensor(1 - strength)))
         query[caption:, :people] = inside
         key[:caption, :people] = own.float()
         query[:caption, valued : valued + people] = own.float()
         key[caption:, valued : valued + people] = inside
     for dimension, gender in enumerate(genders, start=people):
-        query[caption:, dimension] = logit(1 - plan.gender_strength * another_gender(plan, covers, gender))
-        key[:caption, dimension] = torch.tensor([float(named == gender) for named in plan.named])
-    if plan.weight:
+        query[caption:, dimension] = logit(1 - gender_strength * another_gender(plan, covers, gender))
+        key[:caption, dimension] = torch.tensor([float(token.gender == gender) for token in plan.tokens])
+    if plan.weighs:
         query[caption:, -1] = 1
-        key[:caption, -1] = torch.tensor(plan.weight).log()
-    return Codes(query, key, valued)
+        key[:caption, -1] = torch.tensor([token.weight for token in plan.tokens]).log()
+    return Bias(query, key, valued)
 
 
 def another_gender(plan: Plan, covers: Tensor, gender: str) -> Tensor:

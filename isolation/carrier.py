@@ -1,4 +1,4 @@
-"""Token features + plan -> the host's CONDITIONING: one ordinary entry that carries its isolation along.
+"""How isolation travels: token features + plan -> one ordinary CONDITIONING entry that brings its isolation along.
 
 What a pass of the model must do rides with the pass's text, among the model's arguments. The wrappers that see to it
 serve every pass of a run, whoever's; an IsolationControl in the entry puts them there when a run begins.
@@ -7,7 +7,10 @@ serve every pass of a run, whoever's; an IsolationControl in the entry puts them
 from __future__ import annotations
 
 import logging
+import sys
 import weakref
+from contextlib import nullcontext
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import torch
@@ -16,22 +19,106 @@ from comfy.controlnet import ControlBase
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
+from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from ..sampling.progress import progress
-from .mixed import SENTENCE, mixed
-from .planned import PROGRESS, PlannedForward
-from .uncompiled import uncompiled
+from .bias import Bias, bias_of
+from .plan import Plan
 
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]
 
+OVERRIDE = "optimized_attention_override"  # the host's transformer option that every attention call goes through
 KEY = "newbie_isolation"  # of the wrappers, and of what comes with the text among the model's arguments
+SIZES = 8  # of pictures, whose bias is kept
+PROGRESS = "newbie_progress"  # of the transformer options: how far the run was when the step began
+
+ALIKE = 1 - 1e-4  # a token's features scaled and rounded to bfloat16 are within 1e-5; 5 % of other text is beyond
+
+MIXED = (
+    "NewBie: another node has averaged the isolated prompt with other text, token by token, and each token stays with "
+    "the character that owned it before: where the two prompts' characters differ in length, words of one reach the "
+    "other. Join the prompts with Conditioning (Combine), or encode them as one."
+)
+
+
+class IsolatedForward:
+    """A DIFFUSION_MODEL wrapper under a plan; subclasses wrap one forward of their model.
+
+    Keeps the bias of the last sizes where it is used, a megabyte or so each: every step needs the same. Making it
+    anew took up to 5 % of a step on a GPU, and moving it there in every step would wait for the device in its middle.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.free = plan, plan.released()
+        self.kept: dict[tuple[bool, int, int, torch.device], Bias] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "kept": {}}
+
+    def now(self, options: dict[str, Any]) -> Plan:
+        """The plan in this step: itself, or what is left of it before its start and after its end."""
+        if (self.plan.options.start, self.plan.options.end) == (0.0, 1.0):
+            return self.plan
+        passed = options.get(PROGRESS)
+        passed = progress(options) if passed is None else passed
+        return self.plan if self.plan.options.start <= passed < self.plan.options.end else self.free
+
+    def bias(self, plan: Plan, rows: int, columns: int, device: torch.device) -> Bias:
+        """Of one of this wrapper's two plans, for an image of rows x columns tokens."""
+        key = plan is self.free, rows, columns, device
+        bias = self.kept.get(key)
+        if bias is None:
+            bias = bias_of(plan, rows, columns).to(device)
+            if len(self.kept) >= SIZES:  # another device's thread may do the same meanwhile
+                self.kept.clear()
+            self.kept[key] = bias
+        return bias
+
+
+def is_mixed(features: Tensor, text: Tensor) -> bool:
+    """Whether another node has mixed other text in, as the host's ConditioningAverage does.
+
+    features [1, L, D] as they were encoded; text [B, L, D] as the model gets it, scaled or zeroed at will.
+    """
+    if text.shape[1:] != features.shape[1:]:
+        return False  # refused in a sentence of its own, by the forward that it comes to
+    alike = cosine_similarity(features.to(text).float(), text.float(), dim=-1).abs()  # [B, L]
+    return bool(((alike < ALIKE) & text.any(-1)).any())
+
+
+@lru_cache(maxsize=1)
+def say_so() -> None:
+    """Once, not in every step."""
+    logging.info("NewBie: passes with isolated characters run uncompiled; torch.compile serves the others.")
+
+
+def uncompiled(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
+    """Isolated passes run without torch.compile, whatever compiled the model; every other pass stays compiled.
+
+    Guards decide whether compiled code fits the next call, and the host's TorchCompileModel leaves the options, where
+    wrappers and overrides live, out of them: what was traced under one plan would run under another, or under none.
+    args: x, t, c_concat, c_crossattn, control, options.
+    """
+    if "torch._dynamo" not in sys.modules:  # torch.compile imports it
+        return executor(*args, **kwargs)
+    known = hasattr(torch.compiler, "set_stance")
+    if COMPILE_KEY in args[5].get("wrappers", {}).get(WrappersMP.APPLY_MODEL, {}):
+        if not known:
+            raise RuntimeError(
+                "Isolated characters need PyTorch 2.6 or newer beside torch.compile: remove the node that compiles the "
+                "model, or set the mode of Encode Characters to off."
+            )
+        say_so()
+    with torch.compiler.set_stance("force_eager") if known else nullcontext():
+        return executor(*args, **kwargs)
 
 
 class Isolation:
     """What comes with an entry's text into every pass of the model."""
 
-    def __init__(self, forward: PlannedForward, features: Tensor) -> None:
+    def __init__(self, forward: IsolatedForward, features: Tensor) -> None:
         self.forward, self.features = forward, features
         self.unseen = 0  # how many entries with it the run has whose text has not been looked at
 
@@ -47,9 +134,9 @@ class Isolation:
         """In as many passes as a run has entries, as it waits for the device."""
         if self.unseen > 0:
             self.unseen -= 1
-            if mixed(self.features, text):
+            if is_mixed(self.features, text):
                 self.unseen = 0
-                logging.warning(SENTENCE)
+                logging.warning(MIXED)
 
 
 def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
@@ -140,7 +227,7 @@ class IsolationControl(ControlBase):
         return clone
 
 
-def conditioning(features: Tensor, extra: dict[str, Any], forward: PlannedForward) -> Conditioning:
+def conditioning(features: Tensor, extra: dict[str, Any], forward: IsolatedForward) -> Conditioning:
     """One entry, isolated with an unpatched MODEL and any sampler.
 
     extra: the entry's other values; hooks that the CLIP brought stay.

@@ -1,0 +1,241 @@
+"""Segments of text + CLIP -> caption features, for the encoders of NewBie (Gemma and Jina) and Lumina 2 (Gemma).
+
+Encoding tells of every token whose it is, how much it weighs and which gender it names: the tokens' bytes are laid
+along the text, and a token has the mark of the part of the text with which it shares a letter.
+
+No entry carries an attention_mask: nothing is padded, and padded masks are broken on several versions of the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise, takewhile
+from typing import TYPE_CHECKING, Any, TypeVar
+from unicodedata import normalize
+
+import torch
+
+from ..xml_prompt import SHARED, Segment, gender_spans, text_of
+from .plan import CaptionToken
+from .text_cache import Encoded, encoded
+
+if TYPE_CHECKING:  # the lab uses what is pure here
+    from comfy.sd import CLIP
+    from sentencepiece import SentencePieceProcessor
+
+Mark = TypeVar("Mark", float, str, int)
+SPACE = "\u2581"  # how sentencepiece writes a space within a piece
+Token = tuple[Any, float]  # the host's (id or embedding, weight)
+LUMINA = "gemma2_2b"  # the host's name for Lumina 2's encoder; there is no pooled vector
+GEMMAS_START, JINAS_START = 2, 0  # ids; in the other's vocabulary they are an end and padding, and begin no text
+
+
+def tokens_of(clip: CLIP, text: str) -> dict[str, list[list[Token]]]:
+    """Both encoders' tokens, parentheses read as text by both. Lumina 2 has Gemma alone, and no jina here.
+
+    Raises ValueError if the CLIP is another model's.
+    """
+    tokens = clip.tokenize(text, disable_weights=True)
+    if tokens.keys() == {LUMINA}:
+        return {"gemma": tokens[LUMINA], "jina": []}
+    if not {"gemma", "jina"} <= tokens.keys():
+        raise ValueError(
+            "Isolated characters need the text encoders of NewBie (Gemma and Jina), Lumina 2, SD1.5, SD2 or SDXL, but "
+            f"this CLIP has {' and '.join(tokens)}: load NewBie's with NewBie Loader, or with DualCLIPLoader and type "
+            "newbie, or set the mode to off."
+        )
+    starts = tuple(tokens[name][0][0][0] for name in ("gemma", "jina"))
+    if starts[0] == JINAS_START or starts[1] == GEMMAS_START:
+        raise ValueError(
+            "This CLIP has one text encoder's tokenizer in the other's place, as when DualCLIPLoader got one file "
+            "twice, or a file that it can't read: choose Gemma 3 4B and Jina CLIP v2 there, or use NewBie Loader, "
+            "which says what is wrong with a file."
+        )
+    return tokens
+
+
+def start_token(clip: CLIP) -> list[Token]:
+    return tokens_of(clip, "")["gemma"][0][:1]
+
+
+def encode_tokens(clip: CLIP, gemma: list[Token], jina: list[list[Token]]) -> Encoded:
+    """One causal encode -> features [1, L, D] and the entry's other values (pooled_output, hooks)."""
+    features, extra = encoded(clip, {"gemma": [gemma], "jina": jina} if jina else {LUMINA: [gemma]})
+    extra.pop("attention_mask", None)
+    return features, extra
+
+
+@dataclass
+class Reader:
+    """Reads segments, and notes what is known of every caption token, in their order; the first is the start token."""
+
+    clip: CLIP
+    genders: bool  # whether words of gender are looked for
+    tokens: list[CaptionToken] = field(default_factory=lambda: [CaptionToken()])
+
+    def read(self, segment: Segment) -> list[Token]:
+        """The segment's own tokens, noted."""
+        own = tokens_of(self.clip, segment.text)["gemma"][0][1:]
+        self.note(segment, [token for token, _ in own], [segment.owner] * len(own))
+        return own
+
+    def read_jointly(self, segments: Sequence[Segment]) -> list[Token]:
+        """The tokens of the segments' text read as one, noted.
+
+        A token may hold the end of one segment and the start of the next, which read apart would be other tokens than
+        the model knows. Where nobody can tell what a token stands for, they are read apart all the same.
+        """
+        whole = as_one(segments)
+        own = tokens_of(self.clip, whole.text)["gemma"][0][1:]
+        ids = [token for token, _ in own]
+        try:
+            owners = token_owners(self.clip, segments, ids)
+        except ValueError:
+            return [token for segment in segments for token in self.read(segment)]
+        self.note(whole, ids, owners)
+        return own
+
+    def note(self, segment: Segment, ids: Sequence[int], owners: Sequence[int]) -> None:
+        weights = token_weights(self.clip, segment, ids)
+        genders = token_genders(self.clip, segment, ids) if self.genders else [""] * len(ids)
+        self.tokens += map(CaptionToken, owners, weights, genders)
+
+
+def encode_apart(clip: CLIP, segments: Sequence[Segment], reader: Reader, pooled: str) -> Encoded:
+    """-> features of [start | prefix | every other segment, each read behind the prefix alone], extra."""
+    shared = len(list(takewhile(lambda segment: segment.owner == SHARED, segments)))
+    head = start_token(clip)
+    for segment in segments[:shared]:
+        head = head + reader.read(segment)
+    features, extra = encode_tokens(clip, head, tokens_of(clip, pooled)["jina"])
+    parts = [features]
+    nothing = tokens_of(clip, "")["jina"]
+    for segment in segments[shared:]:
+        own = reader.read(segment)
+        parts.append(encode_tokens(clip, head + own, nothing)[0][:, len(head) :])
+    return torch.cat(parts, 1), extra
+
+
+def encode_jointly(clip: CLIP, segments: Sequence[Segment], reader: Reader, pooled: str) -> Encoded:
+    """-> features of all segments read as one text, the host's own tokens of it, extra."""
+    gemma = start_token(clip) + reader.read_jointly(segments)
+    return encode_tokens(clip, gemma, tokens_of(clip, pooled)["jina"])
+
+
+# --- which tokens a part of a text became ----------------------------------------------------------------------------
+
+
+def token_bytes(clip: CLIP, ids: Sequence[int]) -> list[bytes]:
+    """What each of Gemma's tokens stands for, in UTF-8. Raises ValueError where one stands for no text."""
+    gemma = clip.tokenizer.gemma if hasattr(clip.tokenizer, "gemma") else clip.tokenizer.gemma2_2b  # NewBie, Lumina 2
+    return piece_bytes(gemma.tokenizer.tokenizer, ids)  # the host's SPieceTokenizer holds sentencepiece's own
+
+
+def piece_bytes(processor: SentencePieceProcessor, ids: Sequence[int]) -> list[bytes]:
+    """As token_bytes."""
+    pieces = []
+    for token in ids:
+        if token >= processor.get_piece_size():
+            raise ValueError("it contains a special word of the encoder (<image_soft_token>)")
+        piece = processor.id_to_piece(token)
+        pieces.append(bytes([int(piece[1:-1], 16)]) if processor.is_byte(token) else piece.encode())
+    return pieces
+
+
+def places_of(text: str, stream: bytes) -> list[int]:
+    """Where in the stream of all tokens' bytes every character of text begins, and the end. Raises ValueError.
+
+    stream: without SPACE. A vocabulary may write white space in another way, or none, and characters in their
+    compatibility form (NFKC), as the mini's does.
+    """
+    places = [0]
+    for character in text:
+        for form in forms_of(character):
+            written = form.encode()
+            if stream.startswith(written, places[-1]):
+                places.append(places[-1] + len(written))
+                break
+        else:
+            raise ValueError("the text encoder rewrites it")
+    if places[-1] != len(stream):
+        raise ValueError("the text encoder rewrites it")
+    return places
+
+
+def forms_of(character: str) -> Iterator[str]:
+    """As it is, nearly always; the others are made only where that is not found."""
+    yield character
+    yield without_space(character)
+    yield without_space(normalize("NFKC", character))
+
+
+def without_space(text: str) -> str:
+    return "".join(text.replace(SPACE, " ").split())
+
+
+def marked(pieces: Sequence[bytes], text: str, spans: Iterable[tuple[int, int, Mark]], none: Mark) -> list[Mark]:
+    """One mark a token of text: that of the last span with which it shares a letter, or `none`. Raises ValueError.
+
+    pieces: what each token stands for, in UTF-8.
+    """
+    marks = [none] * len(pieces)
+    pieces = [piece.replace(SPACE.encode(), b"") for piece in pieces]
+    places = places_of(text, b"".join(pieces))
+    spans = list(spans)
+    for index, (start, end) in enumerate(pairwise(accumulate(map(len, pieces), initial=0))):
+        for first, last, mark in spans:
+            if places[first] < end and start < places[last]:  # or a space within the span: start is end there
+                marks[index] = mark
+    return marks
+
+
+def marks_in(
+    clip: CLIP, segment: Segment, ids: Sequence[int], spans: Iterable[tuple[int, int, Mark]], none: Mark
+) -> list[Mark]:
+    """As marked; without spans nothing is looked for. Raises ValueError."""
+    spans = list(spans)
+    return marked(token_bytes(clip, ids), segment.text, spans, none) if spans else [none] * len(ids)
+
+
+def token_owners(clip: CLIP, segments: Sequence[Segment], ids: Sequence[int]) -> list[int]:
+    """Whose each token of the segments' joined text is; SHARED for white space between two. Raises ValueError."""
+    return marked(token_bytes(clip, ids), text_of(segments), owned_spans(segments), SHARED)
+
+
+def owned_spans(segments: Sequence[Segment]) -> list[tuple[int, int, int]]:
+    """Start, end and owner of each segment in the joined text."""
+    edges = pairwise(accumulate((len(segment.text) for segment in segments), initial=0))
+    return [(start, end, segment.owner) for (start, end), segment in zip(edges, segments, strict=True)]
+
+
+def as_one(segments: Sequence[Segment]) -> Segment:
+    """All segments as one of shared text, weights in their places."""
+    starts = [start for start, _, _ in owned_spans(segments)]
+    weighted = tuple(
+        replace(span, start=start + span.start, end=start + span.end)
+        for start, segment in zip(starts, segments, strict=True)
+        for span in segment.weighted
+    )
+    return Segment(SHARED, text_of(segments), weighted)
+
+
+def token_weights(clip: CLIP, segment: Segment, ids: Sequence[int]) -> list[float]:
+    """The weight of each of the segment's tokens. Raises ValueError, one sentence."""
+    try:
+        return marks_in(clip, segment, ids, ((s.start, s.end, s.weight) for s in segment.weighted), 1.0)
+    except ValueError as problem:
+        raise ValueError(
+            f"Weighted tags can't be found among the prompt's tokens, because {problem}: remove that or the weights."
+        ) from problem
+
+
+def token_genders(clip: CLIP, segment: Segment, ids: Sequence[int]) -> list[str]:
+    """The gender that each of the segment's tokens names, or "". Raises ValueError, one sentence."""
+    try:
+        return marks_in(clip, segment, ids, gender_spans(segment.text), "")
+    except ValueError as problem:
+        raise ValueError(
+            f"Words of gender can't be found among the prompt's tokens, because {problem}: remove that, or set "
+            "gender_strength to 0."
+        ) from problem

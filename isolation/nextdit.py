@@ -1,0 +1,177 @@
+"""Isolation inside the host's NextDiT (NewBie, Lumina 2): adds the plan's bias to its attention calls.
+
+The host hands every attention call to transformer_options["optimized_attention_override"]. The calls of one forward
+come in a fixed order and tell themselves by their length: the context refiner (L caption tokens), the noise refiner
+(N image tokens), the joint layers (L + N, caption first). Where L == N, the order decides: the first
+len(context_refiner) calls are the caption's.
+
+The joint layers' bias takes one of two ways, equal up to rounding: fused into queries and keys, where the device has a
+kernel for it, or as a dense mask, which every attention function of the host takes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from comfy import model_management
+from comfy.ldm.lumina.model import NextDiT
+from comfy.patcher_extension import WrapperExecutor
+from torch import Tensor
+
+from .bias import Bias
+from .carrier import OVERRIDE, IsolatedForward
+from .fused import FusedBias, NoKernelError
+from .plan import Plan
+
+JOINT, CAPTION = "joint", "caption"
+
+
+@dataclass
+class Kernel:
+    """Whether fused attention works on this device; None until it has been tried."""
+
+    works: bool | None = None
+
+
+def may_have_kernel(q: Tensor) -> bool:
+    half = q.dtype in (torch.float16, torch.bfloat16)
+    return half and model_management.is_nvidia() and model_management.is_device_cuda(q.device)
+
+
+class IsolatedAttention:
+    """Remembers nothing beyond its forward: a region follows the latent's size, whatever that is."""
+
+    def __init__(
+        self,
+        biases: dict[str, Bias],
+        caption: int,
+        image: int,
+        refiners: int,
+        kernel: Kernel,
+        inner: Callable | None = None,
+    ) -> None:
+        """biases: of JOINT and CAPTION, where they have any; caption, image: how many tokens each has."""
+        self.biases, self.caption, self.image, self.kernel = biases, caption, image, kernel
+        self.refiners, self.inner = refiners, inner
+        self.dense: dict[tuple[str, torch.dtype], Tensor] = {}
+        self.fused: FusedBias | None = None
+        self.joint_calls = self.caption_calls = 0
+
+    def layer_of(self, length: int) -> str | None:
+        """Which layers a call of this length belongs to; None for those that no plan governs."""
+        if length == self.caption + self.image:
+            self.joint_calls += 1
+            return JOINT
+        if length == self.caption and (length != self.image or self.caption_calls < self.refiners):
+            self.caption_calls += 1
+            return CAPTION
+        return None
+
+    def mask(self, layer: str, dtype: torch.dtype) -> Tensor:
+        """The dense bias [1, 1, T, T]."""
+        if (layer, dtype) not in self.dense:
+            tokens = slice(self.caption if layer == CAPTION else None)
+            self.dense[layer, dtype] = self.biases[layer].matrix(dtype, tokens, tokens)
+        return self.dense[layer, dtype]
+
+    def fuse(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor | None:
+        """[B, T, H * D], or None where there is no kernel for it."""
+        if self.kernel.works is False or not may_have_kernel(q):
+            return None
+        if self.fused is None or not self.fused.fits(q):
+            self.fused = FusedBias(self.biases[JOINT], q)
+        try:
+            out = self.fused.attend(q, k, v)
+            if self.kernel.works is None:
+                self.fused.check(q, k, v, out)
+        except NoKernelError as problem:
+            logging.info("NewBie: isolating with a dense mask, which takes longer, because %s.", problem)
+            self.kernel.works, self.fused = False, None
+            return None
+        self.kernel.works = True
+        return out
+
+    def __call__(
+        self, func: Callable, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **kwargs: Any
+    ) -> Tensor:
+        """q, k, v [B, H, T, D]; an override that was there before still decides how to compute."""
+        layer = self.layer_of(q.shape[2]) if kwargs.get("skip_reshape") else None
+        if layer in self.biases:
+            if layer == JOINT and self.inner is None and not kwargs.get("skip_output_reshape"):
+                out = self.fuse(q, k, v)
+                if out is not None:
+                    return out
+            mask = self.mask(layer, q.dtype)
+        if self.inner is not None:
+            return self.inner(func, q, k, v, heads, mask, **kwargs)
+        return func(q, k, v, heads, mask, **kwargs)
+
+
+def check_fits(plan: Plan, model: object, context: Tensor, references: object) -> None:
+    """Raises ValueError, one sentence, where the plan can't be kept: isolation is never dropped silently."""
+    if not isinstance(model, NextDiT) or model.pad_tokens_multiple is not None:
+        raise ValueError(
+            f"The isolated prompt is for NewBie's transformer, and this {type(model).__name__} is another: "
+            "use a NewBie model, or set the mode of Encode Characters to off."
+        )
+    if references:
+        raise ValueError("Isolated characters can't be combined with reference latents: set the mode to off.")
+    if context.shape[1] != len(plan.tokens):
+        raise ValueError(
+            f"The isolated prompt has {len(plan.tokens)} tokens, but the model was given {context.shape[1]}: "
+            "remove the node that joins conditionings after Encode Characters, or set its mode to off."
+        )
+    width = model.cap_embedder[-1].in_features
+    if context.shape[2] != width:
+        raise ValueError(
+            f"The isolated prompt has text features {context.shape[2]} wide, but this model takes {width}: "
+            "load the text encoders of the same release as the model."
+        )
+
+
+class IsolatedNextDiT(IsolatedForward):
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.kernel = Kernel()
+
+    def override(
+        self,
+        plan: Plan,
+        rows: int,
+        columns: int,
+        device: torch.device,
+        refiners: int,
+        inner: Callable[..., Tensor] | None = None,
+    ) -> IsolatedAttention:
+        """plan: of this step. rows x columns image tokens; refiners: how many layers read the caption alone."""
+        joint = plan if plan.joint else self.free
+        biases = {}
+        if not joint.neutral:
+            biases[JOINT] = self.bias(joint, rows, columns, device)
+        if plan.refiner and plan.divides:
+            biases[CAPTION] = self.bias(plan, rows, columns, device)
+        return IsolatedAttention(biases, len(plan.tokens), rows * columns, refiners, self.kernel, inner)
+
+    def __call__(
+        self, executor: WrapperExecutor, x: Tensor, timesteps: Tensor, context: Tensor, *rest: Any, **kwargs: Any
+    ) -> Tensor:
+        """One forward of x [B, C, H, W] under the plan."""
+        options = kwargs.get("transformer_options", {})
+        plan, model = self.now(options), executor.class_obj
+        if plan.neutral:
+            return executor(x, timesteps, context, *rest, **kwargs)
+        check_fits(plan, model, context, kwargs.get("ref_latents"))
+        rows, columns = (-(-side // model.patch_size) for side in x.shape[-2:])  # the host pads to whole patches
+        isolated = self.override(plan, rows, columns, x.device, len(model.context_refiner), options.get(OVERRIDE))
+        kwargs["transformer_options"] = {**options, OVERRIDE: isolated}
+        out = executor(x, timesteps, context, *rest, **kwargs)
+        if isolated.joint_calls == 0:
+            raise RuntimeError(
+                "The isolation of the characters did not reach the model's attention: another node replaces it. "
+                "Remove that node, or set the mode of Encode Characters to off."
+            )
+        return out
