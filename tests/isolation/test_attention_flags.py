@@ -84,7 +84,7 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_no_function_of_the_hosts_drops_the_mask(network, monkeypatch, name):
-    """On NVIDIA in half precision none of them is asked: codes take the mask's place (isolation/attention.py)."""
+    """On NVIDIA in half precision none of them is asked: the fused bias takes the mask's place (isolation/fused.py)."""
     isolated, plain = predicted(network), predicted(network, None)
     function, kernels = FUNCTIONS[name]
     calls: list = []
