@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 from host_import import NO_HOST
@@ -85,7 +84,7 @@ def test_cross_attention_matches_the_reference(function, weight, rows, columns, 
 def test_everything_a_plan_can_have_matches_the_reference(function, parts, people, rows, columns):
     """Each part matters: without it the reference is far outside the tolerance."""
     neutral = {"strength": 1.0, "soft_edge": 0.0, "gender_strength": 0.0}
-    plan = replace(random_plan(3, 29, people), **{**neutral, **parts})
+    plan = changed(random_plan(3, 29, people), **{**neutral, **parts})
     q, k, v = qkv(rows * columns, 29)
     expected = reference(q, k, v, plan, rows, columns)
     assert relative_error(cross(override_of(plan), function, q, k, v, rows, columns), expected) <= 1e-5
