@@ -21,6 +21,7 @@ from ..xml_prompt import (
     render_tags,
     render_xml,
     report,
+    system_language,
     text_of,
     to_xml,
 )
@@ -71,7 +72,7 @@ def check_all(options: argparse.Namespace) -> int:
             worst = 2
             continue
         for warning in scene.warnings:
-            sys.stdout.write(f"{file}:{warning.line}:{warning.column}: {warning.message}\n")
+            sys.stdout.write(f"{file}:{warning.line}:{warning.column}: {warning.message.text(system_language())}\n")
         people, warnings = len(scene.characters), len(scene.warnings)
         sys.stdout.write(f"{file}: {counted(people, 'character')}, {counted(warnings, 'warning')}\n")
         worst = max(worst, 1 if warnings else 0)
@@ -97,7 +98,7 @@ def convert_one(options: argparse.Namespace) -> int:
     if scene is None:
         return 2
     for warning in scene.warnings:
-        sys.stderr.write(f"{options.file}:{warning.line}:{warning.column}: {warning.message}\n")
+        sys.stderr.write(f"{options.file}:{warning.line}:{warning.column}: {warning.message.text(system_language())}\n")
     sys.stdout.write(to_xml(scene).rstrip("\n") + "\n")
     return 0
 
@@ -111,7 +112,7 @@ def read(file: str, reader: Callable[[str], Scene] = parse) -> Scene | None:
         sys.stderr.write(f"{problem}\n")
     except PromptError as error:
         place = f"{file}:{error.line}:{error.column}" if error.line else file
-        sys.stderr.write(f"{place}: {error.problem} {error.hint}".rstrip() + "\n")
+        sys.stderr.write(f"{place}: {error.message.text(system_language())}\n")
         if error.source and error.line:
             sys.stderr.write(pointed(error.source, error.column))
     else:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from comfy_api.latest import io
 
-from ..xml_prompt import Box, Interaction, PromptError, PromptWarning, Scene, parse
+from ..xml_prompt import Box, Interaction, Message, PromptError, PromptWarning, Scene, at_line, parse
 from .common import CATEGORY, SceneSocket, scene_output
 from .masks import box_of_mask
 
@@ -30,17 +30,19 @@ def read_fields(block: str, fields: dict[str, str]) -> Scene:
             starts.append((len(lines) + 2, name))
             lines += [f"<{name}>", *LINE_END.split(content), f"</{name}>"]
 
-    def place(line: int, column: int) -> str:
-        start, name = max(item for item in starts if item[0] - 1 <= line)
-        where = f", line {line - start + 1}, column {column}" if line >= start else ""  # else: all of the field
-        return f"{LABELS.get(name, name)}{where}: " if name else ""
+    def in_field(told: PromptError | PromptWarning) -> Message:
+        start, name = max(item for item in starts if item[0] - 1 <= told.line)
+        field = LABELS.get(name, name)
+        if told.line >= start > 0:
+            message = at_line(told.message, told.line - start + 1, told.column)
+            return Message("{field}, {message}", field=field, message=message)
+        return Message("{field}: {message}", field=field, message=told.message) if field else told.message
 
     try:
         read = parse("\n".join([*lines, f"</{block}>"]))
     except PromptError as problem:
-        raise PromptError(place(problem.line, problem.column) + problem.problem, hint=problem.hint) from None
-    warnings = (PromptWarning(0, 0, place(warning.line, warning.column) + warning.message) for warning in read.warnings)
-    return replace(read, warnings=tuple(warnings))
+        raise PromptError(in_field(problem)) from None
+    return replace(read, warnings=tuple(PromptWarning(0, 0, in_field(warning)) for warning in read.warnings))
 
 
 def with_character(previous: Scene | None, fields: dict[str, str], box: Box | None = None) -> Scene:
@@ -53,7 +55,7 @@ def with_character(previous: Scene | None, fields: dict[str, str], box: Box | No
     added, warnings = read.characters, read.warnings
     if box is not None:
         if any(character.box not in (None, box) or character.more_boxes for character in added):
-            message = "The mask says where this character is; the <bbox> in its fields is left out."
+            message = Message("The mask decides where this character is; the <bbox> in its fields is ignored.")
             warnings += (PromptWarning(0, 0, message),)
         added = tuple(replace(character, box=box, more_boxes=()) for character in added)
     return replace(before, characters=before.characters + added, warnings=before.warnings + warnings)

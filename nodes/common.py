@@ -8,6 +8,7 @@ from typing import Any
 from comfy_api.latest import io, ui
 
 from ..xml_prompt import Box, PromptError, PromptWarning, Scene, layout, to_xml
+from .language import language
 
 CATEGORY = "NewBie"
 ASPECTS = (1.0, 2 / 3, 3 / 2, 1 / 2, 2.0)  # width / height
@@ -16,10 +17,7 @@ SceneSocket = io.Custom("NEWBIE_SCENE")
 
 def warnings_text(warnings: Sequence[PromptWarning]) -> str:
     """One warning a line, with its place in the prompt; empty where there is nothing to say."""
-    return "\n".join(
-        f"line {warning.line}, column {warning.column}: {warning.message}" if warning.line else warning.message
-        for warning in warnings
-    )
+    return "\n".join(warning.text(language()) for warning in warnings)
 
 
 def scene_output(scene: Scene, before: Scene | None = None) -> io.NodeOutput:
@@ -48,7 +46,7 @@ def problem_of(read: Callable[[], Any]) -> bool | str:
     try:
         read()
     except PromptError as problem:
-        return str(problem)
+        return problem.text(language())
     return True
 
 

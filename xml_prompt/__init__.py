@@ -17,6 +17,7 @@ of them scene (the data), words, tags and positions (the language); render, writ
 from __future__ import annotations
 
 from .layout import layout, regions
+from .messages import Message, at_line, language_of, system_language
 from .reading import convert, parse
 from .render import (
     BOX_STEP,
@@ -48,6 +49,7 @@ __all__ = [
     "Field",
     "Interaction",
     "Lora",
+    "Message",
     "PromptError",
     "PromptWarning",
     "Scene",
@@ -55,9 +57,11 @@ __all__ = [
     "Tag",
     "TagRun",
     "WeightedSpan",
+    "at_line",
     "convert",
     "gender_of",
     "gender_spans",
+    "language_of",
     "layout",
     "negative_tag_runs",
     "parse",
@@ -68,6 +72,7 @@ __all__ = [
     "render_xml",
     "report",
     "swapped",
+    "system_language",
     "tag_runs",
     "tag_text",
     "text_of",

@@ -48,12 +48,8 @@ _CHINESE = (
 _PERCENT = re.compile(r"(?:([xy])\s*[=:]?\s*)?([0-9]{1,3}(?:\.[0-9]{1,4})?)\s*[%％]", re.IGNORECASE)
 _NUMBER = re.compile(r"[\[(（]?\s*(-?[0-9]{1,4}(?:\.[0-9]{1,4})?)\s*[\])）]?")
 
-# Axes, and the words for "low comes before high" and the reverse: further left, higher up, further away.
+# Axes; on each, what comes first is further left, higher up, further away.
 ACROSS, DOWN, DEPTH = "across", "down", "depth"
-RELATION_WORDS = {
-    (ACROSS, True): "left of", (ACROSS, False): "right of", (DOWN, True): "above", (DOWN, False): "below",
-    (DEPTH, True): "behind", (DEPTH, False): "in front of",
-}  # fmt: skip
 _LONGEST = 120  # no position is longer, and none is looked for in what is
 
 

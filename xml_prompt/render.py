@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from .messages import Message
 from .scene import Box, Character, Field, Interaction, PromptError, Scene, Tag
 from .tags import TagError, tags_of
 
@@ -193,8 +194,7 @@ def negative_tag_runs(scene: Scene, text: str) -> tuple[TagRun, ...]:
     try:
         return (TagRun(SHARED, tags_of(text)), *own)
     except TagError as error:
-        problem, _, hint = error.args
-        raise PromptError(f"The negative prompt can't be read: {problem}", hint=hint) from None
+        raise PromptError(Message("The negative prompt can't be read: {message}", message=error.message)) from None
 
 
 def render_tags(scene: Scene) -> tuple[Segment, ...]:

@@ -18,7 +18,7 @@ def report(scene: Scene, boxes: Sequence[Box]) -> dict[str, Any]:
         "interactions": [{"kind": i.kind, "between": list(i.between)} for i in scene.interactions],
         "spacing": scene.spacing,
         "loras": _loras(scene.loras),
-        "warnings": [{"line": w.line, "column": w.column, "message": w.message} for w in scene.warnings],
+        "warnings": [{"line": w.line, "column": w.column, "message": str(w.message)} for w in scene.warnings],
     }
 
 

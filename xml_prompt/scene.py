@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .messages import Message, at_line
+
 GRID = 1000  # boxes are on a 0..1000 grid, whatever the picture's size: the template's own convention
 
 
 class PromptError(ValueError):
-    """A prompt that can't be read. str() is one sentence: what is wrong, where, what to do.
+    """A prompt that can't be read. str() is one English sentence or two: where, what is wrong, what to do.
 
     line and column are 1-based positions in the text as it was given (0 where there is no place to point at);
     source is that line of the text.
     """
 
-    def __init__(self, problem: str, line: int = 0, column: int = 0, source: str = "", hint: str = "") -> None:
-        self.problem, self.line, self.column, self.source, self.hint = problem, line, column, source, hint
-        where = f"line {line}, column {column}: " if line else ""
-        super().__init__(f"{where}{problem}" + (f" {hint}" if hint else ""))
+    def __init__(self, message: Message, line: int = 0, column: int = 0, source: str = "") -> None:
+        self.message, self.line, self.column, self.source = message, line, column, source
+        super().__init__(str(at_line(message, line, column)))
+
+    def text(self, language: str) -> str:
+        """str() in another of the messages' languages."""
+        return at_line(self.message, self.line, self.column).text(language)
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,10 @@ class PromptWarning:
 
     line: int
     column: int
-    message: str
+    message: Message
+
+    def text(self, language: str = "en") -> str:
+        return at_line(self.message, self.line, self.column).text(language)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from .messages import Message
 from .scene import Tag
 
 SEPARATORS = ",，、;；\n"
@@ -23,8 +24,6 @@ PAREN, SQUARE, BRACE = 1.1, round(1 / 1.1, 4), 1.05  # A1111's ( ) and [ ], Nove
 MAX_NESTING = 16
 MAX_MARKS = 16384  # brackets, escapes and separators in one text: far more than any list of tags has
 MIN_WEIGHT, MAX_WEIGHT = 0.01, 10.0
-WEIGHT_EXAMPLE = "A weight is written (tag:1.2)."
-PLAIN_BRACKET = "A plain bracket is written \\( or \\)."
 
 _OPEN = {"(": ")", "（": ")", "[": "]", "{": "}"}
 _CLOSE = {")": ")", "）": ")", "]": "]", "}": "}"}
@@ -66,7 +65,11 @@ class PlacedTag(NamedTuple):
 
 
 class TagError(ValueError):
-    """A tag list that can't be read; args are the problem, the offset, and a hint."""
+    """A tag list that can't be read, and where in it."""
+
+    def __init__(self, message: Message, offset: int) -> None:
+        self.message, self.offset = message, offset
+        super().__init__(str(message))
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,8 @@ def _marks(text: str) -> _Marks:
         mark, i, at = found.group(), found.start(), found.end()
         marks += 1
         if marks > MAX_MARKS:
-            raise TagError(f"A list has more than {MAX_MARKS} brackets and separators.", i, "Shorten it.")
+            message = Message("A list has more than {limit} brackets and separators. Shorten it.", limit=MAX_MARKS)
+            raise TagError(message, i)
         if mark[0] == "\\":
             literal.update((i, i + 1))
             escapes.add(i)
@@ -127,7 +131,13 @@ def _marks(text: str) -> _Marks:
             if mark in _OPEN:
                 stack.append(i)
                 if len(stack) > MAX_NESTING:
-                    raise TagError(f"Brackets are nested more than {MAX_NESTING} deep.", i, PLAIN_BRACKET)
+                    raise TagError(
+                        Message(
+                            "Brackets are nested more than {limit} deep. Write a plain bracket as \\( or \\).",
+                            limit=MAX_NESTING,
+                        ),
+                        i,
+                    )
             # The last of several colons may be the eyes of `:3`.
             at = behind if mark[0] == ":" and (behind := begin(at - 1)) > at else begin(at)
     unpaired += stack
@@ -144,8 +154,11 @@ def _unescaped(text: str, start: int, end: int, marks: _Marks) -> str:
 
 def _placed(words: str, weight: float, offset: int) -> PlacedTag:
     if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
-        problem = f'The weight {weight:g} of "{words[:40]}" is not between {MIN_WEIGHT} and {MAX_WEIGHT:g}.'
-        raise TagError(problem, offset, WEIGHT_EXAMPLE)
+        message = Message(
+            'The weight {weight:g} of "{tag}" is out of range. Write a number from {lowest} to {highest:g}: (tag:1.2).',
+            weight=weight, tag=words, lowest=MIN_WEIGHT, highest=MAX_WEIGHT,
+        )  # fmt: skip
+        raise TagError(message, offset)
     return PlacedTag(Tag(words, round(weight, 4)), offset)
 
 
@@ -200,7 +213,8 @@ def _read(text: str, start: int, end: int, marks: _Marks, weights: bool, weight:
                 yield from _read(text, inside[0], stated.start(), marks, weights, inner)
                 continue
             if bad and bad.start() not in marks.literal and inside[0] not in marks.emoticon and bad.start() > inside[0]:
-                raise TagError(f'The weight "{bad.group(1).strip()}" is no number.', bad.start(1), WEIGHT_EXAMPLE)
+                message = Message('The weight "{text}" is not a number. Write (tag:1.2).', text=bad.group(1).strip())
+                raise TagError(message, bad.start(1))
             if text[inside[0] : inside[1]].strip():
                 yield from _read(text, *inside, marks, weights, weight * _FACTOR[text[first]])
                 continue

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 ROOTS = frozenset({"img", "image", "scene", "prompt", "xml", "characters", "场景", "画面", "提示词"})
 GENERAL_BLOCK = frozenset({"general_tags", "general", "general_tag", "通用标签", "整体标签", "通用"})
+LORA_ELEMENTS = frozenset({"lora", "loras", "lyco", "locon"})
 
 CHARACTER_FIELDS = (
     "gender", "appearance", "clothing", "body_type", "expression", "action", "interaction", "position", "other",
@@ -66,6 +67,28 @@ _JOINT = {
     "back-to-back": "back_to_back, 背靠背",
 }
 JOINT_INTERACTIONS = {word: kind for kind, words in _JOINT.items() for word in words.split(", ")}
+
+
+# https://www.w3.org/TR/xml/#NT-NameStartChar without the colon (prompts have no namespaces), and without the marks
+# that Chinese writes beside words: 、。「」 and the full-width forms.
+_START = (
+    "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef"
+    "\u3005-\u3007\u3021-\u302f\u3031-\u3035\u3038-\ud7ff\uf900-\ufdcf\ufdf0-\ufeff\U00010000-\U000effff"
+)
+NAME = rf"[{_START}][{_START}0-9.\-\u00b7]*+"  # of an element or attribute
+MAX_NAME = 64
+_WHOLE_NAME = re.compile(NAME)
+
+
+def is_field_name(name: str, known: Mapping[str, str]) -> bool:
+    """Whether an element of this name is read as a field of this name, where `known` elements may stand."""
+    key = name.lower()
+    frame = key in GENERAL_BLOCK | LORA_ELEMENTS or (key in ROOTS and known is GENERAL_ELEMENTS)
+    return is_name(name) and not frame and character_id(name) is None and known.get(key, name) == name
+
+
+def is_name(name: str) -> bool:
+    return len(name) <= MAX_NAME and _WHOLE_NAME.fullmatch(name) is not None
 
 
 def word_key(word: str) -> str:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from xml.sax.saxutils import escape
 
 from .reading.document import ends_with_marker
 from .reading.draft import stated_gender
 from .reading.elements import UNSTATED
-from .reading.prompt_text import FORBIDDEN
+from .reading.fields import not_a_field
+from .reading.prompt_text import FORBIDDEN, invisible
 from .scene import Box, Character, Field, Interaction, Lora, PromptError, Scene, Tag
 from .tags import spelled, tag_list
-from .words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS
-
-_NAME = re.compile(r"[^\W\d][\w.\-]{0,63}")
+from .words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, is_field_name
 
 
 def to_xml(scene: Scene) -> str:
@@ -34,9 +32,8 @@ def to_xml(scene: Scene) -> str:
     lines += [_element("spacing", scene.spacing)] if scene.spacing else []
     lines += [_element("caption", scene.caption)] if scene.caption else []
     text = before + "\n".join(["<scene>", *_indented(lines), "</scene>", ""])
-    bad = FORBIDDEN.search(text)
-    if bad:
-        raise PromptError(f"The character U+{ord(bad.group()):04X} can't stand in a prompt.", hint="Delete it.")
+    if bad := FORBIDDEN.search(text):
+        raise PromptError(invisible(bad))
     return text
 
 
@@ -53,8 +50,8 @@ def _element(name: str, text: str, attributes: str = "") -> str:
 
 
 def _field(field: Field, known: dict[str, str]) -> str:
-    if not _NAME.fullmatch(field.name) or known.get(field.name.lower(), field.name) != field.name:
-        raise PromptError(f'"{field.name[:64]}" is no name of a field.', hint="Use letters and underscores.")
+    if not is_field_name(field.name, known):
+        raise PromptError(not_a_field(field.name))
     return _element(field.name, tag_list(field.tags, weights=field.name != "position"))
 
 

@@ -48,7 +48,7 @@ def test_one_input(data: bytes) -> None:
         try:
             scene = read(text)
         except prompt.PromptError as error:
-            assert error.problem
+            assert str(error.message)
             continue
         check(scene)
 

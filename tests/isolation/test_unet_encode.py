@@ -219,7 +219,7 @@ def test_a_neutral_negative_is_the_hosts_bit_for_bit(clip, text):
 
 
 def test_a_negative_that_cannot_be_read_is_said(clip):
-    with pytest.raises(PromptError, match=r"negative prompt can't be read: .*A weight is written \(tag:1.2\)"):
+    with pytest.raises(PromptError, match=r"negative prompt can't be read: .*Write \(tag:1.2\)"):
         encode_negative(clip, SCENE, layout(SCENE), "auto", "(bad:1.2.3)")
 
 

@@ -18,7 +18,7 @@ from newbie_pack.nodes.prompt import EXAMPLE, NewBieXMLPrompt
 from newbie_pack.nodes.sample import NewBieSample
 from newbie_pack.nodes.text import EXAMPLE as TEXT_EXAMPLE
 from newbie_pack.nodes.text import NewBieTextToXML
-from newbie_pack.xml_prompt import Box, Interaction, PromptError, layout, parse, to_xml
+from newbie_pack.xml_prompt import Box, Interaction, Message, PromptError, layout, parse, to_xml
 
 
 def test_the_example_is_read_without_a_warning():
@@ -114,7 +114,7 @@ def test_the_layout_drawing_puts_boxes_where_they_are(size):
 def test_places_in_a_builder_are_those_of_the_field():
     """The user never sees the XML that the node makes of its inputs."""
     fields = {"n": "rin", "appearance": "blue hair,\n(smile", "clothing": "", "position": "lefft"}
-    unpaired, position = (warning.message for warning in with_character(None, fields).warnings)
+    unpaired, position = (warning.text() for warning in with_character(None, fields).warnings)
     assert unpaired.startswith("appearance, line 2, column 1: ")
     assert position.startswith("position: ") and "left" in position
     with pytest.raises(PromptError, match=r"^clothing, line 1, column \d+: .*99"):
@@ -167,7 +167,7 @@ def test_a_mask_is_the_only_place():
     masked = with_character(None, fields, right)
     assert (masked.characters[0].box, masked.characters[0].more_boxes) == (right, ())
     (said,) = masked.warnings[len(stated.warnings) :]
-    assert said.message == "The mask says where this character is; the <bbox> in its fields is left out."
+    assert said.text() == "The mask decides where this character is; the <bbox> in its fields is ignored."
     assert with_character(None, {"n": "rin"}, right).warnings == ()
 
 
@@ -216,7 +216,7 @@ def test_a_layout_is_refused_only_where_no_usual_shape_has_room(monkeypatch):
 
     def for_wide_pictures(scene, aspect):
         if aspect < 1.2:
-            raise PromptError(f"No room at {aspect}.")
+            raise PromptError(Message(f"No room at {aspect}."))
 
     monkeypatch.setattr(common, "layout", for_wide_pictures)
     assert NewBieXMLPrompt.validate_inputs(EXAMPLE) is True

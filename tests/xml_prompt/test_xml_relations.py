@@ -160,13 +160,13 @@ CONTRADICTIONS = [
 def test_contradictions_name_those_concerned(positions, named):
     with pytest.raises(PromptError) as caught:
         layout(people(*positions))
-    assert all(name in caught.value.problem for name in named)
-    assert caught.value.hint and caught.value.line == 0
+    assert all(name in str(caught.value) for name in named)
+    assert caught.value.line == 0
 
 
 def test_contradictions_with_boxes():
     boxes = [Box(0, 0, 400, 900), Box(500, 0, 900, 900)]
-    with pytest.raises(PromptError, match=r"kaito \(character_2\) is said to be left of miku"):
+    with pytest.raises(PromptError, match=r"kaito \(character_2\) is left of miku"):
         layout(people("right of kaito", "", boxes=boxes))
     with pytest.raises(PromptError, match="no room"):
         layout(people("left of kaito", "", boxes=[None, Box(0, 0, 400, 1000)]))

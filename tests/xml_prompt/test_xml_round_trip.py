@@ -191,7 +191,7 @@ def test_any_text_is_a_scene_or_a_prompt_error(text):
     try:
         scene = parse(text)
     except PromptError as error:
-        assert error.problem and (error.line == 0 or error.column >= 1)
+        assert str(error.message) and (error.line == 0 or error.column >= 1)
         return
     assert replace(parse(to_xml(scene)), warnings=()) == replace(scene, warnings=())
     assert len(layout(scene)) == len(scene.characters)
@@ -219,12 +219,12 @@ def test_any_json_is_a_scene_or_a_prompt_error(value, ascii):
     try:
         parse(json.dumps(value, ensure_ascii=ascii))
     except PromptError as error:
-        assert error.problem
+        assert str(error.message)
 
 
 @pytest.mark.parametrize("value", [None, b"<scene/>", 3, ["1girl"]])
 def test_only_text_is_a_prompt(value):
-    with pytest.raises(PromptError, match="A prompt is text"):
+    with pytest.raises(PromptError, match="A prompt must be text"):
         parse(value)
 
 

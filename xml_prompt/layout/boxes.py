@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from ..messages import Message
 from ..positions import ACROSS, DEPTH, DOWN, Place, read_position
 from ..scene import GRID, Box, Character, PromptError, Scene
 from .camera import zooms
@@ -121,8 +122,11 @@ def _check_numbers(scene: Scene, slots: Sequence[Slot], spacing: Spacing) -> Non
         wanted = (b.person.place.x or 0.0) - (a.person.place.x or 0.0)
         if abs((b.middle - a.middle) - wanted) > 1.0:
             first, second = (scene.characters[slot.person.index].id for slot in (a, b))
-            problem = f'A spacing of "{spacing.text[:40]}" contradicts the numbers that {first} and {second} state.'
-            raise PromptError(problem, hint="Leave one of the three out.")
+            message = Message(
+                'A spacing of "{spacing}" contradicts the numbers of {first} and {second}. Remove one of the three.',
+                spacing=spacing.text, first=first, second=second,
+            )  # fmt: skip
+            raise PromptError(message)
 
 
 # Rows
@@ -149,8 +153,11 @@ def _rows(scene: Scene, people: Sequence[Person], boxes: Mapping[int, Box], link
             rows.append((_Band(0.0, float(GRID), whole=True), group))
             continue
         if bottom - top < MIN_BAND:
-            problem = f"There is no room for {scene.characters[group[0].index].id} above or below the stated boxes."
-            raise PromptError(problem, hint="Make a box smaller, or leave one of the places out.")
+            message = Message(
+                "There is no room for {id} above or below the stated boxes. Make a box smaller, or remove a position.",
+                id=scene.characters[group[0].index].id,
+            )
+            raise PromptError(message)
         steps = sorted({level[person.index] for person in group})
         between = min(MIN_GAP, (bottom - top) / (4 * len(steps)))
         height = (bottom - top - between * (len(steps) - 1)) / len(steps)

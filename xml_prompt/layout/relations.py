@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ..positions import ACROSS, DEPTH, DOWN, RELATION_WORDS, Place
+from ..messages import Message
+from ..positions import ACROSS, DEPTH, DOWN, Place
 from ..scene import Box, Character, PromptError, Scene
 from ..words import character_id, word_key
 
@@ -75,11 +76,12 @@ def check_links(scene: Scene, places: Sequence[Place], links: Sequence[Link]) ->
                 if high == low:
                     raise _in_a_circle(scene, axis, path)
                 if _against(axis, places[low], places[high]):
-                    names = _named(scene, low), _named(scene, high)
-                    problem = f"{names[0]} is said to be {RELATION_WORDS[axis, True]} {names[1]}"
-                    problem += f" by way of {_named(scene, path[1])}" if len(path) > 2 else ""
-                    hint = "Change one of them."
-                    raise PromptError(f"{problem}, but their stated places are not in this order.", hint=hint)
+                    by_way = Message(" (by way of {name})", name=_named(scene, path[1])) if len(path) > 2 else ""
+                    message = Message(
+                        "The prompt says {said}{by_way}, but their stated places contradict that. Change one of them.",
+                        said=_said(scene, axis, low, high), by_way=by_way,
+                    )  # fmt: skip
+                    raise PromptError(message)
 
 
 def _paths(after: Mapping[int, list[int]], start: int) -> dict[int, list[int]]:
@@ -98,12 +100,24 @@ def _paths(after: Mapping[int, list[int]], start: int) -> dict[int, list[int]]:
 
 
 def _in_a_circle(scene: Scene, axis: str, path: Sequence[int]) -> PromptError:
-    word, names = RELATION_WORDS[axis, True], [_named(scene, i) for i in path]
     if len(path) == 2:
-        return PromptError(f"{names[0]} can't be {word} itself.", hint="Name someone else.")
-    said = [f"{first} is {word} {second}" for first, second in pairwise(names)]
+        return PromptError(
+            Message("{name} is placed relative to itself. Name someone else.", name=_named(scene, path[0]))
+        )
+    said = [_said(scene, axis, first, second) for first, second in pairwise(path)]
     said = said if len(said) <= 4 else [*said[:2], "...", said[-1]]
-    return PromptError(f"These can't all be true: {', '.join(said)}.", hint="Take one of them back.")
+    return PromptError(Message("These can't all be true: {said}. Remove one of them.", said=tuple(said)))
+
+
+def _said(scene: Scene, axis: str, low: int, high: int) -> Message:
+    names = {"first": _named(scene, low), "second": _named(scene, high)}
+    if axis == ACROSS:
+        return Message("{first} is left of {second}", **names)
+    return (
+        Message("{first} is above {second}", **names)
+        if axis == DOWN
+        else Message("{first} is behind {second}", **names)
+    )
 
 
 def _named(scene: Scene, index: int) -> str:
@@ -142,9 +156,10 @@ def check_met(scene: Scene, links: Sequence[Link], boxes: Sequence[Box]) -> None
             DEPTH: True,
         }
         if not met[link.axis]:
-            names = _named(scene, link.low), _named(scene, link.high)
-            problem = f"{names[0]} is said to be {RELATION_WORDS[link.axis, True]} {names[1]}, but there is no room."
-            raise PromptError(problem, hint="Change one of their places.")
+            said = _said(scene, link.axis, link.low, link.high)
+            raise PromptError(
+                Message("The prompt says {said}, but there is no room. Change one of their positions.", said=said)
+            )
 
 
 # Order

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from ..messages import Message
 from ..positions import Place
 from ..scene import GRID, Box, PromptError
 from .relations import Link, in_order, levels
@@ -184,8 +185,11 @@ def _fitting(order: _Order, interval: Interval, height: float, ground: Ground) -
     if needed(height) > room and ground.spacing is not None:
         height = _greatest(needed, room, height)
         if height < MIN_SPACED:
-            problem = f'A spacing of "{ground.spacing.text[:40]}" leaves no room for {n} people beside each other.'
-            raise PromptError(problem, hint="State a smaller one.")
+            message = Message(
+                'A spacing of "{spacing}" leaves no room for {count} people side by side. Make it smaller.',
+                spacing=ground.spacing.text, count=n,
+            )  # fmt: skip
+            raise PromptError(message)
     elif needed(height) > room:  # piecewise linear in the height: one of the gap's three pieces holds
         pieces = [
             room / (unit * (total + (n - 1) * GAP_RATIO)),

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from ..messages import Message
 from ..scene import PromptError
 from .prompt_text import Source, Warnings
 
@@ -18,6 +19,15 @@ _OBJECT = re.compile(r'\{\s*"')
 _JSON_TAGS = re.compile(r'"tags"\s*:\s*"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _JSON_CHARACTER = re.compile(r"\\u([0-9A-Fa-f]{4})|\\(.)|[^\\]+", re.DOTALL)
 _JSON_TOKEN = re.compile(r'("(?:[^"\\]|\\.)*+")(\s*+:)?|[{}\[\]]', re.DOTALL)
+_JSON_REASONS = {  # the decoder's words, and ours
+    "Expecting value": Message("a value is missing"),
+    "Expecting ':' delimiter": Message("a colon is missing"),
+    "Expecting ',' delimiter": Message("a comma is missing"),
+    "Expecting property name enclosed in double quotes": Message('a key in "..." is missing'),
+    "Unterminated string starting at": Message("this string is never closed"),
+    "Invalid \\escape": Message("this backslash escapes nothing that JSON knows"),
+    "Invalid \\uXXXX escape": Message("this \\u is not followed by four hexadecimal digits"),
+}
 _JSON_ESCAPES = {"n": "\n", "t": "\t", "r": "\n", "b": "\b", "f": "\f"}
 
 
@@ -67,13 +77,13 @@ def _unfenced(source: Source, start: int, end: int, warnings: Warnings) -> tuple
         return start, end
     close = text.find("```", fence.end(), end)
     if text[start : fence.start()].strip():
-        warnings.warn(source, start, "The words before the ``` fence are not part of the prompt and are left out.")
+        warnings.warn(source, start, Message("The text before the ``` fence is not part of the prompt and is ignored."))
     if close < 0:
-        warnings.warn(source, fence.start(), "The ``` fence is never closed; all that follows is read.")
+        warnings.warn(source, fence.start(), Message("The ``` fence is never closed; everything after it is read."))
         close = end
     elif text[close + 3 : end].strip():
         after = close + 3 + len(text[close + 3 : end]) - len(text[close + 3 : end].lstrip())
-        warnings.warn(source, after, "The words after the ``` fence are not part of the prompt and are left out.")
+        warnings.warn(source, after, Message("The text after the ``` fence is not part of the prompt and is ignored."))
     return _stripped(text, fence.end(), close)
 
 
@@ -86,11 +96,12 @@ def read_json(source: Source, start: int, end: int) -> dict[str, Any]:
         again = next((key for key, count in Counter(keys).items() if count > 1), None)
         if again is not None:
             at = source.text.rfind(json.dumps(again, ensure_ascii=False), start, end)
-            raise source.error(f'The key "{again[:64]}" is stated twice.', max(at, start), "Keep one of them.")
+            raise source.error(Message('The key "{key}" appears twice. Keep one of them.', key=again), max(at, start))
         return dict(pairs)
 
     def refuse(constant: str) -> None:
-        raise source.error(f"{constant} is no number.", max(source.text.find(constant, start), start))
+        message = Message("{constant} is not a number that JSON knows. Write digits.", constant=constant)
+        raise source.error(message, max(source.text.find(constant, start), start))
 
     decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=refuse, strict=False)
     try:
@@ -100,11 +111,11 @@ def read_json(source: Source, start: int, end: int) -> dict[str, Any]:
     except PromptError:
         raise
     except (RecursionError, ValueError) as error:
-        raise source.error("The JSON is nested too deep or holds a number too long.", start) from error
+        raise source.error(Message("The JSON is nested too deeply, or a number in it is too long."), start) from error
     rest, _ = _stripped(text, stop, end)
     if rest < end:
-        what = "A second JSON object" if text[rest] == "{" else "Something"
-        raise source.error(f"{what} follows the JSON object.", rest, "Keep one object.")
+        second = Message("A second JSON object follows the first. Keep one of them.")
+        raise source.error(second if text[rest] == "{" else Message("Text follows the JSON object. Delete it."), rest)
     return value
 
 
@@ -116,13 +127,21 @@ def _bad_json(source: Source, error: json.JSONDecodeError, start: int, end: int)
     if mark == "," and text[at + 1 : end].lstrip()[:1] in ("}", "]"):
         before, mark = at + 1, "}"
     if mark in ("}", "]") and text[before - 1] == ",":
-        return source.error("A comma stands before the end of the JSON's object or list.", before - 1, "Delete it.")
+        message = Message("There is a comma before the end of the JSON object or list. Delete it.")
+        return source.error(message, before - 1)
     if mark and mark in "'“”‘’＂「":
-        return source.error(f"JSON can't be read: {mark} is not its quote.", at, 'Write "..." with straight quotes.')
-    if mark and mark in "，：；":
-        return source.error(f"JSON can't be read: {mark} is full-width.", at, "Write , and : half-width.")
-    hint = 'Inside a JSON string a quote is written \\" and a line end \\n.'
-    return source.error(f"The JSON can't be read: {error.msg}.", at, hint)
+        message = Message(
+            'The JSON can\'t be read: {mark} is not a JSON quote. Write "..." with straight quotes.', mark=mark
+        )
+    elif mark and mark in "，：；":
+        message = Message("The JSON can't be read: {mark} is full-width. Write , and : half-width.", mark=mark)
+    else:
+        reason = _JSON_REASONS.get(error.msg, Message("something is not JSON here"))
+        message = Message(
+            "The JSON can't be read: {reason}. Inside a JSON string, write a quote as \\\" and a line break as \\n.",
+            reason=reason,
+        )
+    return source.error(message, at)
 
 
 def json_places(text: str, start: int, end: int) -> dict[tuple[str, ...], int]:

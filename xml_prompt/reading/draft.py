@@ -7,16 +7,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..messages import Message
 from ..positions import nearest_position, read_position
 from ..scene import GRID, Box, Character, Field, Lora, Tag
-from ..tags import MAX_WEIGHT, MIN_WEIGHT, PlacedTag, TagError, read_tags
+from ..tags import PlacedTag, TagError, read_tags
 from ..words import gender_of, word_key
-from .markup import Node, Text
+from .markup import Text
 from .prompt_text import Source, Warnings
 
 MAX_CHARACTERS = 64
 MAX_TAGS = 4096
 MAX_BOXES = 16  # of one character
+
+
+_BOX_FORM = Message("Write left, top, right, bottom from 0 to 1000, as in <bbox>[50, 100, 450, 930]</bbox>.")
 
 
 @dataclass
@@ -66,13 +70,14 @@ class Reading:
     loras: list[Lora] = field(default_factory=list)
     tags: int = 0
 
-    def warn(self, offset: int, message: str) -> None:
+    def warn(self, offset: int, message: Message) -> None:
         self.warnings.warn(self.source, offset, message)
 
 
 def new_draft(reading: Reading, id: str, offset: int) -> Draft:
     if len(reading.drafts) >= MAX_CHARACTERS:
-        raise reading.source.error(f"The prompt has more than {MAX_CHARACTERS} characters.", offset)
+        message = Message("The prompt has more than {limit} characters. Remove some.", limit=MAX_CHARACTERS)
+        raise reading.source.error(message, offset)
     draft = reading.drafts[id] = Draft(id, offset)
     return draft
 
@@ -98,43 +103,26 @@ def tags_in(reading: Reading, texts: Sequence[Text], weight: float = 1.0, weight
         try:
             placed, unpaired = read_tags(text.words, weights, weight, MAX_TAGS - reading.tags + 1)
         except TagError as error:
-            problem, index, hint = error.args
-            raise reading.source.error(problem, text.offset(index), hint) from None
+            raise reading.source.error(error.message, text.offset(error.offset)) from None
         for index in unpaired if weights else ():
-            reading.warn(text.offset(index), f'The bracket "{text.words[index]}" has no partner and is kept as typed.')
+            message = Message('The bracket "{bracket}" has no partner; it is kept as typed.', bracket=text.words[index])
+            reading.warn(text.offset(index), message)
         reading.tags += len(placed)
         if reading.tags > MAX_TAGS:
-            offset = text.offset(placed[-1].offset)
-            raise reading.source.error(f"The prompt has more than {MAX_TAGS} tags.", offset, "Shorten it.")
+            message = Message("The prompt has more than {limit} tags. Shorten it.", limit=MAX_TAGS)
+            raise reading.source.error(message, text.offset(placed[-1].offset))
         found += placed
     return [placed.tag for placed in found]
-
-
-def weight_of(reading: Reading, attributes: dict[str, str], offset: int) -> float:
-    if "weight" not in attributes:
-        return 1.0
-    text = attributes["weight"].strip()
-    example = f'Write a number from {MIN_WEIGHT} to {MAX_WEIGHT:g}, as in weight="1.2".'
-    if not re.fullmatch(r"[0-9]{0,4}\.?[0-9]{1,8}", text):
-        raise reading.source.error(f'The weight "{text[:40]}" is no number.', offset, example)
-    if not MIN_WEIGHT <= float(text) <= MAX_WEIGHT:
-        raise reading.source.error(f"The weight {text} is out of range.", offset, example)
-    return float(text)
-
-
-def known_attributes(reading: Reading, node: Node, known: Sequence[str]) -> dict[str, str]:
-    for name in node.attributes:
-        if name.lower() not in known:
-            reading.warn(node.offset, f"The attribute {name[:40]} of <{node.name}> is not known and is left out.")
-    return {name.lower(): value for name, value in node.attributes.items() if name.lower() in known}
 
 
 def check_position(reading: Reading, tags: Sequence[Tag], offset: int) -> None:
     _, unknown = read_position(tag.text for tag in tags)
     for text in unknown:
         near = nearest_position(text)
-        hint = f" Did you mean {near}?" if near and near != word_key(text) else ""
-        reading.warn(offset, f'"{text[:60]}" is no position the layout knows; it is only told to the model.{hint}')
+        message = Message('"{text}" is not a position the layout understands; it is passed on as text only.', text=text)
+        if near and near != word_key(text):
+            message = Message("{message} Did you mean {near}?", message=message, near=near)
+        reading.warn(offset, message)
 
 
 def box_in(reading: Reading, text: str, offset: int) -> Box:
@@ -158,20 +146,21 @@ def add_box(reading: Reading, draft: Draft, box: Box, offset: int) -> None:
     if box in draft.boxes:
         return
     if len(draft.boxes) >= MAX_BOXES:
-        raise reading.source.error(f"{draft.id} has more than {MAX_BOXES} boxes.", offset)
+        message = Message("{id} has more than {limit} boxes. Remove some.", id=draft.id, limit=MAX_BOXES)
+        raise reading.source.error(message, offset)
     draft.boxes.append(box)
 
 
 def checked_box(source: Source, edges: Sequence[float], offset: int, warnings: Warnings) -> Box:
-    example = "Write four numbers from 0 to 1000: left, top, right, bottom, as in <bbox>[50, 100, 450, 930]</bbox>."
     if len(edges) != 4 or not all(math.isfinite(edge) for edge in edges):
-        raise source.error("The bbox is not four numbers.", offset, example)
+        raise source.error(Message("The bbox is not four numbers. {form}", form=_BOX_FORM), offset)
     if all(0 <= edge <= 1 for edge in edges):
-        warnings.warn(source, offset, "The bbox is read as fractions of the picture.")
+        warnings.warn(source, offset, Message("The bbox is read as fractions of the picture."))
         edges = [edge * GRID for edge in edges]
     left, top, right, bottom = edges
     if not all(0 <= edge <= GRID for edge in edges):
-        raise source.error(f"The bbox goes beyond 0..{GRID}.", offset, example)
+        raise source.error(Message("The bbox goes beyond 0..{grid}. {form}", grid=GRID, form=_BOX_FORM), offset)
     if left >= right or top >= bottom:
-        raise source.error("The bbox is empty: left must be below right, and top above bottom.", offset, example)
+        message = Message("The bbox is empty. Its left must be less than its right, and its top less than its bottom.")
+        raise source.error(message, offset)
     return Box(left, top, right, bottom)

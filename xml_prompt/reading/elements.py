@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from ..scene import Tag
-from ..tags import SEPARATORS
-from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, gender_of, nearest
-from .draft import (
-    MAX_CHARACTERS,
-    Draft,
-    Reading,
-    StatedInteraction,
-    add,
-    check_position,
-    known_attributes,
-    new_draft,
-    state_box,
-    tags_in,
-    weight_of,
-)
+from ..messages import Message
+from ..scene import PromptError
+from ..tags import MAX_WEIGHT, MIN_WEIGHT, SEPARATORS
+from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, gender_of
+from .draft import MAX_CHARACTERS, Draft, Reading, add, new_draft, state_box, tags_in
+from .fields import Stated, looks_like_character, state_of_character, state_of_picture
 from .loras import take_loras
-from .markup import Node, Text, all_texts, read_markup
+from .markup import Node, Text, read_markup
 from .prompt_text import Warnings
 
 # A run without a comma is language, not a tag, if it has so many words or Chinese characters, or ends like a sentence.
@@ -57,13 +48,10 @@ def read_general(reading: Reading, node: Node, beside: bool) -> None:
     for part in node.content:
         if isinstance(part, Text):
             _read_stray(reading, part, beside)
-        elif part.name.lower() in ROOTS or part.name.lower() in GENERAL_BLOCK:
-            known_attributes(reading, part, ())
-            read_general(reading, part, beside=bool(part.children))
         elif character_id(part.name):
             _read_character(reading, part)
         else:
-            read_general_element(reading, part)
+            _read_general_element(reading, part)
 
 
 def _read_stray(reading: Reading, text: Text, warn: bool) -> None:
@@ -72,46 +60,28 @@ def _read_stray(reading: Reading, text: Text, warn: bool) -> None:
         return
     if warn:
         offset = text.offset(len(text.words) - len(text.words.lstrip()))
-        reading.warn(offset, "Words outside of any element are read as part of the whole picture.")
+        reading.warn(offset, Message("This text is outside any element; it is read as part of the whole picture."))
     if is_language(words):
         reading.captions.append(words)
     else:
         add(reading.general, "other", tags_in(reading, (text,)))
 
 
-def read_general_element(reading: Reading, node: Node) -> None:
-    name = GENERAL_ELEMENTS.get(node.name.lower())
-    if name == "interaction":
-        attributes = known_attributes(reading, node, ("between",))
-        kinds = tuple(tags_in(reading, _texts(reading, node)))
-        reading.interactions.append(StatedInteraction(kinds, attributes.get("between"), reading.source, node.offset))
-    elif name == "caption":
-        known_attributes(reading, node, ())
-        _nothing_inside(reading, node)
-        reading.captions += [node.words.strip()] if node.words.strip() else []
-    elif name == "spacing":
-        known_attributes(reading, node, ())
-        _nothing_inside(reading, node)
-        reading.spacing = node.words.strip()
-    elif name == "system":
-        known_attributes(reading, node, ())
-        _nothing_inside(reading, node)
-        reading.system = "\n".join(filter(None, [reading.system, node.words.strip()]))
-    elif name == "negative":
-        hint = "Put it into a character, or type it into the negative prompt."
-        raise reading.source.error("<negative> stands outside of any character.", node.offset, hint)
-    elif name:
-        _read_field(reading, node, name, reading.general)
-    elif character_id(near := nearest(node.name, ["character_1"], 0.8)):
-        hint = f"Write <{near}> ... </{near}>, with a number of its own for each character."
-        raise reading.source.error(f"<{node.name}> looks like a misspelt <{near}>.", node.offset, hint)
-    elif node.children:
-        reading.warn(node.offset, f"The element <{node.name}> is not known; what is in it is read.")
-        known_attributes(reading, node, ())
+def _read_general_element(reading: Reading, node: Node) -> None:
+    key = node.name.lower()
+    if key in ROOTS or key in GENERAL_BLOCK:
+        _attributes(reading, node, ())
+        read_general(reading, node, beside=bool(node.children))
+    elif key not in GENERAL_ELEMENTS and node.children and not looks_like_character(node.name):
+        _read_unknown_frame(reading, node)
         read_general(reading, node, beside=True)
     else:
-        _warn_unknown(reading, node, GENERAL_ELEMENTS)
-        _read_field(reading, node, node.name, reading.general)
+        stated, beside = _stated(reading, node, _LEAVES_OF_PICTURE.get(GENERAL_ELEMENTS.get(key, "")))
+        state_of_picture(reading, stated)
+        for child in beside:
+            if character_id(child.name):
+                raise _inside(reading, child, node.name)
+            _read_general_element(reading, child)
 
 
 # Characters
@@ -125,15 +95,18 @@ def _read_character(reading: Reading, node: Node) -> None:
     if id == "character_":
         number = next(n for n in range(1, MAX_CHARACTERS + 2) if f"character_{n}" not in reading.drafts)
         id = f"character_{number}"
-        reading.warn(node.offset, f"<{node.name}> has no number; it is read as <{id}>.")
+        reading.warn(node.offset, Message("<{name}> has no number; it is read as <{id}>.", name=node.name, id=id))
     if id in reading.drafts:
         line, column = reading.source.place(reading.drafts[id].offset)
-        hint = f"It is first at line {line}, column {column}; give this one another number."
-        raise reading.source.error(f"{id} is there twice.", node.offset, hint)
+        message = Message(
+            "{id} appears twice, first at line {line}, column {column}. Give this one another number.",
+            id=id, line=line, column=column,
+        )  # fmt: skip
+        raise reading.source.error(message, node.offset)
     draft = new_draft(reading, id, node.offset)
     node = take_loras(reading, node, draft.loras)
     draft.name = node.attributes.get("name", "").strip()
-    attributes = known_attributes(reading, node, ("id", "name", "gender", "bbox"))
+    attributes = _attributes(reading, node, ("id", "name", "gender", "bbox"))
     if "bbox" in attributes:
         state_box(reading, draft, attributes["bbox"], node.offset)
     if "gender" in attributes:
@@ -146,7 +119,7 @@ def _read_stated_gender(reading: Reading, draft: Draft, value: str, offset: int)
     draft.gender = gender_of(value)
     draft.gender_stated = draft.gender is not None or value == UNSTATED
     if not draft.gender_stated:
-        reading.warn(offset, f'gender="{value[:40]}" is not known; write girl, boy or other.')
+        reading.warn(offset, Message('gender="{value}" is not known. Write girl, boy or other.', value=value))
 
 
 def _read_character_parts(reading: Reading, draft: Draft, node: Node) -> None:
@@ -158,77 +131,69 @@ def _read_character_parts(reading: Reading, draft: Draft, node: Node) -> None:
 
 
 def _read_character_element(reading: Reading, draft: Draft, node: Node) -> None:
-    name = CHARACTER_ELEMENTS.get(node.name.lower())
-    if character_id(node.name):
-        hint = f"Close {draft.id} before it begins."
-        raise reading.source.error(f"<{node.name}> stands inside of {draft.id}.", node.offset, hint)
-    if name == "name":
-        known_attributes(reading, node, ())
-        _nothing_inside(reading, node)
-        words = node.words.strip()
-        if draft.name and words and words != draft.name:
-            reading.warn(node.offset, f"{draft.id} has two names; both are kept.")
-            words = f"{draft.name}, {words}"
-        draft.name = words or draft.name
-    elif name == "bbox":
-        known_attributes(reading, node, ())
-        _nothing_inside(reading, node)
-        state_box(reading, draft, node.words, node.offset)
-    elif name == "negative":
-        attributes = known_attributes(reading, node, ("weight",))
-        draft.negative += tags_in(reading, _texts(reading, node), weight_of(reading, attributes, node.offset))
-    elif not name and node.name.lower() in GENERAL_BLOCK:
-        raise reading.source.error(f"<{node.name}> stands inside of {draft.id}.", node.offset, "Close it first.")
-    elif not name and node.children:
-        reading.warn(node.offset, f"The element <{node.name}> is not known; what is in it is read.")
-        known_attributes(reading, node, ())
+    key = node.name.lower()
+    if character_id(node.name) or key in GENERAL_BLOCK:
+        raise _inside(reading, node, draft.id)
+    if key not in CHARACTER_ELEMENTS and node.children:
+        _read_unknown_frame(reading, node)
         _read_character_parts(reading, draft, node)
-    else:
-        if not name:
-            _warn_unknown(reading, node, CHARACTER_ELEMENTS)
-        _read_field(reading, node, name or node.name, draft.fields, draft)
+        return
+    stated, beside = _stated(reading, node, _LEAVES_OF_CHARACTER.get(CHARACTER_ELEMENTS.get(key, "")))
+    state_of_character(reading, draft, stated)
+    for child in beside:
+        _read_character_element(reading, draft, child)
 
 
-# Fields
+# What an element says. Leaves hold words alone; these are the attributes they take.
+
+_LEAVES_OF_PICTURE = {"interaction": ("between",), "caption": (), "spacing": (), "system": (), "negative": ()}
+_LEAVES_OF_CHARACTER = {"name": (), "bbox": (), "negative": ("weight",)}
 
 
-def _read_field(
-    reading: Reading,
-    node: Node,
-    name: str,
-    fields: dict[str, list[Tag]],
-    draft: Draft | None = None,
-) -> None:
-    """One field's tags. Elements inside of it become fields of their own: their names are part of what was said."""
-    attributes = known_attributes(reading, node, ("weight",))
-    if fields.get(name):
-        reading.warn(node.offset, f"<{node.name}> is there more than once; all its tags are kept.")
-    weight = weight_of(reading, attributes, node.offset)
-    own = [part for part in node.content if isinstance(part, Text)]
-    if name == "position":
-        add(fields, name, tags_in(reading, own, weights=False))
-        check_position(reading, fields.get(name, []), node.offset)
-    else:
-        add(fields, name, tags_in(reading, own, weight))
+def _stated(reading: Reading, node: Node, leaf: tuple[str, ...] | None) -> tuple[Stated, tuple[Node, ...]]:
+    """What the element says, and which elements inside it are fields of their own: all, unless it is a leaf."""
+    attributes = _attributes(reading, node, ("weight",) if leaf is None else leaf)
+    texts = node.texts if leaf is None else node.all_texts
+    weight = _weight_of(reading, attributes, node.offset)
     for child in node.children:
-        reading.warn(child.offset, f"<{child.name}> stands inside of <{node.name}>; it is read as if beside it.")
-        if draft is not None:
-            _read_character_element(reading, draft, child)
-        else:
-            read_general_element(reading, child)
+        names = {"inner": child.name, "outer": node.name}
+        message = (
+            Message("<{inner}> is inside <{outer}>; it is read as if beside it.", **names)
+            if leaf is None
+            else Message("<{inner}> inside <{outer}> is ignored; its text is kept.", **names)
+        )
+        reading.warn(child.offset, message)
+    stated = Stated(node.name, f"<{node.name}>", texts, node.offset, weight, attributes.get("between"))
+    return stated, node.children if leaf is None else ()
 
 
-def _texts(reading: Reading, node: Node) -> tuple[Text, ...]:
-    _nothing_inside(reading, node)
-    return all_texts(node)
+def _read_unknown_frame(reading: Reading, node: Node) -> None:
+    reading.warn(node.offset, Message("<{name}> is not a known element; its content is read.", name=node.name))
+    _attributes(reading, node, ())
 
 
-def _nothing_inside(reading: Reading, node: Node) -> None:
-    for child in node.children:
-        reading.warn(child.offset, f"Of <{child.name}> inside of <{node.name}> only the words are kept.")
+def _inside(reading: Reading, node: Node, outer: str) -> PromptError:
+    message = Message("<{inner}> is inside <{outer}>. Close <{outer}> first.", inner=node.name, outer=outer)
+    return reading.source.error(message, node.offset)
 
 
-def _warn_unknown(reading: Reading, node: Node, known: dict[str, str]) -> None:
-    near = nearest(node.name, known)
-    hint = f" Did you mean <{near}>?" if near else ""
-    reading.warn(node.offset, f"The element <{node.name}> is not known; it is kept as a field of that name.{hint}")
+def _attributes(reading: Reading, node: Node, known: Sequence[str]) -> dict[str, str]:
+    for name in node.attributes:
+        if name.lower() not in known:
+            message = Message("<{element}> has no attribute {name}; it is ignored.", element=node.name, name=name)
+            reading.warn(node.offset, message)
+    return {name.lower(): value for name, value in node.attributes.items() if name.lower() in known}
+
+
+def _weight_of(reading: Reading, attributes: dict[str, str], offset: int) -> float:
+    if "weight" not in attributes:
+        return 1.0
+    text = attributes["weight"].strip()
+    weight = float(text) if re.fullmatch(r"[0-9]{0,4}\.?[0-9]{1,8}", text) else 0.0
+    if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+        message = Message(
+            '"{text}" is not a weight. Write a number from {lowest} to {highest:g}, as in weight="1.2".',
+            text=text, lowest=MIN_WEIGHT, highest=MAX_WEIGHT,
+        )  # fmt: skip
+        raise reading.source.error(message, offset)
+    return weight

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from ..messages import Message
 from ..scene import Character, Interaction
 from ..words import character_id, joint_interaction, word_key
 from .draft import Reading, StatedInteraction
@@ -19,7 +20,7 @@ def interactions_of(reading: Reading, characters: Sequence[Character]) -> tuple[
     for stated in reading.interactions:
         for tag in stated.kinds:
             if tag.weight != 1.0:
-                message = f"An interaction has no weight; that of {tag.text[:40]} is left out."
+                message = Message('An interaction takes no weight; that of "{kind}" is ignored.', kind=tag.text)
                 reading.warnings.warn(stated.source, stated.offset, message)
             ids = everyone if stated.between is None else _between(stated, characters)
             found.append(Interaction(tag.text, ids))
@@ -51,11 +52,20 @@ def _between(stated: StatedInteraction, characters: Sequence[Character]) -> tupl
         for word in [part] if known(part) else filter(None, _SPACES.split(part)):
             id = known(word)
             if id is None:
-                listed = ", ".join(character.id for character in characters[:8]) or "none"
-                problem = f'The interaction is between "{word[:40]}", who is not in the prompt.'
-                raise stated.source.error(problem, stated.offset, f"Its characters: {listed}.")
+                listed = tuple(character.id for character in characters[:8])
+                raise stated.source.error(
+                    Message(
+                        'The interaction names "{name}", but the characters are {listed}.', name=word, listed=listed
+                    )
+                    if listed
+                    else Message('The interaction names "{name}", but the prompt has no characters.', name=word),
+                    stated.offset,
+                )
             found.append(id)
     if len(set(found)) < 2:
-        hint = 'Write between="character_1 character_2", or leave it out for everyone.'
-        raise stated.source.error("An interaction is between two characters or more.", stated.offset, hint)
+        message = Message(
+            "An interaction takes at least two characters. "
+            'Write between="character_1 character_2", or leave it out for everyone.'
+        )
+        raise stated.source.error(message, stated.offset)
     return tuple(dict.fromkeys(found))

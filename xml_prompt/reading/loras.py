@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ..messages import Message
 from ..scene import Lora
-from ..words import character_id
+from ..words import LORA_ELEMENTS, character_id
 from .draft import Reading
-from .markup import LORA, Node, Text, all_texts
+from .markup import LORA, Node, Text
 
-LORA_ELEMENTS = frozenset({"lora", "loras", "lyco", "locon"})
 _SEPARATORS = re.compile(r"[^,，、;；\n]+")
 _STRENGTH = re.compile(r"[-+]?(?:[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8})")
 
@@ -48,7 +48,7 @@ def _loras_in(reading: Reading, node: Node) -> Iterator[Lora]:
     stated = attributes.get("strength", attributes.get("weight", ""))
     if attributes.get("name"):
         yield _lora(reading, f"{attributes['name']}:{stated}".rstrip(":"), node.offset)
-    for text in all_texts(node):
+    for text in node.all_texts:
         for words in _SEPARATORS.finditer(text.words):
             if words.group().strip():
                 named = words.group().strip()
@@ -61,9 +61,15 @@ def _lora(reading: Reading, words: str, offset: int) -> Lora:
     strength = round(float(numbers[0]), 4) if numbers and _STRENGTH.fullmatch(numbers[0]) else math.nan
     if math.isnan(strength):
         if numbers and numbers[0]:
-            reading.warn(offset, f'The strength "{numbers[0][:40]}" of the LoRA {name[:60]} is no number; 1 is taken.')
+            message = Message('"{text}" is not a strength for the LoRA {name}; 1 is used.', text=numbers[0], name=name)
+            reading.warn(offset, message)
         strength = 1.0
     if len(numbers) > 1:
-        reading.warn(offset, f'Of the LoRA {name[:60]} only the first strength is read; "{numbers[1][:40]}" is not.')
-    reading.warn(offset, f"The LoRA {name[:60]} is kept with the scene; its name is not told to the model as text.")
+        message = Message(
+            'Only the first strength of the LoRA {name} is used; "{text}" is ignored.', name=name, text=numbers[1]
+        )
+        reading.warn(offset, message)
+    reading.warn(
+        offset, Message("The LoRA {name} is kept with the scene; its name is not passed on as text.", name=name)
+    )
     return Lora(name, strength)

@@ -15,29 +15,22 @@ from typing import NamedTuple
 
 from lxml import etree
 
+from ..messages import Message
 from ..scene import PromptError
-from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, nearest
+from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, MAX_NAME, NAME, ROOTS, character_id, nearest
 from .prompt_text import FORBIDDEN, Source, Warnings
 
 MAX_DEPTH = 16
 MAX_ELEMENTS = 2048
-MAX_NAME = 64
 MAX_ATTRIBUTES = 16
 MAX_PLAIN = 4096  # `&` and `<` that are no markup
 
-# https://www.w3.org/TR/xml/#NT-NameStartChar without the colon (prompts have no namespaces), and without the marks
-# that Chinese writes beside words: 、。「」 and the full-width forms.
-_START = (
-    "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef"
-    "\u3005-\u3007\u3021-\u302f\u3031-\u3035\u3038-\ud7ff\uf900-\ufdcf\ufdf0-\ufeff\U00010000-\U000effff"
-)
-_NAME = rf"[{_START}][{_START}0-9.\-\u00b7]*+"
-_TAG = re.compile(rf"<(/?)({_NAME})(?![:：])")
-_ATTRIBUTE = re.compile(rf"\s*({_NAME}(?::{_NAME})?)\s*=\s*(?:\"([^\"<]*)\"|'([^'<]*)')")
+_TAG = re.compile(rf"<(/?)({NAME})(?![:：])")
+_ATTRIBUTE = re.compile(rf"\s*({NAME}(?::{NAME})?)\s*=\s*(?:\"([^\"<]*)\"|'([^'<]*)')")
 _TAG_END = re.compile(r"\s*(/?)>")
 LORA = re.compile(r"<\s*(?:lora|lyco|locon)\s*:((?:[^<>:\n]*[^<>:\s][^<>:\n]*)(?::[^<>\n]*)?)>", re.IGNORECASE)
-_WIDE_TAG = re.compile(rf"＜\s*+[/／]?\s*+({_NAME})\s*+[＞>]|<\s*+[/／]?\s*+({_NAME})\s*+＞")
-_SPACED_TAG = re.compile(rf"<(?:\s++/?\s*+|/\s++)({_NAME})\s*+>")
+_WIDE_TAG = re.compile(rf"＜\s*+[/／]?\s*+({NAME})\s*+[＞>]|<\s*+[/／]?\s*+({NAME})\s*+＞")
+_SPACED_TAG = re.compile(rf"<(?:\s++/?\s*+|/\s++)({NAME})\s*+>")
 _EMOTICON = re.compile(r"<[oO]>_<[oO]>|<\|>_<\|>")  # the others can't be mistaken for tags
 _DECLARATION = re.compile(r"\s*<\?xml\s[^?<>]*\?>", re.IGNORECASE)
 _REFERENCE = re.compile(r"&(?:(?:amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9A-Fa-f]{1,6}));")
@@ -87,13 +80,14 @@ class Node:
         return tuple(part for part in self.content if isinstance(part, Node))
 
     @property
-    def words(self) -> str:
+    def texts(self) -> tuple[Text, ...]:
+        """Its own words, without those of its children."""
+        return tuple(part for part in self.content if isinstance(part, Text))
+
+    @property
+    def all_texts(self) -> tuple[Text, ...]:
         """All words in it and in its children, in order."""
-        return "".join(part.words for part in self.content)
-
-
-def all_texts(node: Node) -> tuple[Text, ...]:
-    return tuple(text for part in node.content for text in ((part,) if isinstance(part, Text) else all_texts(part)))
+        return tuple(text for part in self.content for text in ((part,) if isinstance(part, Text) else part.all_texts))
 
 
 class _Tag(NamedTuple):
@@ -119,10 +113,13 @@ class _Pass:
     runs: list[list[Piece]] = field(default_factory=lambda: [[]])  # the text before, between and after the tags
     plain: int = 0  # marks read as plain characters
 
-    def warn_plain(self, offset: int, message: str) -> None:
+    def warn_plain(self, offset: int, message: Message) -> None:
         self.plain += 1
         if self.plain > MAX_PLAIN:
-            raise self.source.error(f'The prompt has more than {MAX_PLAIN} "<" and "&" that are no XML.', offset)
+            message = Message(
+                'The prompt has more than {limit} "<" and "&" that are not XML. Shorten it.', limit=MAX_PLAIN
+            )
+            raise self.source.error(message, offset)
         self.warnings.warn(self.source, offset, message)
 
 
@@ -132,8 +129,8 @@ def read_markup(source: Source, start: int, end: int, warnings: Warnings) -> Nod
     start = declaration.end() if declaration else start
     for wide in _WIDE_TAG.finditer(source.text, start, end):
         if is_known(wide.group(1) or wide.group(2)):
-            hint = 'Type < and > with the keyboard set to English (half-width): "<name>".'
-            raise source.error("A tag is written with full-width ＜ ＞.", wide.start(), hint)
+            message = Message("This tag is written with full-width ＜ ＞. Use half-width < and >.")
+            raise source.error(message, wide.start())
     found = _Pass(source, warnings)
     at = start
     while at < end:
@@ -164,7 +161,9 @@ def _add_markup(found: _Pass, at: int, end: int) -> int:
     if tag is None:
         spaced = _SPACED_TAG.match(text, at, end)
         if spaced and is_known(spaced.group(1)):
-            raise source.error(f"There is a space in the tag of <{spaced.group(1)}>.", at, "Delete it.")
+            raise source.error(
+                Message("There is a space inside the tag <{name}>. Delete it.", name=spaced.group(1)), at
+            )
         behind = emoticon.end() if emoticon else at + 1
         _add_text(found, at, behind, lone=True)
         return behind
@@ -184,19 +183,22 @@ def _add_declared(found: _Pass, at: int, end: int) -> int:
     if text.startswith("<!--", at):
         close = text.find("-->", at + 4, end)
         if close < 0:
-            raise source.error("A comment is never closed.", at, 'End it with "-->".')
+            raise source.error(Message('This comment is never closed. End it with "-->".'), at)
         return close + 3
     if text.startswith("<![CDATA[", at):
         close = text.find("]]>", at + 9, end)
         if close < 0:
-            raise source.error("A CDATA section is never closed.", at, 'End it with "]]>".')
+            raise source.error(Message('This CDATA section is never closed. End it with "]]>".'), at)
         _add_text(found, at + 9, close, verbatim=True)
         return close + 3
     if text[at + 2 : at + 3].isalpha():
         if text[at + 1] == "?":
-            raise source.error("Processing instructions (<?...?>) are not read.", at, "Delete it.")
-        hint = "Delete it; &lt; &gt; &amp; &quot; &apos; work without."
-        raise source.error("Document types and entity definitions are not read.", at, hint)
+            raise source.error(Message("Processing instructions (<?...?>) are not allowed. Delete this one."), at)
+        message = Message(
+            "Document types and entity definitions are not allowed. "
+            "Delete this one; &lt; &gt; &amp; &quot; &apos; work without it."
+        )
+        raise source.error(message, at)
     return 0
 
 
@@ -205,7 +207,9 @@ def _add_text(found: _Pass, start: int, end: int, verbatim: bool = False, lone: 
     if not raw:
         return
     if lone:
-        found.warn_plain(start, f'"{raw}" is read as plain text, not as a tag; &lt; says so in XML.')
+        found.warn_plain(
+            start, Message('"{text}" is read as plain text, not as a tag. Write &lt; to say so.', text=raw)
+        )
     found.runs[-1].append((start, raw, verbatim))
     found.written.append(_escaped(found, raw, start, verbatim))
 
@@ -218,7 +222,7 @@ def _escaped(found: _Pass, raw: str, start: int, verbatim: bool = False) -> str:
         if mark[0] == "&" and not verbatim:
             if _reference(raw, match.start()):
                 return mark
-            found.warn_plain(start + match.start(), '"&" is read as a plain character; XML spells it &amp;.')
+            found.warn_plain(start + match.start(), Message('"&" is read as plain text. Write &amp; to say so.'))
         return _ESCAPES[mark[0]] + mark[1:]
 
     return _MARK.sub(escape, raw)
@@ -238,18 +242,22 @@ def _scanned(source: Source, match: re.Match[str], end: int) -> _Tag:
     text, at, attributes = source.text, match.end(), []
     name = match.group(2)
     if len(name) > MAX_NAME:
-        raise source.error(f"The element name <{name[:20]}...> is longer than {MAX_NAME} characters.", match.start())
+        message = Message("The element name {name} is longer than {limit} characters.", name=name, limit=MAX_NAME)
+        raise source.error(message, match.start())
     while not (finish := _TAG_END.match(text, at, end)):
         attribute = _ATTRIBUTE.match(text, at, end)
         if match.group(1) and attribute:
-            raise source.error(f"The end tag </{name}> has an attribute.", attribute.start(1), f"Write </{name}>.")
+            message = Message("The end tag </{name}> has an attribute. Write </{name}>.", name=name)
+            raise source.error(message, attribute.start(1))
         if attribute is None or not text[at].isspace() or match.group(1):
             raise _bad_attribute(source, name, match.start(), at, end)
         if len(attributes) >= MAX_ATTRIBUTES:
-            raise source.error(f"<{name}> has more than {MAX_ATTRIBUTES} attributes.", attribute.start(1))
+            message = Message("<{name}> has more than {limit} attributes.", name=name, limit=MAX_ATTRIBUTES)
+            raise source.error(message, attribute.start(1))
         group = 2 if attribute.group(2) is not None else 3
         if any(attribute.group(1) == key for key, _, _ in attributes):
-            raise source.error(f"<{name}> states {attribute.group(1)} twice.", attribute.start(1), "Delete one.")
+            message = Message("<{name}> has {attribute} twice. Delete one.", name=name, attribute=attribute.group(1))
+            raise source.error(message, attribute.start(1))
         attributes.append((attribute.group(1), attribute.group(group), attribute.start(group)))
         at = attribute.end()
     return _Tag(name, tuple(attributes), match.start(), finish.end(), bool(match.group(1)), bool(finish.group(1)))
@@ -261,22 +269,27 @@ def _bad_attribute(source: Source, name: str, offset: int, at: int, end: int) ->
         at += 1
     closing, opening = text.find(">", at, end), text.find("<", at, end)
     if closing < 0 or (0 <= opening < closing and text.count('"', at, opening) % 2 == 0):
-        hint = f'Write "<{name}>", or &lt; for a plain "<".'
-        return source.error(f'The tag <{name} is never finished with ">".', offset, hint)
-    key = re.match(rf"({_NAME})\s*(=?)\s*(.?)", text[at:closing])
+        message = Message('The tag <{name} has no ">". Write <{name}>, or &lt; for a plain "<".', name=name)
+        return source.error(message, offset)
+    key = re.match(rf"({NAME})\s*(=?)\s*(.?)", text[at:closing])
     if key is None or not key.group(2):
-        hint = 'Only name="value" may follow an element\'s name.'
         if name.lower() == "character":
-            hint = "Write <character_1> with an underscore."
-        return source.error(f"<{name}> has something in its tag that is no attribute.", at, hint)
+            message = Message("<{name}> has text in its tag. Write <character_1>, with an underscore.", name=name)
+        else:
+            message = Message('<{name}> has text in its tag. Only name="value" may follow the name.', name=name)
+        return source.error(message, at)
+    attribute = key.group(1)
     if key.group(3) in tuple("“”＂‘’「"):
-        return source.error(f"The attribute {key.group(1)} has typographic quotes.", at, f'Write {key.group(1)}="...".')
-    if key.group(3) in tuple("\"'"):
+        message = Message('{attribute} has typographic quotes. Write {attribute}="...".', attribute=attribute)
+    elif key.group(3) in tuple("\"'"):
         value, closed, _ = text[at + key.end() : end].partition(key.group(3))
         if closed and "<" in value and "</" not in value and "=" not in value:
-            return source.error(f'The attribute {key.group(1)} holds a "<".', at, "Write &lt; for it.")
-        return source.error(f"The quote of the attribute {key.group(1)} is never closed.", at)
-    return source.error(f"The attribute {key.group(1)} has no quotes.", at, f'Write {key.group(1)}="...".')
+            message = Message('The value of {attribute} contains "<". Write &lt; instead.', attribute=attribute)
+        else:
+            message = Message("The quote after {attribute}= is never closed. Close it.", attribute=attribute)
+    else:
+        message = Message('The value of {attribute} has no quotes. Write {attribute}="...".', attribute=attribute)
+    return source.error(message, at)
 
 
 def _add_tag(found: _Pass, tag: _Tag) -> int:
@@ -285,17 +298,20 @@ def _add_tag(found: _Pass, tag: _Tag) -> int:
         return tag.end
     source = found.source
     if len(found.open) >= MAX_DEPTH:
-        raise source.error(f"Elements are nested more than {MAX_DEPTH} deep.", tag.offset)
+        message = Message("Elements are nested more than {limit} deep. Close some.", limit=MAX_DEPTH)
+        raise source.error(message, tag.offset)
     if len(found.starts) >= MAX_ELEMENTS:
-        raise source.error(f"The prompt has more than {MAX_ELEMENTS} elements.", tag.offset, "Shorten it.")
+        message = Message("The prompt has more than {limit} elements. Shorten it.", limit=MAX_ELEMENTS)
+        raise source.error(message, tag.offset)
     if found.open and found.open[-1].name == tag.name and tag.name in _FIELDS and not tag.empty:
-        hint = f"Write </{tag.name}> where it ends."
-        raise source.error(f"<{tag.name}> is opened again before it was closed.", tag.offset, hint)
+        message = Message("<{name}> is opened again before it is closed. Write </{name}> where it ends.", name=tag.name)
+        raise source.error(message, tag.offset)
     found.starts.append(tag.offset)
     found.written.append(f"<{tag.name}")
     for key, value, offset in tag.attributes:
         if ":" in key or key == "xmlns":
-            found.warnings.warn(source, offset, f"The attribute {key} means nothing here and is left out.")
+            message = Message("<{element}> has no attribute {name}; it is ignored.", element=tag.name, name=key)
+            found.warnings.warn(source, offset, message)
         else:
             found.written.append(f' {key}="{_escaped(found, value, offset)}"')
     found.written.append(">")
@@ -313,7 +329,8 @@ def _close(found: _Pass, tag: _Tag) -> None:
         raise _wrong_end(found, tag)
     opened = found.open.pop()
     if opened.name != tag.name:
-        found.warnings.warn(source, tag.offset, f"</{tag.name}> is read as </{opened.name}>.")
+        message = Message("</{name}> is read as </{opened}>.", name=tag.name, opened=opened.name)
+        found.warnings.warn(source, tag.offset, message)
     found.written.append(f"</{opened.name}>")
     found.runs.append([])
 
@@ -321,23 +338,30 @@ def _close(found: _Pass, tag: _Tag) -> None:
 def _wrong_end(found: _Pass, tag: _Tag) -> PromptError:
     source = found.source
     if not found.open:
-        return source.error(f"</{tag.name}> closes nothing: no element is open here.", tag.offset, "Delete it.")
+        message = Message("</{name}> closes nothing: no element is open here. Delete it.", name=tag.name)
+        return source.error(message, tag.offset)
     inner = found.open[-1]
+    names = {"name": tag.name, "inner": inner.name}
     if any(opened.name.lower() == tag.name.lower() for opened in found.open):
-        if re.match(rf"\s*</{re.escape(inner.name)}\s*>", source.text[tag.end :]):
-            hint = f"Write </{inner.name}></{tag.name}>."
-            return source.error(f"</{tag.name}> and </{inner.name}> are in the wrong order.", tag.offset, hint)
-        return _never_closed(source, inner, before=tag.name)
-    hint = f"Write </{inner.name}>."
-    if nearest(tag.name, [inner.name.lower()]):
-        return source.error(f"</{tag.name}> is misspelt: <{inner.name}> is open here.", tag.offset, hint)
-    problem = f"</{tag.name}> closes nothing: <{inner.name}> is open here."
-    return source.error(problem, tag.offset, f"Write </{inner.name}>, or <{tag.name}> where it begins.")
+        if not re.match(rf"\s*</{re.escape(inner.name)}\s*>", source.text[tag.end :]):
+            return _never_closed(source, inner, before=tag.name)
+        message = Message("</{name}> and </{inner}> are in the wrong order. Write </{inner}></{name}>.", **names)
+    elif nearest(tag.name, [inner.name.lower()]):
+        message = Message("</{name}> is misspelt: <{inner}> is open here. Write </{inner}>.", **names)
+    else:
+        message = Message(
+            "</{name}> closes nothing: <{inner}> is open here. Write </{inner}>, or <{name}> where it begins.", **names
+        )
+    return source.error(message, tag.offset)
 
 
 def _never_closed(source: Source, tag: _Tag, before: str = "") -> PromptError:
-    where = f" before </{before}>" if before else " where it ends"
-    return source.error(f"<{tag.name}> is never closed.", tag.offset, f"Write </{tag.name}>{where}.")
+    message = (
+        Message("<{name}> is never closed. Write </{name}> before </{outer}>.", name=tag.name, outer=before)
+        if before
+        else Message("<{name}> is never closed. Write </{name}> where it ends.", name=tag.name)
+    )
+    return source.error(message, tag.offset)
 
 
 def _tree(found: _Pass, start: int) -> Node:
@@ -348,7 +372,7 @@ def _tree(found: _Pass, start: int) -> Node:
     try:
         root = etree.fromstring(f"<all>{''.join(found.written)}</all>".encode(), parser)
     except (etree.LxmlError, ValueError) as error:
-        raise found.source.error(f"This is no XML that can be read ({error}).", start) from error
+        raise found.source.error(Message("The XML can't be read: {reason}", reason=str(error)), start) from error
     return _node(root, iter([start, *found.starts]), iter(found.runs))
 
 

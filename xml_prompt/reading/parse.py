@@ -7,6 +7,7 @@ from dataclasses import replace
 from ..layout.boxes import place_of
 from ..layout.relations import strangers
 from ..layout.spacing import read_spacing
+from ..messages import Message
 from ..scene import Field, Scene
 from .document import find_document
 from .draft import Reading
@@ -36,7 +37,7 @@ def scene_of(reading: Reading) -> Scene:
     general = tuple(Field(name, tuple(tags)) for name, tags in reading.general.items() if tags)
     interactions = interactions_of(reading, characters)
     if not (characters or general or reading.captions or interactions or reading.loras):
-        reading.warn(0, "The prompt says nothing.")
+        reading.warn(0, Message("The prompt has no content."))
     caption = " ".join(reading.captions)
     scene = Scene(
         characters, general, caption, reading.system, interactions, reading.spacing, loras=tuple(reading.loras)
@@ -46,12 +47,17 @@ def scene_of(reading: Reading) -> Scene:
 
 
 def warn_of_what_layout_ignores(reading: Reading, scene: Scene) -> None:
-    """A spacing that is no spacing, and someone who stands beside nobody in the scene; both are kept as typed."""
+    """A spacing that can't be read, and someone placed relative to nobody in the scene; both are kept as typed."""
 
-    def warn(words: str, message: str) -> None:
+    def warn(words: str, message: Message) -> None:
         reading.warn(max(0, reading.source.text.find(words)), message)
 
     if scene.spacing and read_spacing(scene.spacing) is None:
-        warn(scene.spacing, f"The spacing {scene.spacing!r} is no number of box widths, percentage or metres.")
+        message = Message(
+            'The spacing "{spacing}" is not understood. Write box widths (2), a percentage (30%) or metres (1.5m).',
+            spacing=scene.spacing,
+        )
+        warn(scene.spacing, message)
     for index, other in strangers(scene, [place_of(character) for character in scene.characters]):
-        warn(other, f"{scene.characters[index].id} stands in relation to {other!r}, who is nobody in the scene.")
+        id = scene.characters[index].id
+        warn(other, Message('{id} is placed relative to "{name}", but no character has that name.', id=id, name=other))

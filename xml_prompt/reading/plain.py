@@ -31,6 +31,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from ..messages import Message
 from ..positions import read_position
 from ..scene import Scene, Tag
 from ..tags import TagError, bracketed
@@ -99,8 +100,7 @@ def convert(text: str) -> Scene:
     try:
         parts = list(_parts(reading.source.text, document.start, document.end))
     except TagError as error:
-        problem, offset, hint = error.args
-        raise source.error(problem, offset, hint) from None
+        raise source.error(error.message, error.offset) from None
     labels = sum(bool(part.label) for part in parts)
     if parsed.caption and labels < 2 and not any(_COUNTED.fullmatch(chunk.strip()) for chunk in _chunks(body)):
         return parsed
@@ -140,7 +140,7 @@ def _labelled(text: str, start: int, end: int, inside: bytearray) -> Iterator[Pa
     for number, colon in enumerate(_COLON.finditer(text, start, end)):
         i = colon.start()
         if number >= MAX_COLONS:
-            raise TagError(f"A part has more than {MAX_COLONS} colons.", i, "Shorten it.")
+            raise TagError(Message("This part has more than {limit} colons. Shorten it.", limit=MAX_COLONS), i)
         found = "" if inside[i] or _WEIGHT.match(text, i + 1, end) else _label_before(text, begin, i, at == begin)
         if not found or not (colon.group() == "：" or text[i + 1 : i + 2].isspace() or i + 1 == end or _known(found)):
             continue
@@ -214,9 +214,10 @@ class _Plain:
                 if self.current is None and not someone:
                     self._new(part.at)
                     someone = True
-                    self.reading.warn(part.at, "No word says who this is; the tags are read as one person's.")
+                    self.reading.warn(part.at, Message("It is unclear who this is; the tags are read as one person's."))
                 elif self.current is not None:
-                    self.reading.warn(part.at, f"These tags name nobody; they are read as {self.current.id}'s.")
+                    message = Message("It is unclear whose tags these are; {id} gets them.", id=self.current.id)
+                    self.reading.warn(part.at, message)
                 self._sort(tags, part.at)
             else:
                 self._sort_picture(tags, part.at)
@@ -225,7 +226,8 @@ class _Plain:
         """The parts before a line of another program's settings."""
         for i, part in enumerate(parts):
             if _SETTINGS.match(self.reading.source.text, part.at):
-                self.reading.warn(part.at, "A line of settings is no part of the prompt and is left out.")
+                message = Message("This line of settings is not part of the prompt; it is ignored.")
+                self.reading.warn(part.at, message)
                 return parts[:i]
         return parts
 
@@ -257,8 +259,8 @@ class _Plain:
         key, field = word_key(part.label), self._of_a_field(part.label)
         words = self.reading.source.text[part.start : part.end].strip(" \t,，、")
         if key in _NOT_SAID_HERE:
-            problem = "A negative prompt is no part of the prompt."
-            raise self.reading.source.error(problem, part.at, "Type it into the negative prompt.")
+            message = Message("A negative prompt does not belong here. Type it into the negative prompt.")
+            raise self.reading.source.error(message, part.at)
         if field == "picture":
             self.current = None
             self._sort_picture(tags, part.at)
@@ -273,9 +275,12 @@ class _Plain:
             else:
                 self._add(self.current, field, _of_the_body(key, tags), part.at)
         elif field in ("negative", "bbox", "system"):
-            problem = f'"{part.label}" stands outside of any character.'
-            hint = "Type it into the negative prompt." if field == "negative" else "Put it behind a character."
-            raise self.reading.source.error(problem, part.at, hint)
+            message = (
+                Message('"{label}" is outside any character. Type it into the negative prompt.', label=part.label)
+                if field == "negative"
+                else Message('"{label}" is outside any character. Put it after one.', label=part.label)
+            )
+            raise self.reading.source.error(message, part.at)
         elif field == "interaction":
             self._together(tags, part.at)
         elif field == "caption":
@@ -323,13 +328,15 @@ class _Plain:
                 for _, (gender, count) in found:
                     for _ in range(count):
                         add(self._new(part.at).fields, "gender", [Tag(gender)])
-            message = "Who has which of these tags can't be told; write one person a line."
-            reading.warn(part.at, message)
+            reading.warn(part.at, Message("It is unclear whose tags these are; put each person on a line."))
             self.current = None
             self._sort([tag for tag in tags if not people_in(tag.text)], part.at)
             return
         if len(found) > 1:
-            reading.warn(part.at, f"One list names {len(found)} people; each is read as beginning a new one.")
+            message = Message(
+                "This list names {count} people; each word for a person begins a new one.", count=len(found)
+            )
+            reading.warn(part.at, message)
         # What stands before the first person is that person's too: `blue hair, 1girl`.
         starts = [0, *(i for i, _ in found[1:]), len(tags)]
         for first, last, (at, (gender, _)) in zip(starts, starts[1:], found, strict=False):
@@ -355,7 +362,7 @@ class _Plain:
                 add(draft.fields, "interaction", [tag])
             elif field is None and not draft.name and _SERIES.fullmatch(tag.text):
                 draft.name = tag.text
-                self.reading.warn(offset, f'"{tag.text[:60]}" is read as a name.')
+                self.reading.warn(offset, Message('"{name}" is read as a name.', name=tag.text))
             elif field is None and people_in(tag.text):
                 self._add(draft, "gender", [tag], offset)
             else:
@@ -375,7 +382,8 @@ class _Plain:
         if field == "position":
             for tag in tags:
                 if tag.weight != 1.0:
-                    self.reading.warn(offset, f"A position has no weight; that of {tag.text[:40]} is left out.")
+                    message = Message('A position takes no weight; that of "{tag}" is ignored.', tag=tag.text)
+                    self.reading.warn(offset, message)
             tags = [replace(tag, weight=1.0) for tag in tags]
             check_position(self.reading, tags, offset)
         add(draft.fields, field, tags)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ..messages import Message
 from ..scene import PromptError, PromptWarning
 
 MAX_BYTES = 256 * 1024
@@ -46,9 +47,9 @@ class Source:
         start = self.line_starts[number - 1]
         return self.text[start:].split("\n", 1)[0]
 
-    def error(self, problem: str, offset: int, hint: str = "") -> PromptError:
+    def error(self, message: Message, offset: int) -> PromptError:
         line, column = self.place(offset)
-        return PromptError(problem, line, column, self.line(line), hint)
+        return PromptError(message, line, column, self.line(line))
 
 
 @dataclass
@@ -58,7 +59,7 @@ class Warnings:
     found: list[PromptWarning] = field(default_factory=list)
     left_out: int = 0
 
-    def warn(self, source: Source, offset: int, message: str) -> None:
+    def warn(self, source: Source, offset: int, message: Message) -> None:
         if len(self.found) < MAX_WARNINGS:
             self.found.append(PromptWarning(*source.place(offset), message))
         else:
@@ -71,19 +72,23 @@ class Warnings:
     def sorted(self) -> tuple[PromptWarning, ...]:
         found = sorted(self.found, key=lambda warning: (warning.line, warning.column))
         if self.left_out:
-            found.append(PromptWarning(0, 0, f"{self.left_out} more warnings are not shown."))
+            found.append(PromptWarning(0, 0, Message("{count} more warnings are not shown.", count=self.left_out)))
         return tuple(found)
 
 
 def source_of(text: str) -> Source:
     """The prompt with line ends as \\n. Raises PromptError where it is no text, too long, or no XML could hold it."""
     if not isinstance(text, str):
-        raise PromptError(f"A prompt is text, not {type(text).__name__}.")
+        raise PromptError(Message("A prompt must be text, not {type}.", type=type(text).__name__))
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
-        raise PromptError(f"The prompt is longer than {MAX_BYTES // 1024} KB.", hint="Shorten it.")
+        raise PromptError(Message("The prompt is longer than {limit} KB. Shorten it.", limit=MAX_BYTES // 1024))
     source = Source(text.replace("\r\n", "\n").replace("\r", "\n"))
-    bad = FORBIDDEN.search(source.text)
-    if bad:
-        problem = f"The character U+{ord(bad.group()):04X} can't stand in a prompt."
-        raise source.error(problem, bad.start(), "Delete it; it is invisible.")
+    if bad := FORBIDDEN.search(source.text):
+        raise source.error(invisible(bad), bad.start())
     return source
+
+
+def invisible(found: re.Match[str]) -> Message:
+    """For a match of FORBIDDEN."""
+    code = f"{ord(found.group()):04X}"
+    return Message("The prompt contains the invisible character U+{code}. Delete it.", code=code)

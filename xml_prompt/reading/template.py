@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 from typing import Any
 
-from ..scene import GRID, Tag
-from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, nearest
+from ..messages import Message
+from ..scene import GRID
+from ..words import CHARACTER_ELEMENTS, character_id
 from .document import Document, json_places, json_tags, read_json
-from .draft import Reading, StatedInteraction, add, add_box, check_position, checked_box, new_draft, tags_in
+from .draft import Reading, add_box, checked_box, new_draft
 from .elements import read_body
+from .fields import Stated, refuse_misspelt_character, state_of_character, state_of_picture
 from .markup import Text
-from .prompt_text import FORBIDDEN, Source
+from .prompt_text import FORBIDDEN, Source, invisible
 
 
 def read_template(reading: Reading, document: Document) -> Reading:
@@ -32,7 +33,8 @@ def read_template(reading: Reading, document: Document) -> Reading:
     if isinstance(image, str):
         image = {"tags": image}
     if not isinstance(image, dict):
-        raise source.error('"image" is no object.', at("image"), 'Write "image": {"tags": "...", "caption": "..."}.')
+        message = Message('"image" is not an object. Write "image": {{"tags": "...", "caption": "..."}}.')
+        raise source.error(message, at("image"))
     for key, words in image.items():
         place = at("image", key) if ("image", key) in places else at("image")
         text = _json_text(source, words, place, key)
@@ -41,16 +43,14 @@ def read_template(reading: Reading, document: Document) -> Reading:
             inside = replace(reading, source=inner or Source(text, source, [place] * (len(text) + 1)))
             read_body(inside, 0, len(inside.source.text))
             reading = replace(inside, source=source)
-        elif key == "caption":
-            reading.captions += [text.strip()] if text.strip() else []
         else:
-            _read_json_field(reading, key, text, place)
+            state_of_picture(reading, _stated(key, text, place))
     for key, entry in value.items():
         if (id := character_id(key)) and id != "character_":
             _read_json_character(reading, id, entry, at(key), {name: at(key, name) for name in _keys(entry)})
         elif key != "image":
-            _refuse_misspelt(source, key, at(key))
-            _read_json_field(reading, key, _json_text(source, entry, at(key), key), at(key))
+            refuse_misspelt_character(reading, key, f'"{key}"', at(key))
+            state_of_picture(reading, _stated(key, _json_text(source, entry, at(key), key), at(key)))
     return reading
 
 
@@ -68,7 +68,8 @@ def _numbers(value: Any) -> list[float]:
 def _read_json_character(reading: Reading, id: str, entry: Any, at: int, places: dict[str, int]) -> None:
     source = reading.source
     if not isinstance(entry, dict):
-        raise source.error(f'"{id}" is no object.', at, f'Write "{id}": {{"bbox": [...], "name": "..."}}.')
+        message = Message('"{id}" is not an object. Write "{id}": {{"bbox": [...], "name": "..."}}.', id=id)
+        raise source.error(message, at)
     draft = reading.drafts.get(id) or new_draft(reading, id, at)
     for key, value in entry.items():
         start = places[key]
@@ -78,57 +79,21 @@ def _read_json_character(reading: Reading, id: str, entry: Any, at: int, places:
             lists = value if several else [value]
             boxes = [checked_box(source, _numbers(one), start, reading.warnings) for one in lists]
             if draft.boxes and any(box not in draft.boxes for box in boxes):
-                reading.warn(start, f"{id} has two different boxes; that in the XML counts.")
+                reading.warn(start, Message("{id} has two different boxes; the one in the XML is used.", id=id))
             elif not draft.boxes:
                 for box in boxes:
                     add_box(reading, draft, box, start)
-        elif name == "name":
-            text = _json_text(source, value, start, key).strip()
-            if draft.name and text and draft.name != text:
-                reading.warn(start, f"{id} has two different names; that in the XML counts.")
-            draft.name = draft.name or text
+            continue
+        stated = _stated(key, _json_text(source, value, start, key), start)
+        if name == "name" and draft.name and stated.words:
+            if draft.name != stated.words:
+                reading.warn(start, Message("{id} has two different names; the one in the XML is used.", id=id))
         else:
-            text = _json_text(source, value, start, key)
-            if name == "negative":
-                draft.negative += tags_in(reading, (_words(text, start),))
-            else:
-                if name is None:
-                    reading.warn(start, f'The key "{key[:40]}" is not known; it is kept as a field of that name.')
-                _add_field(reading, draft.fields, name or _field_name(source, key, start), text, start)
+            state_of_character(reading, draft, stated)
 
 
-def _read_json_field(reading: Reading, key: str, text: str, start: int) -> None:
-    name = GENERAL_ELEMENTS.get(key.lower())
-    if name == "interaction":
-        kinds = tuple(tags_in(reading, (_words(text, start),)))
-        reading.interactions.append(StatedInteraction(kinds, None, reading.source, start))
-    elif name == "caption":
-        reading.captions += [text.strip()] if text.strip() else []
-    elif name == "spacing":
-        reading.spacing = text.strip()
-    elif name == "system":
-        reading.system = "\n".join(filter(None, [reading.system, text.strip()]))
-    elif name == "negative":
-        raise reading.source.error('"negative" stands outside of any character.', start, "Put it into a character.")
-    else:
-        if name is None:
-            _refuse_misspelt(reading.source, key, start)
-            reading.warn(start, f'The key "{key[:40]}" is not known; it is kept as a field of that name.')
-        _add_field(reading, reading.general, name or _field_name(reading.source, key, start), text, start)
-
-
-def _refuse_misspelt(source: Source, key: str, start: int) -> None:
-    """A character whose key is misspelt would be lost among the fields."""
-    if key.lower() not in GENERAL_ELEMENTS and nearest(key, ["character_1"], 0.8):
-        hint = 'Write "character_1", with a number of its own for each character.'
-        raise source.error(f'"{key[:40]}" looks like a misspelt "character_1".', start, hint)
-
-
-def _add_field(reading: Reading, fields: dict[str, list[Tag]], name: str, text: str, start: int) -> None:
-    position = name == "position"
-    add(fields, name, tags_in(reading, (_words(text, start),), weights=not position))
-    if position:
-        check_position(reading, fields.get(name, []), start)
+def _stated(key: str, words: str, start: int) -> Stated:
+    return Stated(key, f'"{key}"', (Text(words, ((start, "", True),)),), start)
 
 
 def _json_text(source: Source, value: Any, start: int, key: str) -> str:
@@ -139,22 +104,7 @@ def _json_text(source: Source, value: Any, start: int, key: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise source.error(f'The value of "{key[:40]}" is no text.', start, "Write a text in quotes.")
-    bad = FORBIDDEN.search(value)
-    if bad:
-        problem = f'The value of "{key[:40]}" holds the character U+{ord(bad.group()):04X}.'
-        raise source.error(problem, start, "Delete it; it is invisible.")
+        raise source.error(Message('The value of "{key}" is not text. Write text in quotes.', key=key), start)
+    if bad := FORBIDDEN.search(value):
+        raise source.error(invisible(bad), start)
     return value.replace("\r", "\n")
-
-
-def _field_name(source: Source, key: str, start: int) -> str:
-    if not re.fullmatch(r"[^\W\d][\w.\-]{0,63}", key):
-        raise source.error(f'The key "{key[:40]}" is no name of a field.', start, "Use letters and underscores.")
-    if key.lower() in ROOTS | GENERAL_BLOCK:  # as an element it would be a frame around fields, not one of them
-        problem = f'The key "{key}" is the name of a frame, not of a field.'
-        raise source.error(problem, start, 'The template has "image".')
-    return key
-
-
-def _words(text: str, start: int) -> Text:
-    return Text(text, ((start, "", True),))
