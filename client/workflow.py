@@ -12,7 +12,7 @@ from typing import Any
 from .api import Prompt
 from .problem import Problem
 
-DEMO = Path("workflows") / "api" / "demo.json"
+DEMO = Path("workflows") / "api" / "NewBie first picture (mini).json"
 SIZE_STEP = 16  # pixels: the autoencoder's 8 times the model's patch of 2
 SIZE_MOST = 4096
 
@@ -37,7 +37,7 @@ PLACES = {
     "guidance": ("NewBieSample", "guidance"),
     "eta": ("NewBieSample", "eta"),
 }
-LATENT = "EmptySD3LatentImage"
+SIZE = "NewBieSize"
 
 
 def load(path: Path) -> Prompt:
@@ -60,8 +60,8 @@ def apply(prompt: Prompt, settings: Settings) -> Prompt:
         if value is not None:
             _set(changed, kind, name, value)
     if settings.size is not None:
-        _set(changed, LATENT, "width", settings.size[0])
-        _set(changed, LATENT, "height", settings.size[1])
+        width, height = settings.size
+        _find(changed, SIZE, "size")["inputs"] |= {"size": "custom", "size.width": width, "size.height": height}
     return changed
 
 

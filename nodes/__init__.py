@@ -13,6 +13,7 @@ from .prompt import NewBieXMLPrompt
 from .sample import NewBieSample
 from .sampling_parts import NewBieGuider, NewBieSampler
 from .seeds import NewBieSeeds
+from .size import NewBieSize
 from .text import NewBieTextToXML
 
 
@@ -31,4 +32,5 @@ class NewBieExtension(ComfyExtension):
             NewBieGuider,
             NewBieSampler,
             NewBieSeeds,
+            NewBieSize,
         ]

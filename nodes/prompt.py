@@ -7,12 +7,20 @@ from comfy_api.latest import io
 from ..xml_prompt import parse
 from .common import CATEGORY, SceneSocket, check_layout, problem_of, scene_output
 
-EXAMPLE = (
-    "<scene> "
-    "<character_1> <n>miku</n> <position>left, center_y</position> <pose>standing, facing_right</pose> </character_1> "
-    "<character_2> <n>kaito</n> <position>right, center_y</position> <pose>standing, facing_left</pose> </character_2> "
-    "<interaction>handshake</interaction> </scene>"
-)
+EXAMPLE = """\
+<scene>
+  <character_1>
+    <n>miku</n>
+    <position>left, center_y</position>
+    <pose>standing, facing_right</pose>
+  </character_1>
+  <character_2>
+    <n>kaito</n>
+    <position>right, center_y</position>
+    <pose>standing, facing_left</pose>
+  </character_2>
+  <interaction>handshake</interaction>
+</scene>"""
 
 
 class NewBieXMLPrompt(io.ComfyNode):

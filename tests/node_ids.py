@@ -15,4 +15,5 @@ NODE_IDS = (
     "NewBieGuider",
     "NewBieSampler",
     "NewBieSeeds",
+    "NewBieSize",
 )

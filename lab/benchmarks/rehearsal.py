@@ -7,7 +7,7 @@
     ./run bench rehearsal DIR --people 4        as many tokens as two characters have with the real tokenizers
     ./run bench rehearsal                       the built-in mini, ours alone, also on a CPU
 
-Ours is workflows/api/demo.json with the files chosen in its loader; the stock graph has the host's own loaders,
+Ours is the first template with the files chosen in its loader; the stock graph has the host's own loaders,
 encoders, KSampler and VAEDecode with the same steps. Every graph runs with other prompts and seeds. The graphs take
 turns, twice each, because a machine that others use too is not the same for long: once to warm up, then --rounds times
 by the clock, of which the medians count. At last comes a run under watch, which begins with nothing loaded: what is
@@ -88,7 +88,7 @@ def ours(files: dict[str, str], steps: int, people: int = 2) -> Graph:
         of_type["NewBieLoader"] |= files
         of_type["NewBieEncodeCharacters"] |= {"negative": NEGATIVE if files else ""}
         of_type["NewBieSample"] |= {"guidance_end": 1.0}  # as the stock sampler guides
-        of_type["EmptySD3LatentImage"] |= {"batch_size": batch}
+        of_type["NewBieSize"] |= {"batch_size": batch}
         return made
 
     return prompt

@@ -12,7 +12,7 @@ GRAPH = {
         "class_type": "NewBieSample",
         "inputs": {"seed": 1, "steps": 28, "guidance": 7.5, "eta": 0.3, "model": ["1", 0]},
     },
-    "9": {"class_type": "EmptySD3LatentImage", "inputs": {"width": 320, "height": 320, "batch_size": 1}},
+    "9": {"class_type": "NewBieSize", "inputs": {"size": "mini 320 x 320", "batch_size": 1}},
 }
 
 
@@ -22,7 +22,7 @@ def test_settings_go_where_they_belong_and_the_graph_stays():
     changed = workflow.apply(GRAPH, settings)
     assert changed["7"]["inputs"] == {"xml": "<new/>"}
     assert changed["8"]["inputs"] == {"seed": 5, "steps": 4, "guidance": 3.0, "eta": 0.0, "model": ["1", 0]}
-    assert changed["9"]["inputs"] == {"width": 384, "height": 256, "batch_size": 1}
+    assert changed["9"]["inputs"] == {"size": "custom", "size.width": 384, "size.height": 256, "batch_size": 1}
     assert json.dumps(GRAPH) == before
 
 

@@ -82,14 +82,14 @@ def draw(server) -> Callable[[dict], Drawn]:
 
 
 @pytest.fixture(scope="session")
-def workflow() -> Callable[[str], dict]:
-    """A bundled workflow in API form, freshly read."""
-    from newbie_pack.client.workflow import load
+def workflow() -> Callable[..., dict]:
+    """A bundled workflow in API form, freshly read: that of `./run demo` unless another is named."""
+    from newbie_pack.client.workflow import DEMO, load
 
-    return lambda name: load(ROOT / "workflows" / "api" / f"{name}.json")
+    return lambda name=DEMO.stem: load(ROOT / DEMO.parent / f"{name}.json")
 
 
 @pytest.fixture(scope="session")
 def demo(draw, workflow) -> Drawn:
     """The demo workflow as it is shipped, drawn once."""
-    return draw(workflow("demo"))
+    return draw(workflow())

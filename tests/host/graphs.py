@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
+DYNAMIC = "COMFY_DYNAMICCOMBO_V3"  # what is chosen brings further widgets
+WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO", DYNAMIC)
+NOTE = "MarkdownNote"  # the front-end's own, never queued
 
 
 def is_widget(spec: list) -> bool:
@@ -26,6 +28,8 @@ def to_api(graph: dict[str, Any], object_info: dict[str, Any]) -> dict[str, Any]
     links = {link[0]: link for link in graph["links"]}
     prompt = {}
     for node in graph["nodes"]:
+        if node["type"] == NOTE:
+            continue
         info = object_info[node["type"]]
         values, said = list(node["widgets_values"]), {}
         for name, spec in inputs_of(info).items():
@@ -33,6 +37,9 @@ def to_api(graph: dict[str, Any], object_info: dict[str, Any]) -> dict[str, Any]
                 said[name] = values.pop(0)
                 if len(spec) > 1 and spec[1].get("control_after_generate"):
                     values.pop(0)
+                if spec[0] == DYNAMIC:
+                    (chosen,) = (option for option in spec[1]["options"] if option["key"] == said[name])
+                    said |= {f"{name}.{key}": values.pop(0) for key in inputs_of({"input": chosen["inputs"]})}
         if values:
             raise ValueError(f"{node['type']} has {len(values)} widget values too many")
         for socket in node["inputs"]:

@@ -14,7 +14,7 @@ WRONG = "<character_1> <n>miku</n> <pose>standing </character_1>"
 def test_a_wrong_prompt_is_told_on_the_prompts_node(server, workflow):
     from newbie_pack.client import api
 
-    prompt = changed(workflow("demo"), "NewBieXMLPrompt", xml=WRONG)
+    prompt = changed(workflow(), "NewBieXMLPrompt", xml=WRONG)
     with pytest.raises(api.Refused) as caught:
         api.ask(server, "/prompt", {"prompt": prompt, "client_id": server.client})
     told = json.loads(caught.value.body)["node_errors"]
@@ -25,11 +25,11 @@ def test_a_wrong_prompt_gets_a_sentence_and_the_next_one_a_picture(server, demo,
     from newbie_pack.client import api
 
     with pytest.raises(api.HostError) as caught:
-        draw(changed(workflow("demo"), "NewBieXMLPrompt", xml=WRONG))
+        draw(changed(workflow(), "NewBieXMLPrompt", xml=WRONG))
     assert str(caught.value) == (
         "NewBie XML Prompt: line 1, column 27: <pose> is never closed. Write </pose> before </character_1>."
     )
-    assert np.array_equal(draw(afresh(workflow("demo"))).picture, demo.picture)
+    assert np.array_equal(draw(afresh(workflow())).picture, demo.picture)
 
 
 def test_half_a_graph_is_not_run(server, draw, workflow):
@@ -39,7 +39,7 @@ def test_half_a_graph_is_not_run(server, draw, workflow):
     before = api.ask(server, "/history")
     sentence = r"^NewBie Sample: The sampler euler adds no noise and can't use eta 0\.3: set eta to 0"
     with pytest.raises(api.HostError, match=sentence):
-        draw(changed(afresh(workflow("demo")), "NewBieSample", sampler="euler", eta=0.3))
+        draw(changed(afresh(workflow()), "NewBieSample", sampler="euler", eta=0.3))
     queue = api.ask(server, "/queue")
     while queue["queue_running"]:
         queue = api.ask(server, "/queue")
@@ -65,6 +65,6 @@ def test_an_interrupted_prompt_stops_and_the_next_one_is_drawn(server, demo, dra
                 api.interrupt(server)
 
     with pytest.raises(api.Interrupted):
-        api.draw(server, changed(workflow("demo"), "NewBieSample", seed=3, steps=200), stop)
+        api.draw(server, changed(workflow(), "NewBieSample", seed=3, steps=200), stop)
     assert 1 <= len(steps) < 100
-    assert np.array_equal(draw(afresh(workflow("demo"))).picture, demo.picture)
+    assert np.array_equal(draw(afresh(workflow())).picture, demo.picture)

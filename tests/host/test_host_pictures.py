@@ -16,7 +16,7 @@ def boxes(workflow):
     """The demo's boxes in pixels: left, top, right, bottom."""
     from newbie_pack.xml_prompt import GRID, layout, parse
 
-    found = layout(parse(node_of(workflow("demo"), "NewBieXMLPrompt")["inputs"]["xml"]), 1.0)
+    found = layout(parse(node_of(workflow(), "NewBieXMLPrompt")["inputs"]["xml"]), 1.0)
     return [[edge * SIZE / GRID for edge in (box.left, box.top, box.right, box.bottom)] for box in found]
 
 
@@ -59,22 +59,22 @@ def test_the_demo_shows_miku_on_the_left_and_kaito_on_the_right_shaking_hands(de
 
 
 def test_names_change_places_with_their_words(draw, workflow, look):
-    xml = node_of(workflow("demo"), "NewBieXMLPrompt")["inputs"]["xml"]
+    xml = node_of(workflow(), "NewBieXMLPrompt")["inputs"]["xml"]
     swapped = xml.replace("miku", "someone").replace("kaito", "miku").replace("someone", "kaito")
-    (left, right), _ = look(draw(changed(workflow("demo"), "NewBieXMLPrompt", xml=swapped)).picture)
+    (left, right), _ = look(draw(changed(workflow(), "NewBieXMLPrompt", xml=swapped)).picture)
     assert left.items() >= (KAITO | SHAKING_RIGHT).items()
     assert right.items() >= (MIKU | SHAKING_LEFT).items()
 
 
 def test_the_same_seed_gives_the_same_picture(demo, draw, workflow):
-    again = draw(afresh(workflow("demo")))
+    again = draw(afresh(workflow()))
     assert "NewBie Sample" in again.ran  # drawn again, not remembered
     assert np.array_equal(again.picture, demo.picture)
 
 
 def test_another_seed_gives_another_picture_and_reloads_nothing(demo, draw, workflow, host):
     before = loads(host.log)
-    other = draw(changed(workflow("demo"), "NewBieSample", seed=3, steps=FEW))
+    other = draw(changed(workflow(), "NewBieSample", seed=3, steps=FEW))
     assert before >= 4  # the file, text encoders, diffusion model, VAE: the log does say when something is loaded
     assert loads(host.log) == before
     assert "NewBie Sample" in other.ran and "NewBie Loader" not in other.ran
@@ -82,7 +82,7 @@ def test_another_seed_gives_another_picture_and_reloads_nothing(demo, draw, work
 
 
 def test_strict_is_what_auto_means_for_the_mini_and_off_is_not(draw, workflow):
-    short = changed(workflow("demo"), "NewBieSample", steps=FEW)
+    short = changed(workflow(), "NewBieSample", steps=FEW)
     auto, strict, off = (draw(changed(short, "NewBieEncodeCharacters", mode=m)) for m in ("auto", "strict", "off"))
     assert "NewBie Sample" in strict.ran and "NewBie Sample" in off.ran
     assert np.array_equal(strict.picture, auto.picture)

@@ -48,7 +48,7 @@ def sampling_node(prompt):
 
 def test_progress_and_previews_come_step_by_step(watched, demo, workflow):
     """The last preview is the finished picture in small; the host enlarges it to 512 pixels."""
-    prompt = afresh(workflow("demo"))
+    prompt = afresh(workflow())
     steps, node = node_of(prompt, "NewBieSample")["inputs"]["steps"], sampling_node(prompt)
     events, previews = watched(prompt)
     assert [event for event in events if event[0] == "progress" and event[1] == node] == [
@@ -62,7 +62,7 @@ def test_progress_and_previews_come_step_by_step(watched, demo, workflow):
 
 
 def test_without_previews_there_is_progress_alone(watched, workflow):
-    events, previews = watched(changed(workflow("demo"), "NewBieSample", steps=FEW, seed=11), method="none")
+    events, previews = watched(changed(workflow(), "NewBieSample", steps=FEW, seed=11), method="none")
     assert sum(event[0] == "progress" for event in events) >= FEW and not previews
 
 
@@ -78,11 +78,11 @@ def test_an_interrupt_stops_within_a_step(server, draw, workflow):
             if len(told) == 1:
                 api.interrupt(server)
 
-    large = changed(workflow("demo"), "EmptySD3LatentImage", width=512, height=512, batch_size=4)
+    large = changed(workflow(), "NewBieSize", batch_size=4, size="custom", **{"size.width": 512, "size.height": 512})
     with pytest.raises(api.Interrupted):
         api.draw(server, changed(large, "NewBieSample", seed=4, steps=50), stop)
     assert told in ([1], [1, 2])
-    short = changed(workflow("demo"), "NewBieSample", steps=FEW, seed=12)
+    short = changed(workflow(), "NewBieSample", steps=FEW, seed=12)
     assert "NewBie Sample" in draw(short).ran
 
 
@@ -98,7 +98,7 @@ def test_a_restarted_host_draws_the_same_picture(comfyui, tmp_path, draw, workfl
     from newbie_pack.client import host as hosts
     from newbie_pack.client.environment import Environment
 
-    prompt = changed(workflow("demo"), "NewBieSample", steps=FEW, seed=13)
+    prompt = changed(workflow(), "NewBieSample", steps=FEW, seed=13)
     before = draw(afresh(prompt)).picture
     environment = Environment(ROOT, tmp_path, sys.executable, comfyui, ours=True)
     with hosts.running(environment, device="cpu") as second:
@@ -108,7 +108,7 @@ def test_a_restarted_host_draws_the_same_picture(comfyui, tmp_path, draw, workfl
 
 def test_a_batch_is_its_pictures_one_by_one(server, workflow):
     """The second one alone: the host's LatentFromBatch says which it was. Sums in another order may round a pixel."""
-    batch = changed(workflow("demo"), "EmptySD3LatentImage", batch_size=2)
+    batch = changed(workflow(), "NewBieSize", batch_size=2)
     batch = changed(batch, "NewBieSample", steps=FEW, seed=14)
     first, second = saved(server, batch)
     alone = changed(batch, "NewBieSample", latent=["20", 0])

@@ -19,7 +19,7 @@ def pictures(server, prompt):
 
 
 def test_a_list_of_seeds_draws_each_as_if_alone(server, workflow):
-    demo = changed(workflow("demo"), "NewBieSample", steps=FEW)
+    demo = changed(workflow(), "NewBieSample", steps=FEW)
     listed = changed(demo, "NewBieSample", seed=["20", 0])
     listed["20"] = {"class_type": "NewBieSeeds", "inputs": {"seed": 7, "count": 2}}
     both = pictures(server, listed)
@@ -30,7 +30,7 @@ def test_a_list_of_seeds_draws_each_as_if_alone(server, workflow):
 
 
 def test_the_guider_and_the_sampler_draw_the_same_picture_in_samplercustomadvanced(server, workflow):
-    demo = changed(workflow("demo"), "NewBieSample", steps=FEW)
+    demo = changed(workflow(), "NewBieSample", steps=FEW)
     said = node_of(demo, "NewBieSample")["inputs"]
     custom = changed(demo, "NewBieDecode", samples=["24", 0])
     del custom["5"]

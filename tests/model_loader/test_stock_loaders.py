@@ -15,7 +15,6 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import comfy.sd
 import torch
-from comfy_extras.nodes_sd3 import EmptySD3LatentImage
 from newbie_pack.isolation.encode import encode
 from newbie_pack.nodes import NewBieExtension
 from newbie_pack.xml_prompt import layout, parse
@@ -23,7 +22,8 @@ from safetensors.torch import load_file, save_file
 
 import nodes
 
-GRAPH = Path(__file__).resolve().parent.parent.parent / "workflows" / "api" / "stock_loaders.json"
+TWINS = Path(__file__).resolve().parent.parent.parent / "workflows" / "api"
+GRAPH = TWINS / "NewBie with stock loaders (full model).json"
 SPLIT = (
     "NewBie-Image-Exp0.1-bf16.safetensors",
     "gemma_3_4b_it_bf16.safetensors",
@@ -31,12 +31,12 @@ SPLIT = (
     "ae.safetensors",
 )
 FOLDER = ("NewBie-image-Exp0.1 (folder)", "none", "none", "none")
-SMALL = {"EmptySD3LatentImage": {"width": 64, "height": 96}, "NewBieSample": {"steps": 2}}
+SMALL = {"NewBieSize": {"size": {"size": "custom", "width": 64, "height": 96}}, "NewBieSample": {"steps": 2}}
 
 
 def classes() -> dict[str, Any]:
     own = {cls.GET_SCHEMA().node_id: cls for cls in asyncio.run(NewBieExtension().get_node_list())}
-    return own | {"EmptySD3LatentImage": EmptySD3LatentImage} | nodes.NODE_CLASS_MAPPINGS
+    return own | nodes.NODE_CLASS_MAPPINGS
 
 
 def run(graph: dict[str, Any], target: str) -> tuple[Any, ...]:
