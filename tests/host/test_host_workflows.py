@@ -88,3 +88,17 @@ def test_without_its_files_the_host_names_them_and_nothing_else(draw, workflow, 
     assert files and all(file in told for file in files)
     titles = [node["_meta"]["title"] for node in prompt.values()]
     assert not [title for title in titles if title in told and "Load" not in title]
+
+
+def test_the_blueprint_shows_prompt_size_and_seed(server, object_info):
+    from newbie_pack.client import api
+
+    listed = api.ask(server, "/global_subgraphs")
+    (key,) = (key for key, entry in listed.items() if entry["info"]["node_pack"] == f"custom_nodes.{ROOT.name}")
+    assert listed[key]["name"].startswith("NewBie")
+    blueprint = json.loads(api.ask(server, f"/global_subgraphs/{key}")["data"])
+    (face,) = blueprint["nodes"]
+    assert [item["widget"]["name"] for item in face["inputs"]] == ["xml", "size", "seed"]
+    assert [item["type"] for item in face["outputs"]] == ["IMAGE"]
+    (inside,) = blueprint["definitions"]["subgraphs"]
+    assert {node["type"] for node in inside["nodes"]} <= set(object_info)
