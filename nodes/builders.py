@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import count
 
 import torch
 from comfy_api.latest import io
 
-from ..xml_prompt import Box, Interaction, Message, PromptError, PromptWarning, Scene, at_line, parse
+from ..xml_prompt import Box, Field, Message, PromptError, PromptWarning, Scene, at_line, parse, to_xml
 from .common import CATEGORY, SceneSocket, scene_output
 from .masks import box_of_mask
 
 UNSTATED = "unstated"
 GENDERS = (UNSTATED, "girl", "boy", "other")
-SEPARATORS = re.compile(r"[,，、;；\n]")
 LINE_END = re.compile(r"\r\n|\r|\n")
 LABELS = {"n": "name"}  # element -> the input it is typed into, where these differ
 
@@ -51,31 +51,54 @@ def with_character(previous: Scene | None, fields: dict[str, str], box: Box | No
     A <bbox> typed into a field gives way to it, with a warning. Raises PromptError.
     """
     before = previous or Scene()
-    read = read_fields(f"character_{len(before.characters) + 1}", fields)
-    added, warnings = read.characters, read.warnings
+    taken = {character.id for character in before.characters}
+    number = next(n for n in count(len(taken) + 1) if f"character_{n}" not in taken)
+    read = read_fields(f"character_{number}", fields)
     if box is not None:
-        if any(character.box not in (None, box) or character.more_boxes for character in added):
+        if any(character.box not in (None, box) or character.more_boxes for character in read.characters):
             message = Message("The mask decides where this character is; the <bbox> in its fields is ignored.")
-            warnings += (PromptWarning(0, 0, message),)
-        added = tuple(replace(character, box=box, more_boxes=()) for character in added)
-    return replace(before, characters=before.characters + added, warnings=before.warnings + warnings)
+            read = replace(read, warnings=(*read.warnings, PromptWarning(0, 0, message)))
+        placed = (replace(character, box=box, more_boxes=()) for character in read.characters)
+        read = replace(read, characters=tuple(placed))
+    return both(before, read)
 
 
-def with_surroundings(characters: Scene | None, fields: dict[str, str], interaction: str, system: str) -> Scene:
-    """Characters, and what the whole picture shares. Raises PromptError."""
+def with_surroundings(characters: Scene | None, fields: dict[str, str], system: str) -> Scene:
+    """A scene, and what the whole picture shares besides; its system prompt counts. Raises PromptError."""
     before = characters or Scene()
     read = read_fields("general_tags", fields) if any(map(str.strip, fields.values())) else Scene()
     everyone = tuple(character.id for character in before.characters)
-    kinds = [kind.strip() for kind in SEPARATORS.split(interaction) if kind.strip()]
-    return Scene(
-        characters=before.characters,
-        general=read.general,
-        caption=read.caption,
-        system=system.strip(),
-        interactions=before.interactions + tuple(Interaction(kind, everyone) for kind in kinds),
-        warnings=before.warnings + read.warnings,
-        loras=before.loras + read.loras,
+    together = tuple(replace(interaction, between=everyone) for interaction in read.interactions)
+    return both(before, replace(read, system=system.strip(), interactions=together))
+
+
+def both(before: Scene, added: Scene) -> Scene:
+    """All that the two say, as a prompt that says it is read: with its bounds, and what two people do together."""
+    warnings = before.warnings + added.warnings
+    if before.system and added.system not in ("", before.system):
+        message = Message("The system prompt typed here replaces that of the connected scene.")
+        warnings += (PromptWarning(0, 0, message),)
+    general = {field.name: field.tags for field in before.general}
+    for field in added.general:
+        general[field.name] = general.get(field.name, ()) + field.tags
+    characters = before.characters + added.characters
+    everyone = tuple(character.id for character in characters)
+    scene = Scene(
+        characters=characters,
+        general=tuple(Field(name, tags) for name, tags in general.items()),
+        caption=" ".join(filter(None, (before.caption, added.caption))),
+        system=added.system or before.system,
+        interactions=tuple(  # of the one person that there was, it is now of everyone
+            one if len(one.between) > 1 else replace(one, between=everyone)
+            for one in before.interactions + added.interactions
+        ),
+        spacing=added.spacing or before.spacing,
+        loras=before.loras + added.loras,
     )
+    try:
+        return replace(parse(to_xml(scene)), warnings=warnings)
+    except PromptError as problem:
+        raise PromptError(problem.message) from None  # its place is in a text that nobody has seen
 
 
 def text(name: str, tooltip: str, multiline: bool = False) -> io.String.Input:
@@ -154,7 +177,5 @@ class NewBieScene(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls, interaction: str, system_prompt: str, characters: Scene | None = None, **fields: str
-    ) -> io.NodeOutput:
-        return scene_output(with_surroundings(characters, fields, interaction, system_prompt), characters)
+    def execute(cls, system_prompt: str, characters: Scene | None = None, **fields: str) -> io.NodeOutput:
+        return scene_output(with_surroundings(characters, fields, system_prompt), characters)

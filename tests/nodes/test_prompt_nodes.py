@@ -60,7 +60,7 @@ def test_builders_make_the_scene_that_the_xml_makes():
     miku = {"n": "miku", **empty, "position": "left, center_y", "action": "standing, facing_right"}
     kaito = {"n": "kaito", **empty, "position": "right, center_y", "action": "standing, facing_left"}
     both = with_character(with_character(None, miku), kaito)
-    built = with_surroundings(both, {"style": "", "caption": ""}, "handshake", "")
+    built = with_surroundings(both, {"style": "", "caption": "", "interaction": "handshake"}, "")
     written = parse(EXAMPLE)
     assert [c.id for c in built.characters] == ["character_1", "character_2"]
     assert [{f.name: f.tags for f in c.fields} for c in built.characters] == [
@@ -79,8 +79,7 @@ def test_builders_read_tags_as_a_prompt_does():
 def test_the_scene_node_keeps_what_it_is_given():
     scene = with_surroundings(
         with_character(with_character(None, {"n": "a"}), {"n": "b"}),
-        {"background": "night_sky", "caption": "Two friends."},
-        "handshake，hug",
+        {"background": "night_sky", "caption": "Two friends.", "interaction": "handshake，hug"},
         " You draw. ",
     )
     assert scene.caption == "Two friends." and scene.system == "You draw."

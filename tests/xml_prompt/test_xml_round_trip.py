@@ -113,6 +113,29 @@ def test_what_is_written_reads_back(scene):
     assert to_xml(again) == once
 
 
+# What the names of elements may hold that letters and digits don't: a middle dot, joiners, radicals, Han of plane 2.
+NAME_SIGNS = "aZ_中⺀⼀·.-9\u200c\u200d々〇ｱà\u0660\U00020000"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(NAME_SIGNS, min_size=1, max_size=5), st.booleans())
+def test_a_name_that_is_read_can_be_written(name, inside):
+    block = "character_1" if inside else "general_tags"
+    text = f"<{block}><{name}>red</{name}></{block}>"
+    try:
+        scene = parse(text)
+    except PromptError:
+        return
+    assert replace(parse(to_xml(scene)), warnings=()) == replace(scene, warnings=())
+
+
+@pytest.mark.parametrize("name", ["a·b", "a\u200cb", "⺀", "⼀", "\u0e01\u0e31", "hair.left", "武器·左"])
+def test_rare_names_are_kept(name):
+    scene = parse(f"<character_1><{name}>red</{name}></character_1>")
+    assert scene.characters[0].tags(name) == (Tag("red"),)
+    assert replace(parse(to_xml(scene)), warnings=()) == replace(scene, warnings=())
+
+
 PIECES = st.sampled_from(
     [
         "<character_1>",
