@@ -214,4 +214,5 @@ def test_relations_are_obeyed_or_refused(said, aspect):
                 assert me.bottom <= other.top
             elif word == "below":
                 assert me.top >= other.bottom
-    assert not any(overlap(a, b) for a, b in combinations(boxes, 2))
+    if any(said) or len(said) <= 4:  # more of whom nobody says anything stand partly behind each other
+        assert not any(overlap(a, b) for a, b in combinations(boxes, 2))

@@ -14,21 +14,21 @@ the picture's bottom edge, which cuts them.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ..messages import Message
 from ..positions import ACROSS, DEPTH, DOWN, Place, read_position
 from ..scene import GRID, Box, Character, PromptError, Scene
-from .camera import zooms
+from .camera import HEADROOM, HEIGHT, shapes
 from .relations import Link, check_links, check_met, levels, limits, links_of
 from .side_by_side import (
-    HEIGHT,
+    BOX_GAP,
     MARGIN,
-    MIN_GAP,
-    PERSON,
+    SPACED_MARGIN,
+    Formation,
     Ground,
     Interval,
     Person,
@@ -39,9 +39,14 @@ from .side_by_side import (
 )
 from .spacing import Spacing, read_spacing
 
-FEET = 930.0  # where people stand who aren't said to be high or low
+FEET = 950.0  # where people stand who aren't said to be high or low
 FURTHEST = 500.0  # where the feet of those furthest away stand
 MIN_BAND = 50.0  # a row less high shows nobody
+IN_A_ROW = 4  # more people stand in ranks
+ENOUGH = 0.435  # of the free picture, two fifths of the whole: a row that fills less goes in ranks too
+MORE = 1.1  # times as much must further ranks fill
+ZIGZAG = 0.25  # how much higher every second one stands in a row of people beside each other, in heights
+BEHIND, CLEAR = 0.9, 1.03  # how much higher a further rank stands: partly hidden, or clear of the nearer one
 DEPTHS = {"background": -1.0, "foreground": 1.0}
 DEPTH_STEP = 0.5  # between somebody and the one behind
 ROWS = {"top": 0.0, "center": 1.0, "bottom": 2.0}
@@ -55,6 +60,10 @@ class _Band:
     top: float
     bottom: float
     whole: bool
+
+    @property
+    def height(self) -> float:
+        return GRID - HEADROOM if self.whole else self.bottom - self.top
 
 
 _Row = tuple[_Band, list[Person]]
@@ -77,16 +86,17 @@ def layout(scene: Scene, aspect: float = 1.0) -> tuple[Box, ...]:
     beside = {i: interval for i, interval in beside.items() if interval != whole}
     further = [box for character in scene.characters for box in character.more_boxes]
     spacing = read_spacing(scene.spacing) if scene.spacing else None
+    margin = MARGIN if spacing is None else SPACED_MARGIN
     for band, row in _towards_each_other(_rows(scene, _people(scene, places, links), boxes, links), across):
         others = [box for box in (*boxes.values(), *further) if box.top < band.bottom and band.top < box.bottom]
-        ground = Ground(aspect, free_width(others), beside, across, spacing)
-        slots = side_by_side(row, ground, _tallest(band, row))
+        ground = Ground(aspect, band.height, band.whole, free_width(others, margin), beside, across, spacing)
+        ground, slots = _formed(row, band, ground)
         if spacing is None:
             slots = pulled(slots, _together(scene))
         else:
             _check_numbers(scene, slots, spacing)
         for slot in slots:
-            boxes[slot.person.index] = _standing(slot, band, aspect)
+            boxes[slot.person.index] = _standing(slot, band, ground.formation)
     found = tuple(boxes[i] for i in range(len(places)))
     check_met(scene, links, found)
     return found
@@ -99,14 +109,18 @@ def place_of(character: Character) -> Place:
 
 
 def _people(scene: Scene, places: Sequence[Place], links: Sequence[Link]) -> list[Person]:
-    """Those who state no box."""
+    """Those who state no box. Who does something with a few others stands beside them, with nobody in between."""
     stated = {i: DEPTHS[place.depth] for i, place in enumerate(places) if place.depth}
     depths = levels([0.0] * len(places), stated, (link for link in links if link.axis == DEPTH), DEPTH_STEP)
+    busy = {i for members in _together(scene) if len(members) <= IN_A_ROW for i in members}
     people = []
-    for i, (place, depth, zoom) in enumerate(zip(places, depths, zooms(scene), strict=True)):
+    for i, (place, depth, shape) in enumerate(zip(places, depths, shapes(scene), strict=True)):
         if place.box is None:
             size = 1 + 0.15 * depth if depth > 0 else 0.6**-depth
-            people.append(Person(i, place, depth, zoom, zoom * size))
+            if place.y is not None and shape.zoom <= 1:  # no taller than there is room around the number
+                room = max(2 * min(place.y, GRID - place.y), HEIGHT / 2)
+                shape = replace(shape, height=min(shape.height, room))
+            people.append(Person(i, place, depth, shape, shape.zoom * size, apart=i in busy))
     return people
 
 
@@ -135,8 +149,9 @@ def _check_numbers(scene: Scene, slots: Sequence[Slot], spacing: Spacing) -> Non
 def _rows(scene: Scene, people: Sequence[Person], boxes: Mapping[int, Box], links: Sequence[Link]) -> list[_Row]:
     """Who stands together in a row. First those who are said to be above or below stated boxes."""
     down = [link for link in links if link.axis == DOWN]
-    extents = {i: (box.top - MIN_GAP, box.bottom + MIN_GAP) for i, box in boxes.items()}
-    allowed = limits(extents, down, (MARGIN, GRID - MARGIN))
+    extents = {i: (box.top - BOX_GAP, box.bottom + BOX_GAP) for i, box in boxes.items()}
+    whole = (HEADROOM, GRID - HEADROOM)
+    allowed = limits(extents, down, whole)
     words = {person.place.row for person in people}
     plain = "center" if "center" in words or (down and "bottom" not in words) else "bottom"
     stated = {p.index: level for p in people if (level := _stated_level(p.place, bool(down))) is not None}
@@ -144,12 +159,13 @@ def _rows(scene: Scene, people: Sequence[Person], boxes: Mapping[int, Box], link
     level = levels([ROWS[plain]] * count, stated, down, 1.0)
     groups: dict[Interval, list[Person]] = defaultdict(list)
     for person in people:
-        groups[allowed.get(person.index, (MARGIN, GRID - MARGIN))].append(person)
+        groups[allowed.get(person.index, whole)].append(person)
     rows = []
     for (top, bottom), group in sorted(groups.items(), key=lambda pair: (pair[0][1] - pair[0][0], pair[0])):
         within = {person.index for person in group}
         linked = any(link.low in within and link.high in within for link in down)
-        if (top, bottom) == (MARGIN, GRID - MARGIN) and not linked and len({p.place.row for p in group} - {None}) < 2:
+        words = {p.place.row for p in group} - {None}
+        if (top, bottom) == whole and not linked and len(words) < 2:
             rows.append((_Band(0.0, float(GRID), whole=True), group))
             continue
         if bottom - top < MIN_BAND:
@@ -159,7 +175,7 @@ def _rows(scene: Scene, people: Sequence[Person], boxes: Mapping[int, Box], link
             )
             raise PromptError(message)
         steps = sorted({level[person.index] for person in group})
-        between = min(MIN_GAP, (bottom - top) / (4 * len(steps)))
+        between = min(BOX_GAP, (bottom - top) / (4 * len(steps)))
         height = (bottom - top - between * (len(steps) - 1)) / len(steps)
         for i, step in enumerate(steps):
             at = top + i * (height + between)
@@ -193,55 +209,95 @@ def _towards_each_other(rows: list[_Row], across: Sequence[Link]) -> list[_Row]:
     return [(band, [moved(person) for person in row]) for band, row in rows]
 
 
+# Ranks
+
+
+def _formed(row: list[Person], band: _Band, ground: Ground) -> tuple[Ground, list[Slot]]:
+    """Up to four beside each other; more, or who would leave the picture empty, in the ranks that fill it best."""
+    row = _in_ranks(row, band)
+    best, most = None, 0.0
+    for formation in _formations(row, ground.spacing):
+        tried = replace(ground, formation=formation)
+        slots = side_by_side(row, tried)
+        boxes = [_standing(slot, band, formation) for slot in slots]
+        filled = sum(box.width * box.height for box in boxes)
+        if best is None or filled > MORE * most:
+            best, most = (tried, slots), filled
+        elif formation.ranks > 2:
+            break  # with still more ranks people only get smaller
+        if formation.ranks == 1 and filled >= ENOUGH * band.height * sum(right - left for left, right in ground.free):
+            break
+    assert best is not None
+    return best
+
+
+def _in_ranks(row: list[Person], band: _Band) -> list[Person]:
+    """The row, with all those apart whose height or feet aren't what most others' are."""
+
+    def kind(p: Person) -> tuple[object, ...]:
+        return p.shape, p.depth, p.place.y, p.place.row if band.whole else None
+
+    together = [p for p in row if not p.apart and p.depth == 0.0 and p.place.y is None]
+    usual = Counter(map(kind, together)).most_common(1)
+    return [replace(p, apart=p.apart or not usual or kind(p) != usual[0][0]) for p in row]
+
+
+def _formations(row: list[Person], spacing: Spacing | None) -> Iterator[Formation]:
+    """All that come into question, the simplest first."""
+    in_ranks = 0 if spacing is not None else sum(not person.apart for person in row)
+    if len(row) <= IN_A_ROW or in_ranks < 2:
+        yield Formation()
+    if in_ranks < 2:
+        return
+    yield Formation(2, ZIGZAG)
+    step = BEHIND if len(row) > IN_A_ROW and all(person.place == Place() for person in row) else CLEAR
+    for ranks in range(2, (in_ranks + 1) // 2 + 1):
+        yield Formation(ranks, step, sharing=True)
+
+
 # Heights
 
 
-def _tallest(band: _Band, row: Sequence[Person]) -> float:
-    """How tall somebody of scale 1 may be. In a band nobody is taller than the band."""
-    return HEIGHT if band.whole else min(HEIGHT, (band.bottom - band.top) / max([1.0, *(p.scale for p in row)]))
-
-
-def _standing(slot: Slot, band: _Band, aspect: float) -> Box:
+def _standing(slot: Slot, band: _Band, formation: Formation) -> Box:
     """The box of someone whose place in the row is known: feet on the ground unless the prompt says otherwise."""
-    person = slot.person
-    height = slot.width * aspect / PERSON
-    if band.whole and person.zoom > 1:
-        head, feet = _cut_off(person, height)
+    if slot.person.apart:
+        formation = Formation()
+    if band.whole and slot.person.shape.zoom > 1:
+        height = min(slot.height, (GRID - HEADROOM) / formation.heights)
+        feet = _feet_of_the_cut(slot.person, height * formation.heights)
     else:
-        feet = min(max(_feet(person, height, band), height), float(GRID))
-        head = feet - height
+        height = slot.height
+        feet = _feet(slot.person, height * formation.heights, band)
+    feet -= slot.rank * formation.step * height
     left, right = _whole(slot.middle - slot.width / 2, slot.middle + slot.width / 2)
-    top, bottom = _whole(head, feet)
+    top, bottom = _whole(feet - height, feet)
     return Box(left, top, right, bottom)
 
 
 def _feet(person: Person, height: float, band: _Band) -> float:
+    """Where the nearest rank stands. height: of all ranks together."""
     place, depth = person.place, person.depth
-    if place.y is not None:
-        return place.y + height / 2
-    if not band.whole:
-        lifted = 0.1 * min(max(-depth, 0.0), 1.0) * (band.bottom - band.top)
+    if not band.whole and place.y is None:
+        lifted = 0.1 * min(max(-depth, 0.0), 1.0) * band.height
         return max(band.bottom - lifted, band.top + height)
-    if place.row == "center":
-        return (GRID + height) / 2
-    if place.row == "top":
-        return MARGIN + height
-    if place.row == "bottom":
-        return GRID - MARGIN / 2
-    return max(FEET + 150 * depth, FURTHEST) if depth < 0 else min(FEET + 50 * depth, float(GRID))
+    if place.y is not None:
+        feet = place.y + height / 2
+    elif place.row == "center":
+        feet = (GRID + height) / 2
+    elif place.row == "top":
+        feet = HEADROOM + height
+    elif place.row == "bottom":
+        feet = GRID - HEADROOM / 2
+    else:
+        feet = max(FEET + 150 * depth, FURTHEST) if depth < 0 else max(FEET + 50 * depth, HEADROOM + height)
+    return min(max(feet, height), float(GRID))
 
 
-def _cut_off(person: Person, height: float) -> Interval:
-    """Head and lower edge of someone whom the camera is near to: down to the bottom edge unless a number says more.
-
-    The whole figure is zoom times as tall as the room leaves it, or taller where its width had room to grow.
-    """
-    figure = max(height, person.zoom * min(height, HEIGHT))
-    shown = min(figure, GRID - MARGIN)
+def _feet_of_the_cut(person: Person, height: float) -> float:
+    """The lower edge of someone whom the camera is near to: the picture's unless a number, or "top", says more."""
     if person.place.y is not None:
-        feet = min(max(person.place.y + shown / 2, shown), float(GRID))
-        return feet - shown, feet
-    return (MARGIN, min(MARGIN + figure, GRID)) if person.place.row == "top" else (GRID - shown, float(GRID))
+        return min(max(person.place.y + height / 2, height), float(GRID))
+    return min(HEADROOM + height, float(GRID)) if person.place.row == "top" else float(GRID)
 
 
 def _whole(low: float, high: float) -> Interval:

@@ -1,11 +1,15 @@
-"""Camera words -> how tall people are against the height they'd have in a picture that says nothing of the kind."""
+"""Words for camera and build -> the shape of everyone's box: how wide for its height, how tall, how near.
+
+A box is never narrower than 1 : 3.2, so that nobody is a line; the built-in model knows people from 2 : 3 to 1 : 3.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from ..scene import Character, Scene, Tag
+from ..scene import GRID, Character, Scene, Tag
 from ..words import word_key
 
 # A whole figure's height, against that of someone standing in full. Above 1 the picture cuts it at its bottom edge.
@@ -22,13 +26,47 @@ _ZOOMS = {
     0.4: "very_wide_shot, extreme_wide_shot, extreme_long_shot, very_long_shot, establishing_shot, 大远景",
 }
 ZOOMS = {word: zoom for zoom, words in _ZOOMS.items() for word in words.split(", ")}
+CHIBI = frozenset({"chibi", "chibi_only", "super_deformed", "q版", "q版人物", "二头身", "两头身", "三头身"})
 _LONGEST = 40
 
+HEADROOM = 40.0  # left free above people
+HEIGHT = 910.0  # of people whose picture has room for it
 
-def zooms(scene: Scene) -> tuple[float, ...]:
-    """One for each character: its own first camera word counts, else the picture's first, else 1."""
-    whole = _first(scene.tags("perspective")) or _first(scene.tags("other")) or 1.0
-    return tuple(_of(character) or whole for character in scene.characters)
+
+@dataclass(frozen=True)
+class Shape:
+    """Between what someone's box may be, and how near the camera is."""
+
+    zoom: float = 1.0  # the figure's height against that of one in a picture that says nothing of the kind
+    squat: float = 0.64  # width : height in pixels where there is room enough
+    slim: float = 1 / 3  # the same where people stand close
+    height: float = HEIGHT  # the tallest, on the grid
+
+
+FULL_BODY = Shape(squat=1 / 2, slim=1 / 3.1, height=GRID - 2 * HEADROOM)
+CUT = Shape(slim=1 / 3.2, height=GRID - HEADROOM)  # the picture's lower edge cuts the figure
+
+
+def shapes(scene: Scene) -> tuple[Shape, ...]:
+    """One for each character: its own first camera word counts, else the picture's first."""
+    whole = _first(scene.tags("perspective")) or _first(scene.tags("other"))
+    chibi = any(_is_chibi(field.tags) for field in scene.general)
+    return tuple(
+        _shape(_of(character) or whole, chibi or any(_is_chibi(field.tags) for field in character.fields))
+        for character in scene.characters
+    )
+
+
+def _shape(zoom: float | None, chibi: bool) -> Shape:
+    if zoom is None:
+        shape = Shape()
+    else:
+        shape = replace(CUT if zoom > 1 else FULL_BODY if zoom == 1 else Shape(), zoom=zoom)
+    return replace(shape, squat=2 / 3, slim=2 / 3) if chibi else shape
+
+
+def _is_chibi(tags: Iterable[Tag]) -> bool:
+    return any(len(tag.text) <= _LONGEST and word_key(tag.text) in CHIBI for tag in tags)
 
 
 def _of(character: Character) -> float | None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, cycle, pairwise
 
 from ..messages import Message
 from ..positions import Place
 from ..scene import GRID, Box, PromptError
+from .camera import HEIGHT, Shape
 from .relations import Link, in_order, levels
 from .spacing import Spacing
 
-PERSON = 2 / 3  # width : height of someone standing, in pixels
-HEIGHT = 780.0  # of one person with room enough
-MARGIN = 40.0  # left free at both sides
-GAP_RATIO = 0.22  # between neighbours, in widths
-MIN_GAP = 30.0
+MARGIN = 20.0  # left free at both sides
+SPACED_MARGIN = 40.0  # the same where a spacing is stated
+GAP_RATIO = 0.08  # between neighbours, in widths
+BOX_GAP = 30.0  # between people and stated boxes
 PULLED_GAP = 0.5  # the widest gap between people who do something together, in widths
 PLAY = 60.0  # how far a word's anchor may be missed
 SHRINK = 0.95
@@ -36,8 +36,9 @@ class Person:
     index: int
     place: Place
     depth: float  # 0 is where people stand, -1 the background, 1 the foreground
-    zoom: float  # what the camera words make of the height
-    scale: float  # of the width, against the others'
+    shape: Shape
+    scale: float  # what camera and depth make of the figure's size
+    apart: bool = False  # stands in no rank, and nobody stands behind it
 
     @property
     def firm(self) -> bool:
@@ -46,44 +47,64 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Formation:
+    """How many ranks a row's people stand in, one behind the other, and how much higher the further one stands.
+
+    sharing: people of different ranks may have the same part of the width; without it, nobody is behind anybody.
+    """
+
+    ranks: int = 1
+    step: float = 0.0  # from one rank to the next, in heights
+    sharing: bool = False
+
+    @property
+    def heights(self) -> float:
+        """How high all of it is, in heights of one person."""
+        return 1 + (self.ranks - 1) * self.step
+
+
+@dataclass(frozen=True)
 class Ground:
     """What a row has to keep to, besides its people."""
 
     aspect: float
+    height: float  # what the row may fill, on the grid
+    cuts: bool  # whether the picture's edge may cut those whom the camera is near to
     free: tuple[Interval, ...]  # the parts of the width nobody else stands in
     limits: Mapping[int, Interval]  # by links to stated boxes
     links: tuple[Link, ...]  # who is left of whom
     spacing: Spacing | None
-
-
-_Order = list[tuple[Person, float]]  # from left to right, each with the place it would like
+    formation: Formation = Formation()
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where someone has been placed in a row."""
+    """Where someone has been placed in a row, and how large: the whole figure, even if the picture cuts it."""
 
     person: Person
     middle: float
     width: float
+    height: float
+    rank: int  # 0 is the nearest
 
 
-def free_width(stated: Sequence[Box]) -> tuple[Interval, ...]:
+def free_width(stated: Sequence[Box], margin: float) -> tuple[Interval, ...]:
     """The parts of the width that no stated box covers; all of it where they leave no room."""
-    edges, at = [], MARGIN
+    edges, at = [], margin
     for box in sorted(stated, key=lambda box: box.left):
-        edges.append((at, box.left - MIN_GAP))
-        at = max(at, box.right + MIN_GAP)
-    edges.append((at, GRID - MARGIN))
-    return tuple((left, right) for left, right in edges if right - left >= 100.0) or ((MARGIN, GRID - MARGIN),)
+        edges.append((at, box.left - BOX_GAP))
+        at = max(at, box.right + BOX_GAP)
+    edges.append((at, GRID - margin))
+    return tuple((left, right) for left, right in edges if right - left >= 100.0) or ((margin, GRID - margin),)
 
 
-def side_by_side(row: list[Person], ground: Ground, height: float) -> list[Slot]:
-    """Places for a row: everyone as tall as fits and at most this tall, the same for all but for their scales."""
-    groups = [(_targets(group, free, ground.links), free) for group, free in _shared_out(row, ground)]
+def side_by_side(row: list[Person], ground: Ground) -> list[Slot]:
+    """Places for a row: everyone as large as fits, the same for all but for their scales and shapes."""
+    groups = [(_ordered(group, free, ground.links), free) for group, free in _shared_out(row, ground)]
+    size = _largest(row, ground)
     for order, interval in groups:
-        height = min(height, _fitting(order, interval, height, ground))
-    return [slot for order, interval in groups for slot in _arranged(order, interval, height, ground)]
+        size = min(size, _fitting(order, interval, size, ground))
+    return [slot for order, interval in groups for slot in _arranged(order, interval, size, ground)]
 
 
 # Who is where
@@ -121,8 +142,8 @@ def _nearest(person: Person, ground: Ground, counts: list[int]) -> int:
     return min(allowed, key=lambda i: (max(free[i][0] - x, x - free[i][1], 0.0), i))
 
 
-def _targets(group: list[Person], interval: Interval, links: Sequence[Link]) -> _Order:
-    """The group from left to right, each with the place it would like: its anchor, or its share of an even spread."""
+def _ordered(group: list[Person], interval: Interval, links: Sequence[Link]) -> list[Person]:
+    """From left to right: who has an anchor at the nearest place of an even spread, the others in the places left."""
     low, high = interval
     even = [low + (k + 0.5) / len(group) * (high - low) for k in range(len(group))]
     anchored = sorted((p for p in group if p.place.x is not None), key=lambda p: (p.place.x, p.index))
@@ -136,8 +157,7 @@ def _targets(group: list[Person], interval: Interval, links: Sequence[Link]) -> 
         taken.append((person, choice))
     loose = iter(p for p in group if p.place.x is None)
     slots = sorted([*taken, *((next(loose), slot) for slot in open_slots)], key=lambda pair: pair[1])
-    order = _linked([person for person, _ in slots], even, links)
-    return [(p, p.place.x if p.place.x is not None else even[k]) for k, p in enumerate(order)]
+    return _linked([person for person, _ in slots], even, links)
 
 
 def _linked(order: list[Person], even: Sequence[float], links: Sequence[Link]) -> list[Person]:
@@ -150,78 +170,89 @@ def _linked(order: list[Person], even: Sequence[float], links: Sequence[Link]) -
     return [order[k] for k in in_order(range(len(order)), levels(even, fixed, inside, 0.0), inside)]
 
 
-# How tall, and where exactly
+# How large, and where exactly. A size is the height of somebody of scale 1 whose box is as squat as its shape allows.
 
 
-def _gap(width: float, people: int) -> float:
-    return min(max(MIN_GAP, GAP_RATIO * width), 300.0 / people)
+def _largest(row: Sequence[Person], ground: Ground) -> float:
+    """The greatest size at which everyone fits the height, but those whom the picture cuts."""
+    scale = max([1.0, *(p.scale / max(p.shape.zoom, 1.0) if ground.cuts else p.scale for p in row)])
+    return min(HEIGHT, ground.height, *(p.shape.height for p in row)) / ground.formation.heights / scale
 
 
-def _gaps(order: Sequence[Person], height: float, ground: Ground) -> list[float]:
-    """Between each and the next; with a stated spacing exactly so, without one at least."""
-    unit = height * PERSON / ground.aspect
-    plain, spacing = _gap(unit, len(order)), ground.spacing
-    if spacing is None:
-        return [plain] * (len(order) - 1)
-    gaps = []
-    for a, b in pairwise(order):
-        width = unit * (a.scale + b.scale) / 2
-        stated = spacing.widths * width + spacing.heights * width / PERSON + spacing.grid
-        gaps.append(plain if a.firm and b.firm else stated)
-    return gaps
+def _width(person: Person, size: float, ground: Ground) -> float:
+    return size * person.scale * person.shape.squat / ground.aspect
 
 
-def _fitting(order: _Order, interval: Interval, height: float, ground: Ground) -> float:
-    """The greatest height at which the group fits the interval and its words are obeyed."""
-    room = interval[1] - interval[0]
-    people = [person for person, _ in order]
-    unit = PERSON / ground.aspect
-    total = sum(person.scale for person in people)
-    n = len(people)
+def _heights(people: Sequence[Person], size: float, ground: Ground) -> list[float]:
+    """Everyone's height: up to what the picture allows the largest of them, as far as a shape may be stretched."""
+    heights = ground.formation.heights * max([1.0, *(p.scale for p in people)])
 
-    def needed(tall: float) -> float:
-        return total * tall * unit + sum(_gaps(people, tall, ground))
+    def stretched(shape: Shape) -> float:
+        allowed = min(shape.height, ground.height) / heights
+        return max(size, min(allowed, size * shape.squat / shape.slim))
 
-    if needed(height) > room and ground.spacing is not None:
-        height = _greatest(needed, room, height)
-        if height < MIN_SPACED:
+    return [person.scale * stretched(person.shape) for person in people]
+
+
+def _steps(people: Sequence[Person], size: float, ground: Ground) -> list[float]:
+    """From everyone's middle to the next one's: with a stated spacing exactly so, without one at least."""
+    spacing, formation = ground.spacing, ground.formation
+    sizes = [(_width(p, size, ground), high) for p, high in zip(people, _heights(people, size, ground), strict=True)]
+    steps = []
+    for (a, b), ((wide, high), (other_wide, other_high)) in zip(pairwise(people), pairwise(sizes), strict=True):
+        width = (wide + other_wide) / 2
+        gap = GAP_RATIO * width
+        if spacing is not None and not (a.firm and b.firm):
+            height = (high + other_high) / 2 / ground.aspect
+            gap = spacing.widths * width + spacing.heights * height + spacing.grid
+        shared = formation.ranks if formation.sharing and not (a.apart or b.apart) else 1
+        steps.append((width + gap) / shared)
+    return steps
+
+
+def _fitting(people: list[Person], interval: Interval, size: float, ground: Ground) -> float:
+    """The greatest size, at most this one, at which the group fits the interval and its words are obeyed."""
+    room = (interval[1] - interval[0]) * min(1.0, max(p.shape.zoom for p in people))  # a far camera leaves some free
+
+    def needed(size: float) -> float:
+        edges = (_width(people[0], size, ground) + _width(people[-1], size, ground)) / 2
+        return edges + sum(_steps(people, size, ground))
+
+    if needed(size) > room and ground.spacing is None:
+        size *= room / needed(size)
+    elif needed(size) > room:
+        size = _greatest(needed, room, size)
+        if size < MIN_SPACED:
             message = Message(
                 'A spacing of "{spacing}" leaves no room for {count} people side by side. Make it smaller.',
-                spacing=ground.spacing.text, count=n,
+                spacing=ground.spacing.text, count=len(people),
             )  # fmt: skip
             raise PromptError(message)
-    elif needed(height) > room:  # piecewise linear in the height: one of the gap's three pieces holds
-        pieces = [
-            room / (unit * (total + (n - 1) * GAP_RATIO)),
-            (room - (n - 1) * MIN_GAP) / (unit * total),
-            (room - (n - 1) * 300.0 / n) / (unit * total),
-        ]
-        height = max([tall for tall in pieces if 0 < tall <= height and needed(tall) <= room + 1e-6], default=1.0)
-    while height > MIN_HEIGHT and not _obeyed(_arranged(order, interval, height, ground), ground.spacing is not None):
-        height *= SHRINK
-    return height
+    while size > MIN_HEIGHT and not _obeyed(_arranged(people, interval, size, ground), ground.spacing is not None):
+        size *= SHRINK
+    return size
 
 
-def _greatest(needed: Callable[[float], float], room: float, height: float) -> float:
-    """The greatest height that needs no more than the room; needed grows with it."""
-    low, high = 0.0, height
+def _greatest(needed: Callable[[float], float], room: float, size: float) -> float:
+    """The greatest size that needs no more than the room; needed grows with it."""
+    low, high = 0.0, size
     for _ in range(50):
         middle = (low + high) / 2
         low, high = (middle, high) if needed(middle) <= room else (low, middle)
     return low
 
 
-def _arranged(order: _Order, interval: Interval, height: float, ground: Ground) -> list[Slot]:
-    """The places nearest to the targets at which nobody overlaps: isotonic regression of the shifted targets."""
-    people = [person for person, _ in order]
-    widths = [height * person.scale * PERSON / ground.aspect for person in people]
-    shifts = [0.0]
-    for gap, (first, second) in zip(_gaps(people, height, ground), pairwise(widths), strict=True):
-        shifts.append(shifts[-1] + (first + second) / 2 + gap)
+def _arranged(people: list[Person], interval: Interval, size: float, ground: Ground) -> list[Slot]:
+    """The places nearest to the wanted ones at which nobody overlaps: isotonic regression of the shifted targets."""
+    widths = [_width(person, size, ground) for person in people]
+    heights = _heights(people, size, ground)
+    shifts = list(accumulate(_steps(people, size, ground), initial=0.0))
+    even = _even(interval, widths)
+    targets = [p.place.x if p.place.x is not None else even[k] for k, p in enumerate(people)]
     weights = [LOOSE if p.place.x is None else FIRM if p.firm else 1.0 for p in people]
     rigid = [ground.spacing is not None and not (a.firm and b.firm) for a, b in pairwise(people)]
     blocks: list[tuple[float, float, int]] = []  # mean, weight, members: pool adjacent violators
-    for (_, target), shift, weight, kept in zip(order, shifts, weights, [False, *rigid], strict=True):
+    for target, shift, weight, kept in zip(targets, shifts, weights, [False, *rigid], strict=True):
         blocks.append((target - shift, weight, 1))
         while len(blocks) > 1 and (kept or blocks[-2][0] >= blocks[-1][0]):
             (mean, heavy, count), (other, light, more) = blocks[-2:]
@@ -229,10 +260,18 @@ def _arranged(order: _Order, interval: Interval, height: float, ground: Ground) 
             kept = False
     low, high = _bounds(people, interval, widths, shifts)
     middles = [min(max(mean, low), high) for mean, _, count in blocks for _ in range(count)]
+    ranks = cycle(range(ground.formation.ranks))
     return [
-        Slot(person, middle + shift, width)
-        for person, middle, shift, width in zip(people, middles, shifts, widths, strict=True)
+        Slot(person, middle + shift, width, height, 0 if person.apart else next(ranks))
+        for person, middle, shift, width, height in zip(people, middles, shifts, widths, heights, strict=True)
     ]
+
+
+def _even(interval: Interval, widths: Sequence[float]) -> list[float]:
+    """Middles spread over the interval in equal steps, with nobody beyond its ends."""
+    share = (interval[1] - interval[0]) / len(widths)
+    first, last = interval[0] + max(share, widths[0]) / 2, interval[1] - max(share, widths[-1]) / 2
+    return [first + (last - first) * k / max(1, len(widths) - 1) for k in range(len(widths))]
 
 
 def _bounds(people: list[Person], interval: Interval, widths: list[float], shifts: list[float]) -> Interval:
