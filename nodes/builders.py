@@ -9,14 +9,13 @@ from itertools import count
 import torch
 from comfy_api.latest import io
 
-from ..xml_prompt import Box, Field, Message, PromptError, PromptWarning, Scene, at_line, parse, to_xml
+from ..xml_prompt import UNSTATED, Box, Field, Message, PromptError, PromptWarning, Scene, at_line, parse, to_xml
 from .common import CATEGORY, SceneSocket, scene_output
 from .masks import box_of_mask
 
-UNSTATED = "unstated"
+FIELDS = ("name", "gender", "appearance", "clothing", "expression", "action", "position", "negative")
 GENDERS = (UNSTATED, "girl", "boy", "other")
 LINE_END = re.compile(r"\r\n|\r|\n")
-LABELS = {"n": "name"}  # element -> the input it is typed into, where these differ
 
 
 def read_fields(block: str, fields: dict[str, str]) -> Scene:
@@ -31,8 +30,7 @@ def read_fields(block: str, fields: dict[str, str]) -> Scene:
             lines += [f"<{name}>", *LINE_END.split(content), f"</{name}>"]
 
     def in_field(told: PromptError | PromptWarning) -> Message:
-        start, name = max(item for item in starts if item[0] - 1 <= told.line)
-        field = LABELS.get(name, name)
+        start, field = max(item for item in starts if item[0] - 1 <= told.line)
         if told.line >= start > 0:
             message = at_line(told.message, told.line - start + 1, told.column)
             return Message("{field}, {message}", field=field, message=message)
@@ -112,26 +110,26 @@ class NewBieCharacter(io.ComfyNode):
             node_id="NewBieCharacter",
             display_name="NewBie Character",
             category=CATEGORY,
-            description="One character. Chain several through the scene socket; the first one is character_1.",
+            description="One character. Chain several of these; the first is character_1.",
             search_aliases=["character", "person", "girl", "boy", "character builder"],
             has_intermediate_output=True,  # warnings stay on the node when it is not run again
             inputs=[
                 SceneSocket.Input("previous", optional=True, tooltip="The characters before this one."),
-                text("name", "A known name such as miku, or any name, or nothing."),
+                text("name", "A known character such as miku, any other name, or empty."),
                 io.Combo.Input(
-                    "gender", options=list(GENDERS), default=UNSTATED, tooltip="unstated: left to name and tags."
+                    "gender", options=list(GENDERS), default=UNSTATED, tooltip="unstated: name and tags decide."
                 ),
                 text("appearance", "Hair, eyes, ears, accessories: comma-separated tags."),
-                text("clothing", "What is worn: comma-separated tags."),
+                text("clothing", "What the character wears: comma-separated tags."),
                 text("expression", "The face: smile, sad, surprised ..."),
                 text("action", "Pose and direction: standing, facing_right, waving ..."),
-                text("position", "Where in the picture: left, right, center, top, bottom, or combinations of these."),
-                text("negative", "What this character must not have, in its own place: comma-separated tags."),
+                text("position", "Where in the picture: left, right, center, top, bottom, or a combination."),
+                text("negative", "What to keep out of this character's area: comma-separated tags."),
                 io.Mask.Input(
                     "mask",
                     optional=True,
-                    tooltip="Where this character is, instead of position and of any bbox: the box around the mask's "
-                    "bright part. For the mask's own shape use the input masks of Encode Characters.",
+                    tooltip="Places the character in the box around the mask's bright part, overriding position and "
+                    "any bbox. To use the mask's exact shape, connect it to Encode Characters instead.",
                 ),
             ],
             outputs=[
@@ -144,10 +142,9 @@ class NewBieCharacter(io.ComfyNode):
     def execute(
         cls, gender: str, previous: Scene | None = None, mask: torch.Tensor | None = None, **fields: str
     ) -> io.NodeOutput:
-        order = ("gender", "appearance", "clothing", "expression", "action", "position", "negative")
-        stated = {"n": fields.pop("name"), **fields, "gender": "" if gender == UNSTATED else gender}
+        stated = {**fields, "gender": "" if gender == UNSTATED else gender}
         box = None if mask is None else box_of_mask(mask)
-        return scene_output(with_character(previous, {name: stated[name] for name in ("n", *order)}, box), previous)
+        return scene_output(with_character(previous, {name: stated.get(name, "") for name in FIELDS}, box), previous)
 
 
 class NewBieScene(io.ComfyNode):
@@ -168,7 +165,11 @@ class NewBieScene(io.ComfyNode):
                 text("atmosphere", "The mood: comma-separated tags."),
                 text("quality", "Quality tags such as masterpiece."),
                 text("interaction", "What all characters do together, e.g. handshake."),
-                text("system_prompt", "The text before the prompt. Leave it empty if you don't know.", multiline=True),
+                text(
+                    "system_prompt",
+                    "The system prompt; replaces that of the connected scene. Leave it empty if unsure.",
+                    multiline=True,
+                ),
             ],
             outputs=[
                 SceneSocket.Output("scene", display_name="scene", tooltip="The scene for Encode Characters."),

@@ -39,7 +39,7 @@ class NewBieXMLPrompt(io.ComfyNode):
                     multiline=True,
                     default=EXAMPLE,
                     dynamic_prompts=False,
-                    tooltip="One <character_N> block for every character, then <general_tags>. Mistakes are shown with "
+                    tooltip="One <character_N> block for each character, then <general_tags>. Mistakes are shown with "
                     "their line and column.",
                 ),
             ],

@@ -17,7 +17,7 @@ class NewBieTextToXML(io.ComfyNode):
             node_id="NewBieTextToXML",
             display_name="NewBie Text to XML",
             category=CATEGORY,
-            description="Turns plain tags or sentences into a scene with characters, and into XML to go on with.",
+            description="Turns plain tags or sentences into a scene with characters, and into XML that you can edit.",
             search_aliases=["text to xml", "convert prompt", "plain tags", "danbooru tags", "characters"],
             has_intermediate_output=True,  # warnings stay on the node when it is not run again
             inputs=[
@@ -27,7 +27,7 @@ class NewBieTextToXML(io.ComfyNode):
                     default=EXAMPLE,
                     dynamic_prompts=False,
                     tooltip="One part for each character: A: blue hair, smile; B: ... or 1girl, blue hair; 1boy, ... "
-                    "What was guessed is shown on the node. XML is read as it is.",
+                    "Guesses are shown on the node. XML is read unchanged.",
                 ),
             ],
             outputs=[

@@ -37,13 +37,14 @@ from .render import (
 from .report import report
 from .scene import GRID, Box, Character, Field, Interaction, Lora, PromptError, PromptWarning, Scene, Tag
 from .swap import swapped
-from .words import gender_of, gender_spans
+from .words import UNSTATED, gender_of, gender_spans
 from .write import to_xml
 
 __all__ = [
     "BOX_STEP",
     "GRID",
     "SHARED",
+    "UNSTATED",
     "Box",
     "Character",
     "Field",

@@ -38,8 +38,8 @@ _EMOTICONS = r"""
 EMOTICONS = frozenset(_EMOTICONS.split())
 _LONGEST = max(map(len, EMOTICONS))
 _FIRSTS = frozenset("".join(emoticon[0] + emoticon[0].upper() for emoticon in EMOTICONS))
-_AFTER_EMOTICON = re.compile(r"[ \t\u3000]*(?:[,，、;；\n)）\]}]|[:：][0-9]*\.?[0-9]|::|$)")
-_AFTER_OPEN_FACE = re.compile(r"[ \t\u3000]*(?:[,，、;；\n]|$)")
+_AFTER_EMOTICON = re.compile(rf"[ \t\u3000]*(?:[{SEPARATORS})）\]}}]|[:：][0-9]*\.?[0-9]|::|$)")
+_AFTER_OPEN_FACE = re.compile(rf"[ \t\u3000]*(?:[{SEPARATORS}]|$)")
 
 _NUMBER = r"[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8}"
 _GROUP_WEIGHT = re.compile(rf"[:：]\s*({_NUMBER})\s*$")

@@ -48,6 +48,7 @@ GENERAL_ELEMENTS = {
 _CHARACTER = re.compile(r"(?:character|char|角色|人物)[_\-]?([0-9]{1,9}|[一二三四五六七八九十]?)", re.IGNORECASE)
 _CHINESE_DIGITS = {digit: str(i) for i, digit in enumerate("一二三四五六七八九十", start=1)}
 
+UNSTATED = "unstated"  # a gender that nobody has said
 _GENDERS = {
     "girl": "girl girls woman women female lady she 女 女孩 女性 女生 女人 少女 女子 女孩子 女士",
     "boy": "boy boys man men male guy he 男 男孩 男性 男生 男人 少年 男子 男孩子 男士",

@@ -7,12 +7,11 @@ from xml.sax.saxutils import escape
 
 from .reading.document import ends_with_marker
 from .reading.draft import stated_gender
-from .reading.elements import UNSTATED
 from .reading.fields import not_a_field
 from .reading.prompt_text import FORBIDDEN, invisible
 from .scene import Box, Character, Field, Interaction, Lora, PromptError, Scene, Tag
 from .tags import spelled, tag_list
-from .words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, is_field_name
+from .words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, UNSTATED, is_field_name
 
 
 def to_xml(scene: Scene) -> str:

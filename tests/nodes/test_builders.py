@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from newbie_pack.nodes.builders import NewBieCharacter, NewBieScene, with_character, with_surroundings
 from newbie_pack.xml_prompt import Box, Interaction, PromptError, Tag, parse, to_xml
 
-CHARACTER = ("n", "gender", "appearance", "clothing", "expression", "action", "position", "negative")
+CHARACTER = ("name", "gender", "appearance", "clothing", "expression", "action", "position", "negative")
 PICTURE = ("caption", "style", "background", "atmosphere", "quality", "interaction")
 EVERYTHING = (
     "You draw. <Prompt Start><character_1><n>a</n></character_1><character_3><n>b</n></character_3>"
@@ -48,7 +48,7 @@ def test_a_system_prompt_typed_into_the_scene_node_replaces_the_connected_one_an
 
 
 def test_an_interaction_of_the_scene_node_is_read_as_in_a_prompt():
-    before = with_character(with_character(None, {"n": "a"}), {"n": "b"})
+    before = with_character(with_character(None, {"name": "a"}), {"name": "b"})
     scene = with_surroundings(before, {"interaction": "(hug:1.2)， high five"}, "")
     both = ("character_1", "character_2")
     assert scene.interactions == (Interaction("hug", both), Interaction("high five", both))
@@ -58,26 +58,27 @@ def test_an_interaction_of_the_scene_node_is_read_as_in_a_prompt():
 @pytest.mark.parametrize(("ids", "new"), [("13", "4"), ("12", "3"), ("2", "3"), ("3", "2"), ("23", "4"), ("", "1")])
 def test_a_new_character_has_a_number_of_its_own(ids, new):
     before = parse("".join(f"<character_{n}><n>x</n></character_{n}>" for n in ids))
-    added = with_character(before, {"n": "rin"}).characters
+    added = with_character(before, {"name": "rin"}).characters
     assert [c.id for c in added] == [f"character_{n}" for n in ids + new]
 
 
 def test_what_one_person_did_alone_is_done_together_by_two():
+    hug = (Interaction("hug", ("character_1", "character_2")),)
     alone = parse("<character_1><n>a</n></character_1><interaction>hug</interaction>")
-    assert with_character(alone, {"n": "b"}).interactions == (Interaction("hug", ("character_1", "character_2")),)
+    assert with_character(alone, {"name": "b"}).interactions == hug
     own_words = parse("<character_1><n>a</n><interaction>hugging b</interaction></character_1>")
-    assert with_character(own_words, {"n": "b"}).interactions == (Interaction("hug", ("character_1", "character_2")),)
+    assert with_character(own_words, {"name": "b"}).interactions == hug
 
 
 def test_a_character_too_many_is_refused_without_a_place_in_a_text_that_nobody_typed():
     before = parse("".join(f"<character_{n}><n>x</n></character_{n}>" for n in range(1, 65)))
     with pytest.raises(PromptError, match=r"^The prompt has more than 64 characters"):
-        with_character(before, {"n": "rin"})
+        with_character(before, {"name": "rin"})
 
 
 def test_what_is_typed_between_closed_elements_is_kept():
     typed = "ink</style></general_tags><character_2><n>rin</n></character_2><general_tags><style>oil"
-    scene = with_surroundings(with_character(None, {"n": "miku"}), {"style": typed}, "")
+    scene = with_surroundings(with_character(None, {"name": "miku"}), {"style": typed}, "")
     assert [c.name for c in scene.characters] == ["miku", "rin"]
     assert scene.tags("style") == (Tag("ink"), Tag("oil"))
 

@@ -57,8 +57,8 @@ def test_eta_is_refused_on_the_node():
 
 def test_builders_make_the_scene_that_the_xml_makes():
     empty = dict.fromkeys(("gender", "appearance", "clothing", "expression", "action", "position", "negative"), "")
-    miku = {"n": "miku", **empty, "position": "left, center_y", "action": "standing, facing_right"}
-    kaito = {"n": "kaito", **empty, "position": "right, center_y", "action": "standing, facing_left"}
+    miku = {"name": "miku", **empty, "position": "left, center_y", "action": "standing, facing_right"}
+    kaito = {"name": "kaito", **empty, "position": "right, center_y", "action": "standing, facing_left"}
     both = with_character(with_character(None, miku), kaito)
     built = with_surroundings(both, {"style": "", "caption": "", "interaction": "handshake"}, "")
     written = parse(EXAMPLE)
@@ -70,7 +70,7 @@ def test_builders_make_the_scene_that_the_xml_makes():
 
 
 def test_builders_read_tags_as_a_prompt_does():
-    scene = with_character(None, {"n": "rin", "appearance": "(blonde hair:1.3), >_<", "gender": "girl"})
+    scene = with_character(None, {"name": "rin", "appearance": "(blonde hair:1.3), >_<", "gender": "girl"})
     (character,) = scene.characters
     assert [(tag.text, tag.weight) for tag in character.tags("appearance")] == [("blonde hair", 1.3), (">_<", 1.0)]
     assert character.gender == "girl"
@@ -78,7 +78,7 @@ def test_builders_read_tags_as_a_prompt_does():
 
 def test_the_scene_node_keeps_what_it_is_given():
     scene = with_surroundings(
-        with_character(with_character(None, {"n": "a"}), {"n": "b"}),
+        with_character(with_character(None, {"name": "a"}), {"name": "b"}),
         {"background": "night_sky", "caption": "Two friends.", "interaction": "handshake，hug"},
         " You draw. ",
     )
@@ -112,14 +112,14 @@ def test_the_layout_drawing_puts_boxes_where_they_are(size):
 
 def test_places_in_a_builder_are_those_of_the_field():
     """The user never sees the XML that the node makes of its inputs."""
-    fields = {"n": "rin", "appearance": "blue hair,\n(smile", "clothing": "", "position": "lefft"}
+    fields = {"name": "rin", "appearance": "blue hair,\n(smile", "clothing": "", "position": "lefft"}
     unpaired, position = (warning.text() for warning in with_character(None, fields).warnings)
     assert unpaired.startswith("appearance, line 2, column 1: ")
     assert position.startswith("position: ") and "left" in position
     with pytest.raises(PromptError, match=r"^clothing, line 1, column \d+: .*99"):
-        with_character(None, {"n": "rin", "appearance": "blue hair", "clothing": "(hat:99)"})
+        with_character(None, {"name": "rin", "appearance": "blue hair", "clothing": "(hat:99)"})
     with pytest.raises(PromptError, match=r"^name, line 1, column 1: "):
-        with_character(None, {"n": "<b>", "appearance": "blue hair"})
+        with_character(None, {"name": "<b>", "appearance": "blue hair"})
 
 
 def test_a_node_shows_its_own_warnings_and_the_scene_keeps_all():
@@ -159,7 +159,7 @@ def test_a_mask_is_the_box_around_its_bright_part(mask, box):
 
 def test_a_mask_is_the_only_place():
     """A <bbox> typed into a field is the same element as in a prompt."""
-    fields = {"n": "rin", "appearance": "blue hair<bbox>[0, 0, 500, 1000]</bbox><bbox>[600, 0, 900, 1000]</bbox>"}
+    fields = {"name": "rin", "appearance": "blue hair<bbox>[0, 0, 500, 1000]</bbox><bbox>[600, 0, 900, 1000]</bbox>"}
     left, right = Box(0, 0, 500, 1000), Box(600, 0, 900, 1000)
     stated = with_character(None, fields)
     assert (stated.characters[0].box, stated.characters[0].more_boxes) == (left, (right,))
@@ -167,7 +167,7 @@ def test_a_mask_is_the_only_place():
     assert (masked.characters[0].box, masked.characters[0].more_boxes) == (right, ())
     (said,) = masked.warnings[len(stated.warnings) :]
     assert said.text() == "The mask decides where this character is; the <bbox> in its fields is ignored."
-    assert with_character(None, {"n": "rin"}, right).warnings == ()
+    assert with_character(None, {"name": "rin"}, right).warnings == ()
 
 
 def test_an_empty_mask_is_one_sentence():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from ..messages import Message
 from ..positions import nearest_position, read_position
 from ..scene import GRID, Box, Character, Field, Lora, Tag
-from ..tags import PlacedTag, TagError, read_tags
+from ..tags import SEPARATORS, PlacedTag, TagError, read_tags
 from ..words import gender_of, word_key
 from .markup import Text
 from .prompt_text import Source, Warnings
@@ -127,7 +127,7 @@ def check_position(reading: Reading, tags: Sequence[Tag], offset: int) -> None:
 
 def box_in(reading: Reading, text: str, offset: int) -> Box:
     """[x0, y0, x1, y1] on the grid, as percentages, or (all of them at most 1) as fractions."""
-    numbers = re.split(r"[\s,，、;；]+", re.sub(r"[\[\]()（）【】]", " ", text).strip())
+    numbers = re.split(rf"[\s{SEPARATORS}]+", re.sub(r"[\[\]()（）【】]", " ", text).strip())
     percent = all(number.endswith(("%", "％")) for number in numbers)
     try:
         edges = [float(number.rstrip("%％")) for number in numbers]

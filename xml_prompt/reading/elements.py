@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ..messages import Message
 from ..scene import PromptError
 from ..tags import MAX_WEIGHT, MIN_WEIGHT, SEPARATORS
-from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, character_id, gender_of
+from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, UNSTATED, character_id, gender_of
 from .draft import MAX_CHARACTERS, Draft, Reading, add, new_draft, state_box, tags_in
 from .fields import Stated, looks_like_character, state_of_character, state_of_picture
 from .loras import take_loras
@@ -17,7 +17,6 @@ from .prompt_text import Warnings
 
 # A run without a comma is language, not a tag, if it has so many words or Chinese characters, or ends like a sentence.
 SENTENCE_WORDS, SHORT_SENTENCE_WORDS, SENTENCE_SIGNS = 6, 3, 16
-UNSTATED = "unstated"
 
 _CHINESE_END = re.compile(r"[。！？]")
 _ENGLISH_END = re.compile(r"\w[\"')]*[.!?](?=\s|$)")

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 from ..messages import Message
 from ..scene import Lora
+from ..tags import SEPARATORS
 from ..words import LORA_ELEMENTS, character_id
 from .draft import Reading
 from .markup import LORA, Node, Text
 
-_SEPARATORS = re.compile(r"[^,，、;；\n]+")
+_NAMED = re.compile(f"[^{SEPARATORS}]+")
 _STRENGTH = re.compile(r"[-+]?(?:[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8})")
 
 
@@ -49,7 +50,7 @@ def _loras_in(reading: Reading, node: Node) -> Iterator[Lora]:
     if attributes.get("name"):
         yield _lora(reading, f"{attributes['name']}:{stated}".rstrip(":"), node.offset)
     for text in node.all_texts:
-        for words in _SEPARATORS.finditer(text.words):
+        for words in _NAMED.finditer(text.words):
             if words.group().strip():
                 named = words.group().strip()
                 yield _lora(reading, named if ":" in named or not stated else f"{named}:{stated}", node.offset)
