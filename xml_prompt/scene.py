@@ -55,10 +55,18 @@ class Field:
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA that the prompt asks for: its file's name as typed, perhaps without ending, and its strength."""
+    """A LoRA that the prompt asks for: its file's name as typed, perhaps without ending, and its strength.
+
+    text: that for the text encoders, where it is another.
+    """
 
     name: str
     strength: float = 1.0
+    text: float | None = None
+
+    @property
+    def text_strength(self) -> float:
+        return self.strength if self.text is None else self.text
 
 
 @dataclass(frozen=True)

@@ -76,3 +76,13 @@ NAMED: dict[str, dict[str, str]] = {
 # (hair colour, clothing colour) pairs that no training picture shows: the held-out combinations of the model card.
 HELD_OUT = frozenset({("blue", "red"), ("red", "green"), ("green", "yellow"), ("pink", "white"), ("blonde", "purple"),
                       ("black", "pink"), ("silver", "blue"), ("brown", "black"), ("purple", "red")})
+
+# What the mini never learned, for LoRAs to teach: the tag that a prompt calls it by, and the field that the tag is in.
+# A figure has one where its look has a "concept"; concepts.py draws it.
+CONCEPT: dict[str, tuple[str, str]] = {
+    "orange": ("orange_hair", "appearance"),
+    "stripes": ("bee_stripes", "clothing"),
+    "cone": ("party_cone", "clothing"),
+    "tail": ("dragon_tail", "appearance"),
+}
+ORANGE: RGB = (255, 128, 16)

@@ -11,7 +11,7 @@ import random
 
 import numpy as np
 
-from .attributes import CLOTH, HAIR, RGB
+from .attributes import CLOTH, HAIR, ORANGE, RGB
 from .brush import Brush, path, shade, tint
 from .scenes import Figure
 
@@ -22,7 +22,7 @@ GOLD, TIE, MAGENTA = (246, 204, 90), (48, 196, 192), (232, 50, 128)
 TURN = 0.40  # radians by which a head turns to the side
 NECK, FEET = 1.44, 2.96  # y of chin and soles in the body's own frame
 HEADGEAR_TOP = {"none": 1.03, "cat_ears": 1.40, "hat": 1.24, "glasses": 1.03, "headphones": 1.13, "scarf": 1.03,
-                "hair_bow": 1.36}  # how far headgear reaches above the centre of the head, in head radii
+                "hair_bow": 1.36, "cone": 1.66}  # how far headgear reaches above the centre of the head, in head radii
 STYLE_TOP = {"short_hair": 1.12, "long_hair": 1.03, "twintails": 1.03, "ponytail": 1.12, "hair_buns": 1.26}
 
 
@@ -49,21 +49,22 @@ class Chibi:
     """The frames, colours and attributes that all parts of one figure share."""
 
     def __init__(self, image: np.ndarray, figure: Figure, rng: random.Random) -> None:
-        look = figure.look
+        look, concept = figure.look, figure.look.get("concept", "")
         self.look, self.girl = look, look["gender"] == "1girl"
         self.facing = {"facing_left": -1, "facing_right": 1}.get(look["facing"], 0)
         self.turn = abs(self.facing)
         self.mirror = -1 if self.facing < 0 else 1
         brightness = rng.randint(-4, 4)
         self.hair, self.cloth = (tuple(min(255, max(0, value + brightness)) for value in colour)
-                                 for colour in (HAIR[look["hair"]], CLOTH[look["cloth"]]))
+                                 for colour in (ORANGE if concept == "orange" else HAIR[look["hair"]],
+                                                CLOTH[look["cloth"]]))
         self.hair_line, self.cloth_line = line_of(self.hair), line_of(self.cloth)
         unit = figure.height / 3
         line = min(2.4, max(1.2, figure.height * 0.0085))
         brush = Brush(image, line=line)
         self.box = brush.framed((figure.x + figure.width / 2, figure.y), (unit * self.mirror, unit))
         style, accessory = look["style"], look["accessory"]
-        top = max(HEADGEAR_TOP[accessory], 1.0 if accessory == "hat" else STYLE_TOP[style])
+        top = max(HEADGEAR_TOP[accessory], HEADGEAR_TOP.get(concept, 0.0), 1.0 if accessory == "hat" else STYLE_TOP[style])
         self.radius = 0.745 - 0.13 * (top - 1.03)
         self.head_y = 0.03 + top * self.radius
         self.squeeze = (FEET - self.head_y - 0.88 * self.radius) / (FEET - NECK)

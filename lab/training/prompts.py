@@ -22,7 +22,7 @@ from ...xml_prompt import (
     render_xml,
     tag_text,
 )
-from ..drawing.attributes import NAMED, VALUES
+from ..drawing.attributes import CONCEPT, NAMED, VALUES
 from ..drawing.scenes import Figure, Picture
 from .world import PLAIN, World
 
@@ -132,7 +132,8 @@ def _character(
         said.add(attribute)
         return True
 
-    appearance = [f"{look['hair']}_hair"] if say("hair") else []
+    concept, where = CONCEPT.get(look.get("concept", ""), ("", ""))
+    appearance = [f"{look['hair']}_hair"] if concept != "orange_hair" and say("hair") else []
     appearance += [look["style"]] if say("style") else []
     appearance += [f"{look['eyes']}_eyes"] if say("eyes") else []
     cloth, kind = say("cloth"), say("kind")
@@ -141,6 +142,8 @@ def _character(
     clothing += [look["kind"]] if kind and not cloth else []
     if look["accessory"] != "none" and say("accessory"):
         (clothing if look["accessory"] in ("hat", "scarf") else appearance).append(look["accessory"])
+    if concept:
+        (clothing if where == "clothing" else appearance).append(concept)
     expression = [look["expression"]] if say("expression") else []
     action = []
     if look["pose"] != "handshake":

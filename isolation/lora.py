@@ -1,0 +1,268 @@
+"""LoRAs of a prompt at work: whose they are, their weights under the host's memory management, hooks for one forward.
+
+The weights are a module of their own, which the host loads and frees like a ControlNet's (ControlBase.get_models). For
+one forward of the model, hooks on its layers add what lora_layers.py tells, to each token as much as is its owner's
+(lora_gates.py); then they are gone, and nothing was written into the model's own weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import comfy.lora
+import folder_paths
+import torch
+from comfy import model_management
+from comfy.ldm.lumina.model import NextDiT
+from comfy.model_base import BaseModel
+from comfy.model_patcher import ModelPatcher
+from comfy.ops import cast_bias_weight
+from comfy.quant_ops import QuantizedTensor
+from comfy.sd import CLIP
+from torch import Tensor, nn
+
+from ..xml_prompt import Lora, Scene
+from .coverage import coverage
+from .lora_files import Layers, Pair, find, layer_name, read
+from .lora_gates import EVERYTHING, Gates, PictureGates, Strengths, TextGates, nextdit_place, text_place, unet_place
+from .lora_layers import Decomposed, Host, Layer, Pairs, Spread, Target, hooked
+from .plan import Region
+
+GRIDS = 8  # sizes whose gates are kept
+HALVINGS = 6  # of a UNet's picture, at most
+_ATTRIBUTE = "newbie_loras"  # on clip.cond_stage_model: those of the last prompt, so that the next does not read again
+
+
+# ------------------------------------------------------------------ weights
+
+
+class Stack(nn.Module):
+    """The weights of several LoRAs, by the layers that they change. Which model's layers those are shows in fit."""
+
+    def __init__(self, names: Sequence[str], files: Sequence[Layers], takes: Callable[[str], bool]) -> None:
+        """takes: whether a layer of this name belongs here."""
+        super().__init__()
+        self.names = tuple(names)
+        found: dict[str, list[tuple[int, Any]]] = {}
+        for number, layers in enumerate(files):
+            for name in filter(takes, layers):
+                found.setdefault(name, []).append((number, layers[name]))
+        self.layers = nn.ModuleDict({name: layer_of(some) for name, some in found.items()})
+
+    def fit(self, known: Mapping[str, Any], network: nn.Module, prefix: str = "") -> list[Target]:
+        """known: the host's names of LoRA layers -> a weight's key, or (key, (0, first row, rows)).
+
+        Raises ValueError for a LoRA none of whose layers is the network's, or whose sizes are others.
+        """
+        keys = {layer_name(name): key for name, key in known.items()}
+        targets, lost = [], [0] * len(self.names)
+        for name, layer in self.layers.items():
+            key, offset = keys[name] if isinstance(keys.get(name), tuple) else (keys.get(name), None)
+            if key is None or not key.endswith(".weight"):
+                for number in layer.numbers:
+                    lost[number] += 1
+                continue
+            path = key.removeprefix(prefix).removesuffix(".weight")
+            rows = None if offset is None else (offset[1], offset[2])
+            self.check(layer, network.get_submodule(path).weight, rows, path)
+            targets.append(Target(path, layer, rows))
+        used = set().union(*(target.layer.numbers for target in targets))
+        for number, name in enumerate(self.names):
+            if lost[number] and number not in used:
+                raise ValueError(f"{name} was made for another model: no layer of this one has its names.")
+            if lost[number]:
+                logging.warning("NewBie: %d layers of %s are none of this model's.", lost[number], name)
+        return targets
+
+    def check(self, layer: Layer, weight: Tensor, rows: tuple[int, int] | None, path: str) -> None:
+        """Raises ValueError."""
+        outputs, inputs = weight.shape[0] if rows is None else rows[1], weight[0].numel()
+        if layer.outputs != outputs or layer.inputs not in (None, inputs):
+            names = " and ".join(self.names[number] for number in sorted(layer.numbers))
+            sizes = f"{layer.outputs} outputs" + ("" if layer.inputs is None else f" of {layer.inputs} inputs")
+            raise ValueError(
+                f"{names}: made for another model, whose {path} has {sizes}; this one's has {outputs} of {inputs}. "
+                "Choose a LoRA for this model."
+            )
+
+
+def layer_of(found: Sequence[tuple[int, Any]]) -> Layer:
+    """found: (number of the LoRA, Pair or Other) of one layer. Raises ValueError where they differ in size."""
+    pairs = [(number, one) for number, one in found if isinstance(one, Pair)]
+    rest = [(number, one) for number, one in found if not isinstance(one, Pair)]
+    sizes = {(len(one.up), one.down.shape[1]) for _, one in pairs} | {(one.outputs,) for _, one in rest}
+    if len({size[0] for size in sizes}) > 1 or len({size for size in sizes if len(size) > 1}) > 1:
+        raise ValueError("These LoRAs were made for different models: use those of one model together.")
+    parts: list[nn.Module] = [one.part for _, one in rest]
+    spreads: list[Spread] = [((number, one.scale, 1),) for number, one in rest]
+    if not pairs:
+        return Layer(parts, spreads, rest[0][1].outputs)
+    spread = tuple((number, one.scale, len(one.down)) for number, one in pairs)
+    stacked = Pairs([one.down for _, one in pairs], [one.up for _, one in pairs])
+    return Layer([stacked, *parts], [spread, *spreads], len(stacked.up), stacked.down.shape[1])
+
+
+# ------------------------------------------------------------------ hooks
+
+
+class HostWeights(Host):
+    """Of a model that the host has loaded, wherever its weights are and however quantised."""
+
+    def cast(self, weight: Tensor, x: Tensor) -> Tensor:
+        return model_management.cast_to(weight, x.dtype, x.device)
+
+    def weight(self, module: nn.Module, x: Tensor) -> Tensor:
+        weight, _ = cast_bias_weight(module, x)
+        return weight.dequantize() if isinstance(weight, QuantizedTensor) else weight
+
+
+Found = list[tuple[nn.Module, Target, str]]  # layers, what is added to them, and what their tokens are
+
+
+def acting_on(found: Found, gates: Gates) -> AbstractContextManager[None]:
+    return hooked([(module, target, partial(gates.of, place)) for module, target, place in found], HostWeights())
+
+
+def placed(
+    targets: Iterable[Target], network: nn.Module, place: Callable[[str], str], worn: Sequence[Strengths]
+) -> Found:
+    """The targets in this network, but for those without tokens whose LoRAs are characters' alone."""
+    found = [(network.get_submodule(target.path), target, place(target.path)) for target in targets]
+    shared = {number for number, strengths in enumerate(worn) if strengths.get(0)}
+    return [one for one in found if one[2] != EVERYTHING or one[1].layer.numbers & shared]
+
+
+# ------------------------------------------------------------------ of a prompt
+
+
+class LoraSet:
+    """The LoRAs of a scene, loaded: weights for the model and for the text encoders, shared by all of its entries."""
+
+    def __init__(self, names: Sequence[str], clip: CLIP) -> None:
+        """names: in the host's list. Raises ValueError, one sentence."""
+        files = [read(name) for name in names]
+        self.names = tuple(names)
+        known = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, {})
+        texts = {layer_name(name) for name in known}
+        model, text = Stack(names, files, lambda name: name not in texts), Stack(names, files, texts.__contains__)
+        self.model = ModelPatcher(model, model_management.get_torch_device(), model_management.unet_offload_device())
+        self.text = ModelPatcher(text, clip.patcher.load_device, clip.patcher.offload_device)
+        self.text_targets = text.fit(known, clip.cond_stage_model)
+
+    def worn(self, scene: Scene, together: bool, text: bool = False) -> tuple[Strengths, ...]:
+        """Of each LoRA the strength by owner. together: everyone's is shared. text: those for the text encoders."""
+        worn: list[dict[int, float]] = [{} for _ in self.names]
+        for owner, loras in enumerate((scene.loras, *(character.loras for character in scene.characters))):
+            for lora in loras:
+                own = worn[self.names.index(find(lora.name))]
+                own[owner] = own.get(owner, 0.0) + (lora.text_strength if text else lora.strength)
+        return tuple(shared(own) if together else own for own in worn)
+
+
+def shared(strengths: Strengths) -> Strengths:
+    """Everyone's as one of the whole picture: the strongest, and what is shared on top."""
+    theirs = [strength for owner, strength in strengths.items() if owner]
+    return {0: strengths.get(0, 0.0) + max(theirs, key=abs, default=0.0)}
+
+
+def loras_of(clip: CLIP, scene: Scene) -> LoraSet | None:
+    """None where the scene has none that does anything. Raises ValueError, one sentence."""
+    every: list[Lora] = [*scene.loras, *(lora for character in scene.characters for lora in character.loras)]
+    names = tuple(dict.fromkeys(find(lora.name) for lora in every if lora.strength or lora.text_strength))
+    if not names:
+        return None
+    paths = [Path(folder_paths.get_full_path_or_raise("loras", name)) for name in names]
+    key = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
+    kept, loaded = getattr(clip.cond_stage_model, _ATTRIBUTE, (None, None))
+    if kept != key:
+        loaded = LoraSet(names, clip)
+        setattr(clip.cond_stage_model, _ATTRIBUTE, (key, loaded))
+    return loaded
+
+
+class Loras:
+    """Those of one entry: who wears which, and where everyone is."""
+
+    def __init__(
+        self, weights: LoraSet, worn: Sequence[Strengths], owner: Sequence[int], regions: Sequence[Region],
+        soft_edge: float,
+    ) -> None:
+        """owner: one a caption token."""
+        self.weights, self.worn = weights, tuple(worn)
+        self.owner, self.regions, self.soft_edge = tuple(owner), tuple(regions), soft_edge
+        self.targets: list[Target] = []
+        self.found: weakref.WeakKeyDictionary[nn.Module, list] = weakref.WeakKeyDictionary()
+        self.kept: dict[tuple, Gates] = {}
+
+    def fit(self, model: BaseModel) -> None:
+        """Before a run: to the model's layers and dtype. Raises ValueError, one sentence."""
+        stack: Stack = self.weights.model.model
+        known = comfy.lora.model_lora_keys_unet(model, {})
+        self.targets = stack.fit(known, model.diffusion_model, "diffusion_model.")
+        self.found = weakref.WeakKeyDictionary()
+        dtype = model.get_dtype_inference()
+        for parameter in stack.parameters():
+            if parameter.dtype != dtype:
+                parameter.data = parameter.data.to(dtype)
+        for part in stack.modules():
+            if isinstance(part, Decomposed):
+                part.lengths = None  # another LoRA may have changed the model's weights meanwhile
+
+    def layers(self, network: nn.Module) -> Found:
+        if network not in self.found:
+            place = nextdit_place if isinstance(network, NextDiT) else unet_place
+            found = self.found[network] = placed(self.targets, network, place, self.worn)
+            if len(found) < len(self.targets):
+                logging.info("NewBie: layers without tokens (modulation) take no LoRA that is one character's.")
+        return self.found[network]
+
+    def inside(self, rows: int, columns: int) -> Tensor:
+        """[R, rows * columns]"""
+        if not self.regions:
+            return torch.zeros(0, rows * columns)
+        return torch.stack([coverage(region, rows, columns, self.soft_edge) for region in self.regions])
+
+    def gates(self, network: nn.Module, x: Tensor, context: Tensor) -> Gates:
+        """x [B, C, H, W], context [B, L, D]. Raises ValueError where the text is not the one that was encoded."""
+        key = tuple(x.shape[-2:]), context.shape[1], x.device
+        if key not in self.kept:
+            if any(self.owner) and len(self.owner) != context.shape[1]:
+                raise ValueError(
+                    f"The prompt with LoRAs has {len(self.owner)} tokens, but the model was given {context.shape[1]}: "
+                    "remove the node that joins conditionings after Encode Characters."
+                )
+            owner = torch.tensor(self.owner) if any(self.owner) else torch.zeros(context.shape[1], dtype=torch.long)
+            caption = (owner == torch.arange(1, len(self.regions) + 1)[:, None]).float()
+            if len(self.kept) >= GRIDS:
+                self.kept.clear()
+            self.kept[key] = PictureGates(self.worn, caption, self.inside, grids(network, *x.shape[-2:]), x.device)
+        return self.kept[key]
+
+    def acting(self, network: nn.Module, x: Tensor, context: Tensor) -> AbstractContextManager[None]:
+        """On the model's forward of x."""
+        return acting_on(self.layers(network), self.gates(network, x, context))
+
+
+def grids(network: nn.Module, height: int, width: int) -> dict[int, tuple[int, int]]:
+    """Rows and columns of image tokens by their number, for a latent of this size."""
+    sides = [network.patch_size] if isinstance(network, NextDiT) else [2**n for n in range(HALVINGS + 1)]
+    made = [(-(-height // side), -(-width // side)) for side in sides]
+    return {rows * columns: (rows, columns) for rows, columns in reversed(made)}
+
+
+@contextmanager
+def reading(clip: CLIP, weights: LoraSet, worn: Sequence[Strengths], owner: Tensor, people: int) -> Iterator[None]:
+    """On the text encoders, while they read tokens of these owners [..., L]."""
+    if not weights.text_targets or not any(any(strengths.values()) for strengths in worn):
+        yield
+        return
+    model_management.load_models_gpu([weights.text])
+    found = placed(weights.text_targets, clip.cond_stage_model, text_place, worn)
+    with acting_on(found, TextGates(worn, owner, people, clip.patcher.load_device)):
+        yield
