@@ -25,6 +25,7 @@ from torch.nn.functional import cosine_similarity
 
 from ..sampling.progress import progress
 from .bias import Bias, bias_of
+from .lora import Loras
 from .plan import Plan
 
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]
@@ -50,8 +51,8 @@ class IsolatedForward:
     anew took up to 5 % of a step on a GPU, and moving it there in every step would wait for the device in its middle.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.plan, self.free = plan, plan.released()
+    def __init__(self, plan: Plan, loras: Loras | None = None) -> None:
+        self.plan, self.free, self.loras = plan, plan.released(), loras
         self.kept: dict[tuple[bool, int, int, torch.device], Bias] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -144,14 +145,18 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
     isolation = kwargs.get(KEY)
     if isolation is None:
         return executor(*args, **kwargs)
-    isolation.look(args[3])
+    if not isolation.forward.plan.neutral:
+        isolation.look(args[3])
     return uncompiled(executor, *args, **{**kwargs, KEY: isolation.forward})
 
 
 def around_forward(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
     """Around the diffusion model's own forward."""
-    forward = kwargs.pop(KEY, None)
-    return executor(*args, **kwargs) if forward is None else forward(executor, *args, **kwargs)
+    forward: IsolatedForward | None = kwargs.pop(KEY, None)
+    if forward is None:
+        return executor(*args, **kwargs)
+    with forward.loras.acting(executor.class_obj, args[0], args[2]) if forward.loras else nullcontext():
+        return forward(executor, *args, **kwargs)
 
 
 def install(_patcher: ModelPatcher, timestep: Tensor, model_options: dict[str, Any]) -> None:
@@ -196,6 +201,8 @@ class IsolationControl(ControlBase):
         model.current_patcher.remove_callbacks_with_key(CallbacksMP.ON_PREPARE_STATE, KEY)
         model.current_patcher.add_callback_with_key(CallbacksMP.ON_PREPARE_STATE, KEY, install)
         self.isolation.unseen += 1
+        if self.isolation.forward.loras:
+            self.isolation.forward.loras.fit(model)
 
     def cleanup(self) -> None:
         super().cleanup()
@@ -209,6 +216,11 @@ class IsolationControl(ControlBase):
             patcher.remove_callbacks_with_key(CallbacksMP.ON_PREPARE_STATE, KEY)
         self.patcher = None
 
+    def get_models(self) -> list[ModelPatcher]:
+        """The weights of the entry's LoRAs, for the host to load and free."""
+        loras = self.isolation.forward.loras
+        return super().get_models() + ([loras.weights.patcher] if loras else [])
+
     def get_control(self, *arguments: Any) -> dict[str, Any] | None:
         """Nothing of its own."""
         return self.previous_controlnet and self.previous_controlnet.get_control(*arguments)
@@ -220,7 +232,7 @@ class IsolationControl(ControlBase):
         return copied
 
     def deepclone_multigpu(self, load_device: torch.device, autoregister: bool = False) -> IsolationControl:
-        """It has no weights, and the codes move to wherever they are asked for."""
+        """The bias, and LoRAs' weights, move to wherever they are asked for."""
         clone = self.copy()
         if autoregister:
             self.multigpu_clones[load_device] = clone

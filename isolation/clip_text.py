@@ -9,6 +9,7 @@ a word longer than a chunk anywhere; nothing is left out.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from comfy.sd import CLIP
 from torch import Tensor
 
 from ..xml_prompt import SHARED, Tag, TagRun, gender_spans
+from .lora import Worn
 from .plan import CaptionToken
 
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
@@ -142,14 +144,16 @@ def chunks_of(clip: CLIP, runs: Sequence[TagRun]) -> list[Chunk]:
     ]
 
 
-def read_chunks(clip: CLIP, chunks: Sequence[Chunk]) -> tuple[Tensor, dict[str, Any]]:
+def read_chunks(clip: CLIP, chunks: Sequence[Chunk], worn: Worn | None = None) -> tuple[Tensor, dict[str, Any]]:
     """-> features [1, 77 * chunks, D] and the entry's other values, as the host encodes a long prompt.
 
     The pooled vector (SDXL) is the first chunk's, which is shared. The host takes the first chunk's of a long prompt as
     well, so the model knows no other; and a character's words in it would act on the whole picture.
     """
-    extra = clip.encode_from_tokens(
-        {name: [chunk.tokens[name] for chunk in chunks] for name in chunks[0].tokens}, return_dict=True
-    )
+    owners = [[token.owner for token in chunk.known] for chunk in chunks]
+    with worn.reading(clip, owners) if worn else nullcontext():
+        extra = clip.encode_from_tokens(
+            {name: [chunk.tokens[name] for chunk in chunks] for name in chunks[0].tokens}, return_dict=True
+        )
     extra.pop("attention_mask", None)
     return extra.pop("cond"), extra

@@ -11,11 +11,15 @@ gentle; auto means strict there: such a model reads every chunk of a long prompt
 
 A character's negatives are read within its own region of the negative CONDITIONING, in strict and gentle. Weights of
 tags hold in strict and gentle; off is the host's way, which has none for NewBie's prompts.
+
+LoRAs of the prompt act in all modes, in the positive and the negative CONDITIONING alike: a character's on its own text
+and place alone in strict and gentle, on the whole picture in off (lora.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 import torch
@@ -41,6 +45,7 @@ from ..xml_prompt import (
 from .carrier import Conditioning, conditioning
 from .clip_text import chunks_of, read_chunks, reads_chunks
 from .gemma_text import Reader, encode_apart, encode_jointly
+from .lora import Loras, Worn, worn_in
 from .nextdit import IsolatedNextDiT
 from .options import AUTO, CLOSED, NEUTRAL, OFF, STRICT, Options, check_for_clip_text, resolve, settled
 from .plan import Plan, Region, fractions
@@ -59,12 +64,32 @@ def places(scene: Scene, boxes: Sequence[Box], masks: Masks) -> tuple[Region, ..
     return tuple(where)
 
 
-def encode_plain(clip: CLIP, text: str) -> Conditioning:
-    """The host's own way, exactly as its CLIP Text Encode node does it; a text that stays is not read again."""
-    tokens = clip.tokenize(text)
+def encode_plain(clip: CLIP, text: str, plan: Plan, worn: Worn | None) -> Conditioning:
+    """The host's own way, exactly as its CLIP Text Encode node does it; a text that stays is not read again.
+
+    plan: where LoRAs act.
+    """
+    tokens, readers = clip.tokenize(text), of_text(worn)
     if key_of(clip, tokens) is None:  # a schedule on the encoder, among others
-        return clip.encode_from_tokens_scheduled(tokens)
-    return [list(encoded(clip, tokens))]
+        with readers.reading(clip, []) if readers else nullcontext():
+            entries = clip.encode_from_tokens_scheduled(tokens)
+    else:
+        entries = [list(encoded(clip, tokens, readers))]
+    loras = of_model(worn, plan)
+    if loras is None:
+        return entries
+    forward = (IsolatedUNet if reads_chunks(clip) else IsolatedNextDiT)(plan, loras)
+    return [entry for features, extra in entries for entry in conditioning(features, extra, forward)]
+
+
+def of_text(worn: Worn | None) -> Worn | None:
+    """None where nothing acts on the text encoders."""
+    return worn if worn and worn.weights.text_targets and any(any(one.values()) for one in worn.text) else None
+
+
+def of_model(worn: Worn | None, plan: Plan) -> Loras | None:
+    """None where nothing acts on the model."""
+    return Loras(worn, plan) if worn and any(any(one.values()) for one in worn.model) else None
 
 
 def segments_of(scene: Scene, boxes: Sequence[Box], apart: bool) -> tuple[Segment, ...]:
@@ -77,18 +102,19 @@ def encode(
 ) -> Conditioning:
     """boxes: one for each character, in order (xml_prompt.layout). A scene without characters is encoded plainly."""
     genders = tuple(character.gender or "" for character in scene.characters) if options.gender_strength > 0 else ()
-    plan = Plan((), places(scene, boxes, masks), genders, options)
+    plan, worn = Plan((), places(scene, boxes, masks), genders, options), worn_in(clip, scene, mode == OFF)
     if reads_chunks(clip):
         if mode == OFF:
-            return encode_plain(clip, text_of(render_tags(scene)))
-        return encode_runs(clip, tag_runs(scene), plan, mode)
+            return encode_plain(clip, text_of(render_tags(scene)), plan, worn)
+        return encode_runs(clip, tag_runs(scene), plan, mode, worn)
     mode = resolve(clip, mode)
     if mode == OFF:
-        return encode_plain(clip, text_of(render_xml(scene, [character.box for character in scene.characters])))
+        boxes = [character.box for character in scene.characters]
+        return encode_plain(clip, text_of(render_xml(scene, boxes)), plan, worn)
     if not scene.characters and not any(segment.weighted for segment in render_xml(scene)):
-        return encode_plain(clip, text_of(render_xml(scene)))
+        return encode_plain(clip, text_of(render_xml(scene)), plan, worn)
     plan = replace(plan, options=settled(options, mode))
-    return encode_segments(clip, segments_of(scene, boxes, plan.options.encoder == CLOSED), plan)
+    return encode_segments(clip, segments_of(scene, boxes, plan.options.encoder == CLOSED), plan, worn)
 
 
 def encode_negative(
@@ -123,15 +149,15 @@ def encode_unwanted(
     A girl's negative may well name boys: genders are not masked here. Chunks are never plain but in mode off: the host
     would read weights where parentheses belong to a name.
     """
-    plan = Plan((), places(scene, boxes, masks), options=options)
+    plan, worn = Plan((), places(scene, boxes, masks), options=options), worn_in(clip, scene, mode == OFF)
     if reads_chunks(clip) and mode != OFF:
-        return encode_runs(clip, negative_tag_runs(scene, text), plan, mode)
+        return encode_runs(clip, negative_tag_runs(scene, text), plan, mode, worn)
     mode = resolve(clip, mode)
     if mode == OFF or not any(character.negative for character in scene.characters):
-        return encode_plain(clip, text)
+        return encode_plain(clip, text, plan, worn)
     plan = replace(plan, options=settled(options, mode))
     stated = boxes if plan.options.encoder == CLOSED else [None] * len(boxes)  # boxes in XML are for reading apart
-    return encode_segments(clip, render_negatives(scene, stated, text), plan)
+    return encode_segments(clip, render_negatives(scene, stated, text), plan, worn)
 
 
 def check_schedule(clip: CLIP) -> None:
@@ -143,18 +169,19 @@ def check_schedule(clip: CLIP) -> None:
         )
 
 
-def encode_segments(clip: CLIP, segments: Sequence[Segment], plan: Plan) -> Conditioning:
+def encode_segments(clip: CLIP, segments: Sequence[Segment], plan: Plan, worn: Worn | None) -> Conditioning:
     """NewBie and Lumina 2. plan: without its tokens, options settled."""
     check_schedule(clip)
-    reader = Reader(clip, genders=any(plan.genders))
+    reader = Reader(clip, any(plan.genders), of_text(worn))
     whole = plan.options.pooled != CLOSED
     pooled = text_of(segment for segment in segments if whole or segment.owner == SHARED)
     encode_text = encode_apart if plan.options.encoder == CLOSED else encode_jointly
     features, extra = encode_text(clip, segments, reader, pooled)
-    return conditioning(features, extra, IsolatedNextDiT(replace(plan, tokens=tuple(reader.tokens))))
+    plan = replace(plan, tokens=tuple(reader.tokens))
+    return conditioning(features, extra, IsolatedNextDiT(plan, of_model(worn, plan)))
 
 
-def encode_runs(clip: CLIP, runs: Sequence[TagRun], plan: Plan, mode: str) -> Conditioning:
+def encode_runs(clip: CLIP, runs: Sequence[TagRun], plan: Plan, mode: str, worn: Worn | None) -> Conditioning:
     """SD1.5, SD2 and SDXL: chunks of tags -> one entry, without a plan where there is nothing to keep.
 
     plan: without its tokens.
@@ -163,9 +190,10 @@ def encode_runs(clip: CLIP, runs: Sequence[TagRun], plan: Plan, mode: str) -> Co
     check_for_clip_text(plan.options)
     options = settled(plan.options, STRICT if mode == AUTO else resolve(clip, mode))
     chunks = chunks_of(clip, runs)
-    features, extra = read_chunks(clip, chunks)
+    features, extra = read_chunks(clip, chunks, of_text(worn))
     plan = replace(plan, options=options, tokens=tuple(token for chunk in chunks for token in chunk.known))
-    if plan.neutral:
+    loras = of_model(worn, plan)
+    if plan.neutral and loras is None:
         return [[features, extra]]
     shared = features[:, torch.tensor(plan.owners) == SHARED]  # a ControlNet's cross-attention has no places
-    return conditioning(features, {**extra, "cross_attn_controlnet": shared}, IsolatedUNet(plan))
+    return conditioning(features, {**extra, "cross_attn_controlnet": shared}, IsolatedUNet(plan, loras))

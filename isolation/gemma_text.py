@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # the lab uses what is pure here
     from comfy.sd import CLIP
     from sentencepiece import SentencePieceProcessor
 
+    from .lora import Worn
+
 Mark = TypeVar("Mark", float, str, int)
 SPACE = "\u2581"  # how sentencepiece writes a space within a piece
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
@@ -59,9 +61,14 @@ def start_token(clip: CLIP) -> list[Token]:
     return tokens_of(clip, "")["gemma"][0][:1]
 
 
-def encode_tokens(clip: CLIP, gemma: list[Token], jina: list[list[Token]]) -> Encoded:
-    """One causal encode -> features [1, L, D] and the entry's other values (pooled_output, hooks)."""
-    features, extra = encoded(clip, {"gemma": [gemma], "jina": jina} if jina else {LUMINA: [gemma]})
+def encode_tokens(
+    clip: CLIP, gemma: list[Token], jina: list[list[Token]], worn: Worn | None, owners: Sequence[int]
+) -> Encoded:
+    """One causal encode -> features [1, L, D] and the entry's other values (pooled_output, hooks).
+
+    owners: of gemma's tokens, whose LoRAs act on them.
+    """
+    features, extra = encoded(clip, {"gemma": [gemma], "jina": jina} if jina else {LUMINA: [gemma]}, worn, owners)
     extra.pop("attention_mask", None)
     return features, extra
 
@@ -72,6 +79,7 @@ class Reader:
 
     clip: CLIP
     genders: bool  # whether words of gender are looked for
+    worn: Worn | None = None  # LoRAs of the text encoders
     tokens: list[CaptionToken] = field(default_factory=lambda: [CaptionToken()])
 
     def read(self, segment: Segment) -> list[Token]:
@@ -108,19 +116,22 @@ def encode_apart(clip: CLIP, segments: Sequence[Segment], reader: Reader, pooled
     head = start_token(clip)
     for segment in segments[:shared]:
         head = head + reader.read(segment)
-    features, extra = encode_tokens(clip, head, tokens_of(clip, pooled)["jina"])
+    everyones = [SHARED] * len(head)
+    features, extra = encode_tokens(clip, head, tokens_of(clip, pooled)["jina"], reader.worn, everyones)
     parts = [features]
     nothing = tokens_of(clip, "")["jina"]
     for segment in segments[shared:]:
         own = reader.read(segment)
-        parts.append(encode_tokens(clip, head + own, nothing)[0][:, len(head) :])
+        owners = everyones + [segment.owner] * len(own)
+        parts.append(encode_tokens(clip, head + own, nothing, reader.worn, owners)[0][:, len(head) :])
     return torch.cat(parts, 1), extra
 
 
 def encode_jointly(clip: CLIP, segments: Sequence[Segment], reader: Reader, pooled: str) -> Encoded:
     """-> features of all segments read as one text, the host's own tokens of it, extra."""
     gemma = start_token(clip) + reader.read_jointly(segments)
-    return encode_tokens(clip, gemma, tokens_of(clip, pooled)["jina"])
+    owners = [token.owner for token in reader.tokens]
+    return encode_tokens(clip, gemma, tokens_of(clip, pooled)["jina"], reader.worn, owners)
 
 
 # --- which tokens a part of a text became ----------------------------------------------------------------------------

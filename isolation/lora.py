@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import comfy.lora
 import folder_paths
-import torch
 from comfy import model_management
 from comfy.ldm.lumina.model import NextDiT
 from comfy.model_base import BaseModel
@@ -27,14 +27,13 @@ from comfy.quant_ops import QuantizedTensor
 from comfy.sd import CLIP
 from torch import Tensor, nn
 
-from ..xml_prompt import Lora, Scene
-from .coverage import coverage
+from ..xml_prompt import SHARED, Scene
 from .lora_files import Layers, Pair, find, layer_name, read
 from .lora_gates import EVERYTHING, Gates, PictureGates, Strengths, TextGates, nextdit_place, text_place, unet_place
 from .lora_layers import Decomposed, Host, Layer, Pairs, Spread, Target, hooked
-from .plan import Region
+from .plan import Plan
 
-GRIDS = 8  # sizes whose gates are kept
+SIZES = 8  # of pictures, whose gates are kept
 HALVINGS = 6  # of a UNet's picture, at most
 _ATTRIBUTE = "newbie_loras"  # on clip.cond_stage_model: those of the last prompt, so that the next does not read again
 
@@ -134,75 +133,126 @@ def placed(
 ) -> Found:
     """The targets in this network, but for those without tokens whose LoRAs are characters' alone."""
     found = [(network.get_submodule(target.path), target, place(target.path)) for target in targets]
-    shared = {number for number, strengths in enumerate(worn) if strengths.get(0)}
-    return [one for one in found if one[2] != EVERYTHING or one[1].layer.numbers & shared]
+    everyones = {number for number, strengths in enumerate(worn) if strengths.get(SHARED)}
+    return [one for one in found if one[2] != EVERYTHING or one[1].layer.numbers & everyones]
 
 
 # ------------------------------------------------------------------ of a prompt
 
 
 class LoraSet:
-    """The LoRAs of a scene, loaded: weights for the model and for the text encoders, shared by all of its entries."""
+    """LoRA files, loaded: weights for the model and for the text encoders, shared by all entries of a prompt."""
 
     def __init__(self, names: Sequence[str], clip: CLIP) -> None:
         """names: in the host's list. Raises ValueError, one sentence."""
         files = [read(name) for name in names]
-        self.names = tuple(names)
         known = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, {})
         texts = {layer_name(name) for name in known}
-        model, text = Stack(names, files, lambda name: name not in texts), Stack(names, files, texts.__contains__)
-        self.model = ModelPatcher(model, model_management.get_torch_device(), model_management.unet_offload_device())
-        self.text = ModelPatcher(text, clip.patcher.load_device, clip.patcher.offload_device)
-        self.text_targets = text.fit(known, clip.cond_stage_model)
+        self.names, self.devices = tuple(names), (clip.patcher.load_device, clip.patcher.offload_device)
+        self.stack = Stack(names, files, lambda name: name not in texts)
+        self.text_stack = Stack(names, files, texts.__contains__)
+        self.text_targets = self.text_stack.fit(known, clip.cond_stage_model)
+        self.wrap()
 
-    def worn(self, scene: Scene, together: bool, text: bool = False) -> tuple[Strengths, ...]:
-        """Of each LoRA the strength by owner. together: everyone's is shared. text: those for the text encoders."""
-        worn: list[dict[int, float]] = [{} for _ in self.names]
-        for owner, loras in enumerate((scene.loras, *(character.loras for character in scene.characters))):
-            for lora in loras:
-                own = worn[self.names.index(find(lora.name))]
-                own[owner] = own.get(owner, 0.0) + (lora.text_strength if text else lora.strength)
-        return tuple(shared(own) if together else own for own in worn)
+    def wrap(self) -> None:
+        """For the host's memory management."""
+        self.patcher = ModelPatcher(
+            self.stack, model_management.get_torch_device(), model_management.unet_offload_device()
+        )
+        self.text_patcher = ModelPatcher(self.text_stack, *self.devices)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if not name.endswith("patcher")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.wrap()
 
 
-def shared(strengths: Strengths) -> Strengths:
-    """Everyone's as one of the whole picture: the strongest, and what is shared on top."""
-    theirs = [strength for owner, strength in strengths.items() if owner]
-    return {0: strengths.get(0, 0.0) + max(theirs, key=abs, default=0.0)}
-
-
-def loras_of(clip: CLIP, scene: Scene) -> LoraSet | None:
-    """None where the scene has none that does anything. Raises ValueError, one sentence."""
-    every: list[Lora] = [*scene.loras, *(lora for character in scene.characters for lora in character.loras)]
-    names = tuple(dict.fromkeys(find(lora.name) for lora in every if lora.strength or lora.text_strength))
-    if not names:
-        return None
+def loaded(clip: CLIP, names: Sequence[str]) -> LoraSet:
+    """names: in the host's list; those of the last prompt are not read again. Raises ValueError, one sentence."""
     paths = [Path(folder_paths.get_full_path_or_raise("loras", name)) for name in names]
     key = [(path, path.stat().st_mtime_ns, path.stat().st_size) for path in paths]
-    kept, loaded = getattr(clip.cond_stage_model, _ATTRIBUTE, (None, None))
+    kept, weights = getattr(clip.cond_stage_model, _ATTRIBUTE, (None, None))
     if kept != key:
-        loaded = LoraSet(names, clip)
-        setattr(clip.cond_stage_model, _ATTRIBUTE, (key, loaded))
-    return loaded
+        weights = LoraSet(names, clip)
+        setattr(clip.cond_stage_model, _ATTRIBUTE, (key, weights))
+    return weights
+
+
+@dataclass(frozen=True)
+class Worn:
+    """Who of a scene wears which LoRA; strengths for the model and for the text encoders, by the set's order."""
+
+    weights: LoraSet
+    model: tuple[Strengths, ...]
+    text: tuple[Strengths, ...]
+    people: int
+
+    @contextmanager
+    def reading(self, clip: CLIP, owners: Sequence[Sequence[int]]) -> Iterator[None]:
+        """On the text encoders, while they read texts whose tokens are these owners'; none: all is shared."""
+        model_management.load_models_gpu([self.weights.text_patcher])
+        found = placed(self.weights.text_targets, clip.cond_stage_model, text_place, self.text)
+        with acting_on(found, TextGates(self.text, owners, self.people, clip.patcher.load_device)):
+            yield
+
+    def text_key(self, owners: Sequence[Sequence[int]]) -> Hashable:
+        """What the reading of a text depends on."""
+        return id(self.weights), tuple(tuple(sorted(s.items())) for s in self.text), tuple(map(tuple, owners))
+
+
+def worn_in(clip: CLIP, scene: Scene, together: bool) -> Worn | None:
+    """None where the scene has no LoRA that does anything. together: everyone's is of the whole picture.
+
+    Raises ValueError, one sentence.
+    """
+    wearers = (scene.loras, *(character.loras for character in scene.characters))
+    found = [(owner, find(one.name), one) for owner, loras in enumerate(wearers) for one in loras]
+    names = sorted({name for _, name, one in found if one.strength or one.text_strength})
+    if not names:
+        return None
+    model: list[dict[int, float]] = [{} for _ in names]
+    text: list[dict[int, float]] = [{} for _ in names]
+    for owner, name, one in found:
+        if name in names:
+            for worn, strength in ((model, one.strength), (text, one.text_strength)):
+                own = worn[names.index(name)]
+                own[owner] = own.get(owner, 0.0) + strength
+    if together:
+        model, text = list(map(shared, model)), list(map(shared, text))
+    return Worn(loaded(clip, names), tuple(model), tuple(text), len(scene.characters))
+
+
+def shared(strengths: Strengths) -> dict[int, float]:
+    """Everyone's as one of the whole picture: the strongest, and what is shared on top."""
+    theirs = [strength for owner, strength in strengths.items() if owner]
+    return {SHARED: strengths.get(SHARED, 0.0) + max(theirs, key=abs, default=0.0)}
 
 
 class Loras:
-    """Those of one entry: who wears which, and where everyone is."""
+    """Those of one entry, on the model: who wears which, and by its plan where everyone is."""
 
-    def __init__(
-        self, weights: LoraSet, worn: Sequence[Strengths], owner: Sequence[int], regions: Sequence[Region],
-        soft_edge: float,
-    ) -> None:
-        """owner: one a caption token."""
-        self.weights, self.worn = weights, tuple(worn)
-        self.owner, self.regions, self.soft_edge = tuple(owner), tuple(regions), soft_edge
+    def __init__(self, worn: Worn, plan: Plan) -> None:
+        self.weights, self.worn, self.plan = worn.weights, worn.model, plan
+        self.forget()
+
+    def forget(self) -> None:
+        """What belongs to one model or size: a CONDITIONING may be kept for long, and written down."""
         self.targets: list[Target] = []
-        self.found: weakref.WeakKeyDictionary[nn.Module, list] = weakref.WeakKeyDictionary()
+        self.found: weakref.WeakKeyDictionary[nn.Module, Found] = weakref.WeakKeyDictionary()
         self.kept: dict[tuple, Gates] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"weights": self.weights, "worn": self.worn, "plan": self.plan}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.forget()
 
     def fit(self, model: BaseModel) -> None:
         """Before a run: to the model's layers and dtype. Raises ValueError, one sentence."""
-        stack: Stack = self.weights.model.model
+        stack = self.weights.stack
         known = comfy.lora.model_lora_keys_unet(model, {})
         self.targets = stack.fit(known, model.diffusion_model, "diffusion_model.")
         self.found = weakref.WeakKeyDictionary()
@@ -222,26 +272,19 @@ class Loras:
                 logging.info("NewBie: layers without tokens (modulation) take no LoRA that is one character's.")
         return self.found[network]
 
-    def inside(self, rows: int, columns: int) -> Tensor:
-        """[R, rows * columns]"""
-        if not self.regions:
-            return torch.zeros(0, rows * columns)
-        return torch.stack([coverage(region, rows, columns, self.soft_edge) for region in self.regions])
-
     def gates(self, network: nn.Module, x: Tensor, context: Tensor) -> Gates:
         """x [B, C, H, W], context [B, L, D]. Raises ValueError where the text is not the one that was encoded."""
         key = tuple(x.shape[-2:]), context.shape[1], x.device
         if key not in self.kept:
-            if any(self.owner) and len(self.owner) != context.shape[1]:
+            owners = self.plan.owners if any(self.plan.owners) else (SHARED,) * context.shape[1]
+            if len(owners) != context.shape[1]:
                 raise ValueError(
-                    f"The prompt with LoRAs has {len(self.owner)} tokens, but the model was given {context.shape[1]}: "
+                    f"The prompt with LoRAs has {len(owners)} tokens, but the model was given {context.shape[1]}: "
                     "remove the node that joins conditionings after Encode Characters."
                 )
-            owner = torch.tensor(self.owner) if any(self.owner) else torch.zeros(context.shape[1], dtype=torch.long)
-            caption = (owner == torch.arange(1, len(self.regions) + 1)[:, None]).float()
-            if len(self.kept) >= GRIDS:
+            if len(self.kept) >= SIZES:
                 self.kept.clear()
-            self.kept[key] = PictureGates(self.worn, caption, self.inside, grids(network, *x.shape[-2:]), x.device)
+            self.kept[key] = PictureGates(self.worn, self.plan, owners, grids(network, *x.shape[-2:]), x.device)
         return self.kept[key]
 
     def acting(self, network: nn.Module, x: Tensor, context: Tensor) -> AbstractContextManager[None]:
@@ -254,15 +297,3 @@ def grids(network: nn.Module, height: int, width: int) -> dict[int, tuple[int, i
     sides = [network.patch_size] if isinstance(network, NextDiT) else [2**n for n in range(HALVINGS + 1)]
     made = [(-(-height // side), -(-width // side)) for side in sides]
     return {rows * columns: (rows, columns) for rows, columns in reversed(made)}
-
-
-@contextmanager
-def reading(clip: CLIP, weights: LoraSet, worn: Sequence[Strengths], owner: Tensor, people: int) -> Iterator[None]:
-    """On the text encoders, while they read tokens of these owners [..., L]."""
-    if not weights.text_targets or not any(any(strengths.values()) for strengths in worn):
-        yield
-        return
-    model_management.load_models_gpu([weights.text])
-    found = placed(weights.text_targets, clip.cond_stage_model, text_place, worn)
-    with acting_on(found, TextGates(worn, owner, people, clip.patcher.load_device)):
-        yield

@@ -6,15 +6,27 @@ a layer sees no tokens (modulation, from the time step), shared LoRAs act alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from ..xml_prompt import SHARED
 from .lora_layers import Spread
+from .plan import Plan, coverage
 
 CAPTION, IMAGE, JOINT, EVERYTHING = "caption", "image", "joint", "everything"  # what a layer's tokens are
-Strengths = Mapping[int, float]  # of one LoRA: owner -> strength; owner 0 (shared) has it everywhere
+Strengths = Mapping[int, float]  # of one LoRA: owner -> strength; that of SHARED counts everywhere
+
+
+def everyones(worn: Sequence[Strengths]) -> Tensor:
+    """[1, K]: the shares of what is nobody's."""
+    return torch.tensor([[strengths.get(SHARED, 0.0) for strengths in worn]])
+
+
+def owned(owners: Sequence[int], people: int) -> Tensor:
+    """[people, L]: 1 where a token is a character's."""
+    return (torch.tensor(tuple(owners)) == torch.arange(1, people + 1)[:, None]).float()
 
 
 def shares(worn: Sequence[Strengths], inside: Tensor) -> Tensor:
@@ -25,8 +37,8 @@ def shares(worn: Sequence[Strengths], inside: Tensor) -> Tensor:
     """
     columns = []
     for strengths in worn:
-        everyone = torch.full_like(inside[:1], strengths.get(0, 0.0))  # [1, T]
-        own = [strength * inside[owner - 1] for owner, strength in strengths.items() if owner]
+        everyone = inside.new_full((1, inside.shape[1]), strengths.get(SHARED, 0.0))
+        own = [strength * inside[owner - 1] for owner, strength in strengths.items() if owner != SHARED]
         theirs = torch.stack([torch.zeros_like(everyone[0]), *own])
         columns.append(everyone + theirs.gather(0, theirs.abs().argmax(0, keepdim=True)))
     return torch.cat(columns).T
@@ -64,40 +76,49 @@ class PictureGates(Gates):
     """Of a diffusion model: caption tokens by owner, image tokens by region."""
 
     def __init__(
-        self, worn: Sequence[Strengths], caption: Tensor, image: Callable[[int, int], Tensor],
-        grids: Mapping[int, tuple[int, int]], device: torch.device,
+        self, worn: Sequence[Strengths], plan: Plan, owners: Sequence[int], grids: Mapping[int, tuple[int, int]],
+        device: torch.device,
     ) -> None:
-        """caption [R, L]: whose each token is; image: rows, columns -> [R, rows * columns]; grids: by their product."""
-        super().__init__(shares(worn, caption[:, :0]).new_tensor([[s.get(0, 0.0) for s in worn]]).to(device))
-        self.worn, self.image, self.grids, self.device = worn, image, grids, device
-        self.caption = shares(worn, caption).to(device)
+        """owners: one a caption token; grids: rows and columns of the picture's tokens, by their number."""
+        super().__init__(everyones(worn).to(device))
+        self.worn, self.plan, self.grids, self.device = worn, plan, grids, device
+        self.caption = shares(worn, owned(owners, len(plan.regions))).to(device)  # [L, K]
+
+    def image(self, rows: int, columns: int) -> Tensor:
+        """[rows * columns, K]"""
+        soft, regions = self.plan.options.soft_edge, self.plan.regions
+        inside = torch.stack([torch.zeros(rows * columns), *(coverage(one, rows, columns, soft) for one in regions)])
+        return shares(self.worn, inside[1:]).to(self.device)
 
     def table(self, place: str, out: Tensor) -> Tensor:
         if place == EVERYTHING:
             return self.everything
         if place == CAPTION:
             return self.caption
+        if out.ndim == 4:
+            return self.image(*out.shape[2:]).T.unflatten(1, tuple(out.shape[2:]))
         tokens = out.shape[1] - (len(self.caption) if place == JOINT else 0)
-        rows, columns = out.shape[2:] if out.ndim == 4 else self.grids.get(tokens, (0, 0))
-        if not rows:
+        if tokens not in self.grids:
             raise ValueError(
-                f"A node changed how many tokens the picture has ({tokens}), so that characters' LoRAs don't find "
+                f"A node changed how many tokens the picture has (to {tokens}), so that characters' LoRAs don't find "
                 "theirs: remove that node, or the LoRAs from the characters."
             )
-        image = shares(self.worn, self.image(rows, columns)).to(self.device)  # [N, K]
-        if out.ndim == 4:
-            return image.T.unflatten(1, (rows, columns))
+        image = self.image(*self.grids[tokens])
         return torch.cat([self.caption, image]) if place == JOINT else image
 
 
 class TextGates(Gates):
-    """Of text encoders: by owner of every token read."""
+    """Of text encoders: by the owner of every token read."""
 
-    def __init__(self, worn: Sequence[Strengths], owner: Tensor, people: int, device: torch.device) -> None:
-        """owner [..., L]"""
-        super().__init__(torch.tensor([[strengths.get(0, 0.0) for strengths in worn]], device=device))
-        inside = (owner.flatten() == torch.arange(1, people + 1)[:, None]).float()
-        self.tokens = shares(worn, inside).unflatten(0, owner.shape).to(device)  # [..., L, K]
+    def __init__(
+        self, worn: Sequence[Strengths], owners: Sequence[Sequence[int]], people: int, device: torch.device
+    ) -> None:
+        """owners: of every text the tokens', all texts equally long; none: everything is shared."""
+        super().__init__(everyones(worn).to(device))
+        self.tokens = self.everything
+        if any(map(any, owners)):
+            tables = [shares(worn, owned(text, people)) for text in owners]
+            self.tokens = torch.stack(tables).to(device)  # [B, L, K]
 
     def table(self, place: str, out: Tensor) -> Tensor:
         return self.everything if place == EVERYTHING or out.ndim < 3 else self.tokens

@@ -25,6 +25,7 @@ from torch import Tensor
 from .bias import Bias
 from .carrier import OVERRIDE, IsolatedForward
 from .fused import FusedBias, NoKernelError
+from .lora import Loras
 from .plan import Plan
 
 JOINT, CAPTION = "joint", "caption"
@@ -134,8 +135,8 @@ def check_fits(plan: Plan, model: object, context: Tensor, references: object) -
 
 
 class IsolatedNextDiT(IsolatedForward):
-    def __init__(self, plan: Plan) -> None:
-        super().__init__(plan)
+    def __init__(self, plan: Plan, loras: Loras | None = None) -> None:
+        super().__init__(plan, loras)
         self.kernel = Kernel()
 
     def override(

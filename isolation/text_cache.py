@@ -6,13 +6,16 @@ The tensors lie where the host puts what its encoders give: in main memory, unle
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
 if TYPE_CHECKING:
     from comfy.sd import CLIP
+
+    from .lora import Worn
 
 Encoded = tuple[Tensor, dict[str, Any]]  # features [1, L, D], the entry's other values
 
@@ -37,19 +40,22 @@ def key_of(clip: CLIP, tokens: dict[str, Any]) -> Hashable | None:
     return clip.patcher.patches_uuid, clip.layer_idx, frozenset(replaced), ids  # a LoRA gives the patcher another uuid
 
 
-def encoded(clip: CLIP, tokens: dict[str, Any]) -> Encoded:
+def encoded(clip: CLIP, tokens: dict[str, Any], worn: Worn | None = None, owners: Sequence[int] = ()) -> Encoded:
     """The host's encode_from_tokens, or what it gave for the same tokens and weights of the encoder before.
 
-    Those unused for the longest make room; what alone is over the limit is not kept.
+    Those unused for the longest make room; what alone is over the limit is not kept. worn: LoRAs of the encoders, each
+    on the tokens of its owners; without owners all are everyone's.
     """
 
     def encode() -> Encoded:
-        extra = clip.encode_from_tokens(tokens, return_pooled=True, return_dict=True)
+        with worn.reading(clip, [owners]) if worn else nullcontext():
+            extra = clip.encode_from_tokens(tokens, return_pooled=True, return_dict=True)
         return extra.pop("cond"), extra
 
     key = key_of(clip, tokens)
     if key is None:
         return encode()
+    key = key, worn and worn.text_key([owners])
     store: OrderedDict[Hashable, Encoded] = getattr(clip.cond_stage_model, _ATTRIBUTE, None) or OrderedDict()
     setattr(clip.cond_stage_model, _ATTRIBUTE, store)
     if key in store:

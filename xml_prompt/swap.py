@@ -18,7 +18,8 @@ def swapped(scene: Scene) -> Scene:
     def as_other(own: Character, other: Character) -> Character:
         fields = tuple(field for field in other.fields if field.name not in OF_PLACES)
         place = tuple(field for field in own.fields if field.name in OF_PLACES)
-        return replace(own, name=other.name, gender=other.gender, negative=other.negative, fields=fields + place)
+        return replace(own, name=other.name, gender=other.gender, negative=other.negative, fields=fields + place,
+                       loras=other.loras)
 
     people = scene.characters
     return replace(scene, characters=tuple(map(as_other, people, (*people[1:], *people[:1]))))

@@ -64,7 +64,8 @@ class Chibi:
         brush = Brush(image, line=line)
         self.box = brush.framed((figure.x + figure.width / 2, figure.y), (unit * self.mirror, unit))
         style, accessory = look["style"], look["accessory"]
-        top = max(HEADGEAR_TOP[accessory], HEADGEAR_TOP.get(concept, 0.0), 1.0 if accessory == "hat" else STYLE_TOP[style])
+        hair = 1.0 if accessory == "hat" else STYLE_TOP[style]
+        top = max(HEADGEAR_TOP[accessory], HEADGEAR_TOP.get(concept, 0.0), hair)
         self.radius = 0.745 - 0.13 * (top - 1.03)
         self.head_y = 0.03 + top * self.radius
         self.squeeze = (FEET - self.head_y - 0.88 * self.radius) / (FEET - NECK)

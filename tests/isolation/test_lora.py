@@ -1,0 +1,298 @@
+"""LoRAs of characters, from a prompt's scene through the host's sampler: whose they are, and that nothing stays."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+
+import pytest
+from host_import import NO_HOST
+
+pytest.importorskip("comfy.options", reason=NO_HOST)
+
+import comfy.sample
+import comfy.sd
+import torch
+from loras import listed, listed_anew, lora_for
+from newbie_pack.isolation.encode import encode, encode_negative
+from newbie_pack.isolation.options import Options
+from newbie_pack.xml_prompt import Lora, layout, parse
+from safetensors.torch import load_file, save_file
+
+PROMPT = (
+    "<character_1><n>miku</n><appearance>blue hair</appearance><position>left</position></character_1>"
+    "<character_2><n>kaito</n><appearance>red dress</appearance><position>right</position></character_2>"
+    "<general_tags><background>night_sky</background></general_tags>"
+)
+STEPS = {"steps": 2, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "disable_pbar": True}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, mini):
+    """Two LoRAs of all the tokens' layers of the random mini, in the host's list; and one with modulation too."""
+    path = tmp_path_factory.mktemp("loras")
+    network = mini[0].model.diffusion_model
+
+    def has_tokens(name):
+        return "adaLN" not in name and name.startswith(("layers", "context", "noise", "cap", "x_emb"))
+
+    for seed, name in enumerate(("cone", "tail")):
+        tensors = lora_for(network, "diffusion_model.", seed=seed, only=has_tokens)
+        save_file(tensors, path / f"{name}.safetensors")
+    save_file(lora_for(network, "diffusion_model.", seed=5), path / "all.safetensors")
+    te = lora_for(mini[1].cond_stage_model, "text_encoders.", seed=7, only=lambda n: "layers" in n)
+    save_file(te, path / "text.safetensors")
+    with listed(path):
+        yield path
+
+
+def scene_with(first=(), second=(), shared=()):
+    scene = parse(PROMPT)
+    people = (replace(one, loras=tuple(own)) for one, own in zip(scene.characters, (first, second), strict=True))
+    return replace(scene, loras=tuple(shared), characters=tuple(people))
+
+
+def draw(model, positive, negative, size=(12, 16), seed=1, batch=1, **changed):
+    latent = torch.zeros(batch, 16, *size)
+    noise = comfy.sample.prepare_noise(latent, seed)
+    return comfy.sample.sample(model, noise, positive=positive, negative=negative, latent_image=latent, seed=seed,
+                               **{**STEPS, **changed})
+
+
+def pictures(mini, scene, mode="strict", **changed):
+    model, clip = mini[:2]
+    boxes = layout(scene, 4 / 3)
+    negative = encode_negative(clip, scene, boxes, mode, "")
+    return draw(model, encode(clip, scene, boxes, mode), negative, **changed)
+
+
+@pytest.mark.parametrize("mode", ["strict", "gentle", "off"])
+def test_strength_0_is_the_picture_without_bit_for_bit(mini, folder, mode):
+    none = scene_with([Lora("cone", 0.0)], shared=[Lora("tail", 0.0)])
+    assert torch.equal(pictures(mini, none, mode), pictures(mini, scene_with(), mode))
+
+
+def test_a_shared_lora_is_what_the_hosts_loader_makes_of_it(mini, folder):
+    """Within float32's rounding: the host adds up the weights first, in float32; through two steps."""
+    model, clip = mini[:2]
+    scene, boxes = scene_with(), layout(scene_with(), 4 / 3)
+    patched, _ = comfy.sd.load_lora_for_models(model, None, load_file(folder / "all.safetensors"), 0.8, 0)
+    expected = draw(patched, encode(clip, scene, boxes, "strict"), encode_negative(clip, scene, boxes, "strict", ""))
+    got = pictures(mini, scene_with(shared=[Lora("all", 0.8, 0.0)]))
+    plain = pictures(mini, scene_with())
+    assert (got - expected).norm() < 0.02 * (plain - expected).norm()  # the host rounds the sum to bfloat16
+
+
+def test_the_model_is_as_it_was_for_the_next_prompt(mini, folder):
+    before = pictures(mini, scene_with())
+    weights = {k: v.clone() for k, v in mini[0].model.state_dict().items()}
+    changed = pictures(mini, scene_with([Lora("cone")], [Lora("tail")]))
+    assert not torch.allclose(before, changed)
+    assert torch.equal(pictures(mini, scene_with()), before)
+    assert all(torch.equal(v, weights[k]) for k, v in mini[0].model.state_dict().items())
+    assert not any(m._forward_hooks for m in mini[0].model.modules())
+
+
+def by_hand(network, files, tokens):
+    """Hooks that compute every layer anew for each token with the weights of its own LoRAs merged, as the host would.
+
+    tokens: path of a layer -> one set of numbers of files a token, or None where the layer has no tokens.
+    """
+    handles = []
+    for path, module in network.named_modules():
+        if not isinstance(module, torch.nn.Linear) or f"diffusion_model.{path}.lora_A.weight" not in files[0]:
+            continue
+
+        def hook(module, inputs, out, path=path):
+            x, whose = inputs[0], tokens(path)
+            made = torch.empty_like(out)
+            for token in range(x.shape[1]):
+                weight = module.weight.to(x)
+                for number in whose[token]:
+                    a, b = (files[number][f"diffusion_model.{path}.lora_{side}.weight"].to(x) for side in "AB")
+                    weight = weight + b @ a
+                bias = None if module.bias is None else module.bias.to(x)
+                made[:, token] = torch.nn.functional.linear(x[:, token], weight, bias)
+            return made
+
+        handles.append(module.register_forward_hook(hook))
+    return handles
+
+
+@pytest.mark.parametrize(("mode", "batch"), [("strict", 1), ("gentle", 2)])
+def test_every_token_meets_the_loras_of_its_owner_and_no_others(mini, folder, mode, batch):
+    """Against merged weights, token by token, in float32 (2e-5 of the change through 2 steps of 6 blocks)."""
+    model, clip = mini[:2]
+    bare, dressed = scene_with(), scene_with([Lora("cone")], [Lora("tail")])
+    boxes = layout(bare, 4 / 3)
+    rows, columns = 6, 8
+
+    def negative(scene):
+        return encode_negative(clip, scene, boxes, mode, "ugly")
+
+    positive = encode(clip, bare, boxes, mode)
+    owners = positive[0][1]["model_conds"]["newbie_isolation"].cond.forward.plan.owners
+    unwanted = negative(bare)[0][0].shape[1]
+
+    def image_tokens():
+        for row in range(rows):
+            for column in range(columns):
+                yield {
+                    number for number, box in enumerate(boxes)
+                    if box.left / 1000 * columns < column + 1 and column < box.right / 1000 * columns
+                    and box.top / 1000 * rows < row + 1 and row < box.bottom / 1000 * rows
+                }
+
+    caption = {len(owners): [{owner - 1} - {-1} for owner in owners], unwanted: [set()] * unwanted}
+    image = list(image_tokens())
+    length = []  # of the caption of the pass going on
+
+    def tokens(path):
+        if path.startswith(("context", "cap")):
+            return caption[length[-1]]
+        return image if path.startswith(("noise", "x_")) else caption[length[-1]] + image
+
+    network = model.model.diffusion_model
+    files = [load_file(folder / f"{name}.safetensors") for name in ("cone", "tail")]
+    handles = by_hand(network, files, tokens)
+    handles.append(network.cap_embedder.register_forward_pre_hook(lambda _, inputs: length.append(inputs[0].shape[1])))
+    try:
+        expected = draw(model, positive, negative(bare), batch=batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    got = draw(model, encode(clip, dressed, boxes, mode), negative(dressed), batch=batch)
+    plain = draw(model, positive, negative(bare), batch=batch)
+    assert (got - expected).norm() < 2e-5 * (plain - expected).norm()
+
+
+def test_two_of_the_same_lora_are_one_and_each_entry_has_its_own(mini, folder):
+    """Both wear it: as it is for each alone, in a run of several entries."""
+    model, clip = mini[:2]
+    boxes = layout(scene_with(), 4 / 3)
+    both = encode(clip, scene_with([Lora("cone")], [Lora("cone")]), boxes, "strict")
+    loras = both[0][1]["control"].isolation.forward.loras
+    assert loras.weights.names == ("cone.safetensors",) and loras.worn == ({1: 1.0, 2: 1.0},)
+    plain = encode(clip, scene_with(), boxes, "strict")
+    negative = encode_negative(clip, scene_with(), boxes, "strict", "")
+    mean = (draw(model, both, negative, steps=1, cfg=1.0) + draw(model, plain, negative, steps=1, cfg=1.0)) / 2
+    torch.testing.assert_close(draw(model, both + plain, negative, steps=1, cfg=1.0), mean, rtol=1e-4, atol=1e-5)
+
+
+def test_the_host_loads_the_weights_once_for_all_entries(mini, folder):
+    model, clip = mini[:2]
+    scene = scene_with([Lora("cone")], [Lora("tail")])
+    boxes = layout(scene, 4 / 3)
+    options = Options(swapped=0.25)
+    entries = encode(clip, scene, boxes, "strict") + encode_negative(clip, scene, boxes, "strict", "", options)
+    assert len(entries) == 3
+    patchers = {patcher for _, extra in entries for patcher in extra["control"].get_models()}
+    assert len(patchers) == 1 and len(list(patchers.pop().model.parameters())) > 20
+    worn = [extra["control"].isolation.forward.loras.worn for _, extra in entries]
+    assert worn == [({1: 1.0}, {2: 1.0}), ({1: 1.0}, {2: 1.0}), ({2: 1.0}, {1: 1.0})]  # exchanged with the characters
+
+
+def test_a_conditioning_with_loras_can_be_written_down_and_read(mini, folder):
+    model, clip = mini[:2]
+    scene = scene_with([Lora("cone")])
+    boxes = layout(scene, 4 / 3)
+    positive, negative = encode(clip, scene, boxes, "strict"), encode_negative(clip, scene, boxes, "strict", "")
+    expected = draw(model, positive, negative)
+    again = pickle.loads(pickle.dumps(positive))
+    assert torch.equal(draw(model, again, negative), expected)
+
+
+def test_an_interrupted_run_leaves_no_hook(mini, folder, monkeypatch):
+    network = mini[0].model.diffusion_model
+    layer = network.layers[-1]
+
+    def stop(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(layer, "forward", stop)
+    with pytest.raises(KeyboardInterrupt):
+        pictures(mini, scene_with([Lora("cone")]))
+    assert not any(module._forward_hooks for module in network.modules())
+
+
+def test_layers_without_tokens_take_shared_loras_alone(mini, folder, caplog):
+    """A character's LoRA with modulation is the one without it, and that is said."""
+    tensors = load_file(folder / "all.safetensors")
+    others = ("adaLN", "t_embedder", "time_text", "pooled")
+    tokens = {k: v for k, v in tensors.items() if not any(word in k for word in others)}
+    assert 0 < len(tokens) < len(tensors)
+    save_file(tokens, folder / "tokens.safetensors")
+    listed_anew()
+    with caplog.at_level("INFO"):
+        got = pictures(mini, scene_with([Lora("all")]))
+    assert "modulation" in caplog.text
+    assert torch.equal(got, pictures(mini, scene_with([Lora("tokens")])))
+    everyones = [pictures(mini, scene_with(shared=[Lora(name)])) for name in ("all", "tokens")]
+    assert not torch.equal(*everyones)
+
+
+def test_loras_of_the_text_encoders_change_their_owners_text_alone(mini, folder):
+    clip = mini[1]
+    boxes = layout(scene_with(), 4 / 3)
+    plain = encode(clip, scene_with(), boxes, "strict")
+    got = encode(clip, scene_with([Lora("text")]), boxes, "strict")
+    owners = torch.tensor(plain[0][1]["model_conds"]["newbie_isolation"].cond.forward.plan.owners)
+    same = (got[0][0] == plain[0][0]).all(-1)[0]
+    assert not same[owners == 1].any() and same[owners != 1].all()
+    assert torch.equal(got[0][1]["pooled_output"], plain[0][1]["pooled_output"])
+    assert torch.equal(encode(clip, scene_with(), boxes, "strict")[0][0], plain[0][0])  # afterwards too
+    neither = encode(clip, scene_with([Lora("text", 1.0, 0.0)]), boxes, "strict")
+    assert torch.equal(neither[0][0], plain[0][0])
+
+
+def test_gentle_gates_the_text_encoders_by_token(mini, folder):
+    """In the one text that is read at once, all before the owner's first token is as it was (Gemma is causal)."""
+    clip = mini[1]
+    boxes = layout(scene_with(), 4 / 3)
+    plain = encode(clip, scene_with(), boxes, "gentle")
+    got = encode(clip, scene_with((), [Lora("text")]), boxes, "gentle")
+    owners = torch.tensor(plain[0][1]["model_conds"]["newbie_isolation"].cond.forward.plan.owners)
+    first = int((owners == 2).nonzero()[0])
+    same = (got[0][0] == plain[0][0]).all(-1)[0]
+    assert same[:first].all() and not same[owners == 2].any()
+
+
+def test_a_shared_lora_of_the_text_encoders_is_the_hosts(mini, folder):
+    clip = mini[1]
+    scene, boxes = scene_with(), layout(scene_with(), 4 / 3)
+    _, patched = comfy.sd.load_lora_for_models(None, clip, load_file(folder / "text.safetensors"), 0, 0.5)
+    expected, plain = (encode(one, scene, boxes, "gentle")[0] for one in (patched, clip))
+    got = encode(clip, scene_with(shared=[Lora("text", 0.0, 0.5)]), boxes, "gentle")[0]
+    for key in (0, 1):
+        one, other, third = (e[0] if key == 0 else e[1]["pooled_output"] for e in (got, expected, plain))
+        assert (one - other).norm() < 0.02 * (third - other).norm()  # the host rounds the sum to bfloat16
+
+
+@pytest.mark.parametrize(("name", "sentence"), [
+    ("cones", "no LoRA called cones: did you mean cone"),
+    ("zzz", "put the file into"),
+])
+def test_a_name_that_is_none_is_told_with_the_nearest(mini, folder, name, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        encode(mini[1], scene_with([Lora(name)]), layout(scene_with(), 1.0), "strict")
+
+
+def test_another_models_lora_is_refused_when_the_run_begins(mini, folder):
+    save_file({"lora_unet_down_blocks_0_x.lora_up.weight": torch.zeros(4, 2),
+               "lora_unet_down_blocks_0_x.lora_down.weight": torch.zeros(2, 4)}, folder / "sd.safetensors")
+    save_file({"diffusion_model.layers.0.attention.qkv.lora_A.weight": torch.zeros(2, 2304),
+               "diffusion_model.layers.0.attention.qkv.lora_B.weight": torch.zeros(3840, 2)},
+              folder / "big.safetensors")
+    listed_anew()
+    with pytest.raises(ValueError, match=r"sd\.safetensors was made for another model"):
+        pictures(mini, scene_with([Lora("sd")]))
+    with pytest.raises(ValueError, match=r"big\.safetensors: .*whose layers\.0\.attention\.qkv has 3840"):
+        pictures(mini, scene_with([Lora("big")]))
+
+
+@pytest.mark.parametrize("sampler", ["dpmpp_2m", "res_multistep", "euler_ancestral"])
+def test_any_sampler(mini, folder, sampler):
+    """Denoise and sampler are the host's business: a LoRA at a vanishing strength is a vanishing change."""
+    tiny = pictures(mini, scene_with([Lora("cone", 1e-4)]), sampler_name=sampler, steps=3)
+    plain, full = (pictures(mini, scene_with(loras), sampler_name=sampler, steps=3) for loras in ([], [Lora("cone")]))
+    assert 0 < (tiny - plain).norm() < 0.01 * (full - plain).norm()
