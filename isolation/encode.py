@@ -53,6 +53,7 @@ from .text_cache import encoded, key_of
 from .unet import IsolatedUNet
 
 Masks = Sequence[Tensor | None]  # [h, w] in 0..1, one a character; None, or no entry, leaves a character its box
+EVERYWHERE = Plan((), ())
 
 
 def places(scene: Scene, boxes: Sequence[Box], masks: Masks) -> tuple[Region, ...]:
@@ -64,7 +65,7 @@ def places(scene: Scene, boxes: Sequence[Box], masks: Masks) -> tuple[Region, ..
     return tuple(where)
 
 
-def encode_plain(clip: CLIP, text: str, plan: Plan, worn: Worn | None) -> Conditioning:
+def encode_plain(clip: CLIP, text: str, plan: Plan = EVERYWHERE, worn: Worn | None = None) -> Conditioning:
     """The host's own way, exactly as its CLIP Text Encode node does it; a text that stays is not read again.
 
     plan: where LoRAs act.
