@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..xml_prompt import (
     PromptError,
+    PromptWarning,
     Scene,
     convert,
     layout,
@@ -72,7 +73,7 @@ def check_all(options: argparse.Namespace) -> int:
             worst = 2
             continue
         for warning in scene.warnings:
-            sys.stdout.write(f"{file}:{warning.line}:{warning.column}: {warning.message.text(system_language())}\n")
+            sys.stdout.write(told(file, warning))
         people, warnings = len(scene.characters), len(scene.warnings)
         sys.stdout.write(f"{file}: {counted(people, 'character')}, {counted(warnings, 'warning')}\n")
         worst = max(worst, 1 if warnings else 0)
@@ -98,7 +99,7 @@ def convert_one(options: argparse.Namespace) -> int:
     if scene is None:
         return 2
     for warning in scene.warnings:
-        sys.stderr.write(f"{options.file}:{warning.line}:{warning.column}: {warning.message.text(system_language())}\n")
+        sys.stderr.write(told(options.file, warning))
     sys.stdout.write(to_xml(scene).rstrip("\n") + "\n")
     return 0
 
@@ -111,13 +112,18 @@ def read(file: str, reader: Callable[[str], Scene] = parse) -> Scene | None:
     except Problem as problem:
         sys.stderr.write(f"{problem}\n")
     except PromptError as error:
-        place = f"{file}:{error.line}:{error.column}" if error.line else file
-        sys.stderr.write(f"{place}: {error.message.text(system_language())}\n")
+        sys.stderr.write(told(file, error))
         if error.source and error.line:
             sys.stderr.write(pointed(error.source, error.column))
     else:
         return scene
     return None
+
+
+def told(file: str, said: PromptError | PromptWarning) -> str:
+    """As compilers write it, in the process's language."""
+    place = f"{file}:{said.line}:{said.column}" if said.line else file
+    return f"{place}: {said.message.text(system_language())}\n"
 
 
 def pointed(source: str, column: int) -> str:

@@ -6,11 +6,13 @@ Puts a host on the path where there is one, and gives the tests the built-in mod
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
+os.environ["LC_ALL"] = "C.UTF-8"  # whoever runs them: messages are English unless a test says otherwise
 TESTS = Path(__file__).resolve().parent
 ROOT = TESTS.parent
 sys.path.append(str(TESTS))

@@ -70,6 +70,17 @@ def test_a_warning_and_an_error_name_their_place(file, capsys):
 
 
 @pytest.mark.parametrize(
+    ("locale", "warned", "refused"), [("zh_CN.UTF-8", "不是已知字段", "没有结束"), ("C", "not a known", "never")]
+)
+def test_messages_are_in_the_language_of_the_process(file, capsys, monkeypatch, locale, warned, refused):
+    monkeypatch.setenv("LC_ALL", locale)
+    prompt_tool.main(["check", file("<character_1><shoes>red</shoes></character_1>")])
+    assert warned in capsys.readouterr().out
+    prompt_tool.main(["check", file("<character_1>")])
+    assert refused in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("form", "beginning"), [("xml", "<character_1>\n<n>初音</n>"), ("json", "{"), ("tags", "初音\n")]
 )
 def test_render_prints_what_the_encoders_read(file, capsys, form, beginning):
