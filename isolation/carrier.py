@@ -23,7 +23,7 @@ from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
-from ..sampling.progress import progress
+from ..sampling.steps import progress
 from .bias import Bias, bias_of
 from .lora import Loras
 from .plan import Plan
@@ -63,7 +63,7 @@ class IsolatedForward:
         if (self.plan.options.start, self.plan.options.end) == (0.0, 1.0):
             return self.plan
         passed = options.get(PROGRESS)
-        passed = progress(options) if passed is None else passed
+        passed = progress(options, options.get("sigmas")) if passed is None else passed
         return self.plan if self.plan.options.start <= passed < self.plan.options.end else self.free
 
     def bias(self, plan: Plan, rows: int, columns: int, device: torch.device) -> Bias:
@@ -165,7 +165,7 @@ def install(_patcher: ModelPatcher, timestep: Tensor, model_options: dict[str, A
     How far the run is, is asked here, where the device has little left to do, and not in the middle of its passes.
     """
     options = model_options["transformer_options"]
-    options[PROGRESS] = progress({**options, "sigmas": timestep})
+    options[PROGRESS] = progress(options, timestep)
     wrappers = options.setdefault("wrappers", {})
     for kind, wrapper in ((WrappersMP.APPLY_MODEL, around_apply), (WrappersMP.DIFFUSION_MODEL, around_forward)):
         others = {key: value for key, value in wrappers.get(kind, {}).items() if key != KEY}

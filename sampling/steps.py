@@ -92,14 +92,14 @@ class Steps:
         return reached
 
 
-def progress(options: dict[str, Any], timestep: Tensor) -> float:
+def progress(options: dict[str, Any], timestep: Tensor | None) -> float:
     """The fraction of this run's steps that lies behind; 0 in the first step. To be asked in every call of the model.
 
     options: the host's transformer_options of the run, with sample_sigmas. timestep: [B], the sigmas of the call.
     """
     if STEPS not in options:
         sigmas = options.get("sample_sigmas")
-        if sigmas is None or len(sigmas) < 2:
+        if sigmas is None or timestep is None or len(sigmas) < 2:
             return 0.0
         options[STEPS] = Steps(sigmas)
     return options[STEPS].call(timestep)

@@ -21,7 +21,6 @@ from newbie_pack.isolation.bias import bias_of
 from newbie_pack.isolation.fused import FusedBias
 from newbie_pack.isolation.nextdit import IsolatedNextDiT
 from newbie_pack.isolation.plan import coverage, joint_rules
-from newbie_pack.sampling.progress import progress
 from newbie_pack.xml_prompt.reading.draft import MAX_CHARACTERS
 from plans import changed, make_plan, weights_of
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -371,14 +370,6 @@ def test_eight_characters_fit_the_widths_that_kernels_take():
 def test_neutral_plans_know_it(plan):
     assert plan.neutral
     assert not changed(plan, weight=(2.0,) * 9).neutral
-
-
-def test_progress_counts_the_steps_behind():
-    sigmas = torch.tensor([1.0, 0.75, 0.5, 0.25, 0.0])
-    at = [progress({"sample_sigmas": sigmas, "sigmas": sigma[None]}) for sigma in sigmas[:-1]]
-    assert at == [0.0, 0.25, 0.5, 0.75]
-    assert progress({"sample_sigmas": sigmas, "sigmas": torch.tensor([0.6])}) == 0.5  # inside the second step
-    assert progress({}) == 0.0
 
 
 def test_a_layer_that_is_computed_again_keeps_its_mask():

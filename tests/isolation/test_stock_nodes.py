@@ -413,7 +413,7 @@ def test_a_pass_waits_for_nothing_that_its_step_or_an_earlier_one_knows(model, c
     """How far the run is, is asked once a step, before its passes; the bias is made once and stays where it is used."""
     asked, made = [], []
     far, real = carrier.progress, carrier.bias_of
-    monkeypatch.setattr(carrier, "progress", lambda options: asked.append(options) or far(options))
+    monkeypatch.setattr(carrier, "progress", lambda *asks: asked.append(asks) or far(*asks))
     monkeypatch.setattr(carrier, "bias_of", lambda *arguments: made.append(arguments) or real(*arguments))
     early = encode(clip, parse(XML.format("miku", "kaito", "night_sky")), BOXES, "strict", Options(end=0.5))
     ksampler(model, early, negative, latent(), steps=4)
