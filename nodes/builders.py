@@ -11,6 +11,7 @@ from comfy_api.latest import io
 
 from ..xml_prompt import UNSTATED, Box, Field, Message, PromptError, PromptWarning, Scene, at_line, parse, to_xml
 from .common import CATEGORY, SceneSocket, scene_output
+from .inputs import checked
 from .masks import box_of_mask
 
 FIELDS = ("name", "gender", "appearance", "clothing", "expression", "action", "position", "negative")
@@ -139,6 +140,7 @@ class NewBieCharacter(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(
         cls, gender: str, previous: Scene | None = None, mask: torch.Tensor | None = None, **fields: str
     ) -> io.NodeOutput:
@@ -178,5 +180,6 @@ class NewBieScene(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, system_prompt: str, characters: Scene | None = None, **fields: str) -> io.NodeOutput:
         return scene_output(with_surroundings(characters, fields, system_prompt), characters)

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..sampling.decode import decode
 from .common import CATEGORY
+from .inputs import checked
 
 
 class NewBieDecode(io.ComfyNode):
@@ -28,5 +29,6 @@ class NewBieDecode(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, samples: dict[str, Any], vae: VAE) -> io.NodeOutput:
         return io.NodeOutput(decode(vae, samples["samples"]))

@@ -12,6 +12,7 @@ from ..isolation.encode import encode, encode_negative
 from ..isolation.options import AUTO, BY_MODE, LEAKS, MODES, OFF, Options
 from ..xml_prompt import Scene
 from .common import CATEGORY, SceneSocket, boxes_of
+from .inputs import checked
 from .masks import masks_of, with_mask_boxes
 
 
@@ -96,6 +97,7 @@ class NewBieEncodeCharacters(io.ComfyNode):
         return True
 
     @classmethod
+    @checked
     def execute(
         cls,
         clip: CLIP,

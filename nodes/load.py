@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..isolation.options import declare
 from ..model_loader import full, mini
 from .common import CATEGORY
+from .inputs import checked
 
 MINI = "NewBie mini (built in)"
 PRECISIONS = {
@@ -75,6 +76,7 @@ class NewBieLoader(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, diffusion_model: str, gemma: str, jina: str, vae: str, precision: str) -> io.NodeOutput:
         dtype = PRECISIONS[precision]
         if diffusion_model == MINI:

@@ -10,6 +10,7 @@ from comfy_api.latest import io, ui
 
 from ..xml_prompt import Scene, regions
 from .common import CATEGORY, SceneSocket, boxes_of
+from .inputs import checked
 from .layout_drawing import draw_layout
 
 PIXELS = 8  # a latent's cell in pixels
@@ -34,6 +35,7 @@ class NewBieLayoutPreview(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, scene: Scene, latent: dict[str, Any] | None = None) -> io.NodeOutput:
         size = SQUARE
         if latent is not None:

@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..xml_prompt import parse
 from .common import CATEGORY, SceneSocket, check_layout, problem_of, scene_output
+from .inputs import checked
 
 EXAMPLE = """\
 <scene>
@@ -55,5 +56,6 @@ class NewBieXMLPrompt(io.ComfyNode):
         return xml is None or problem_of(lambda: check_layout(parse(xml)))
 
     @classmethod
+    @checked
     def execute(cls, xml: str) -> io.NodeOutput:
         return scene_output(parse(xml))

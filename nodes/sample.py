@@ -7,9 +7,11 @@ from typing import Any
 from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
-from ..sampling.sample import SCHEDULERS, sample
-from . import sampling_inputs as inputs
+from ..sampling.sample import sample, schedulers
 from .common import CATEGORY
+from .guider import guidance_end_input, guidance_input, guidance_start_input, renorm_input
+from .inputs import checked
+from .sampler import eta_input, problem_of_eta, s_noise_input, sampler_input
 
 
 class NewBieSample(io.ComfyNode):
@@ -34,9 +36,9 @@ class NewBieSample(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="The same seed gives the same picture.",
                 ),
-                io.Int.Input("steps", default=28, min=1, max=1000, tooltip="More steps, finer picture, longer wait."),
-                inputs.guidance(),
-                inputs.eta(),
+                io.Int.Input("steps", default=28, min=1, max=1000, tooltip="More steps draw finer, and take longer."),
+                guidance_input(),
+                eta_input(),
                 io.Float.Input(
                     "shift",
                     default=6.0,
@@ -44,11 +46,11 @@ class NewBieSample(io.ComfyNode):
                     max=100.0,
                     step=0.1,
                     round=0.01,
-                    tooltip="How long the steps dwell on composition. 1 is neutral.",
+                    tooltip="How long sampling stays at high noise, where the composition is decided. 1 is neutral.",
                 ),
-                inputs.sampler(),
+                sampler_input(),
                 io.Combo.Input(
-                    "scheduler", options=list(SCHEDULERS), default="simple", tooltip="How the steps are spaced."
+                    "scheduler", options=schedulers(), default="simple", tooltip="How the noise is divided into steps."
                 ),
                 io.Float.Input(
                     "denoise",
@@ -56,29 +58,22 @@ class NewBieSample(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="How much of the latent is drawn anew. 1 is everything; less keeps a given picture.",
+                    tooltip="How much of the latent is drawn anew. 1: everything; less keeps more of a given picture.",
                 ),
-                inputs.guidance_start(),
-                inputs.guidance_end(),
-                inputs.renorm(),
-                inputs.s_noise(),
+                guidance_start_input(),
+                guidance_end_input(),
+                renorm_input(),
+                s_noise_input(),
             ],
             outputs=[io.Latent.Output()],
         )
 
     @classmethod
-    def validate_inputs(
-        cls,
-        sampler: str | None,
-        eta: float | None,
-        guidance_start: float | None = None,
-        guidance_end: float | None = None,
-    ) -> bool | str:
-        """What would be ignored is told before anything runs; linked values are checked when they arrive."""
-        problem = inputs.sampler_problem(sampler, eta) or inputs.interval_problem(guidance_start, guidance_end)
-        return problem or True
+    def validate_inputs(cls, sampler: str | None, eta: float | None) -> bool | str:
+        return problem_of_eta(sampler, eta)
 
     @classmethod
+    @checked
     def execute(
         cls, model: ModelPatcher, positive: list, negative: list, latent: dict[str, Any], **settings: Any
     ) -> io.NodeOutput:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .common import CATEGORY
+from .inputs import checked
 
 SEEDS = 2**64
 
@@ -33,5 +34,6 @@ class NewBieSeeds(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, seed: int, count: int) -> io.NodeOutput:
         return io.NodeOutput([(seed + i) % SEEDS for i in range(count)])

@@ -9,6 +9,7 @@ from comfy.model_management import intermediate_device, intermediate_dtype
 from comfy_api.latest import io
 
 from .common import CATEGORY
+from .inputs import checked
 
 CUSTOM = "custom"
 SIZES = {  # what each model was trained on; the built-in mini first, as in the loader
@@ -57,6 +58,7 @@ class NewBieSize(io.ComfyNode):
         )
 
     @classmethod
+    @checked
     def execute(cls, size: dict[str, Any], batch_size: int) -> io.NodeOutput:
         width, height = SIZES.get(size["size"]) or (size["width"], size["height"])
         shape = (batch_size, CHANNELS, height // CELL, width // CELL)

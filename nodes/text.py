@@ -6,6 +6,7 @@ from comfy_api.latest import io
 
 from ..xml_prompt import convert
 from .common import CATEGORY, SceneSocket, check_layout, problem_of, scene_output
+from .inputs import checked
 
 EXAMPLE = "A: 1girl, blue hair, smile, left\nB: 1boy, black hair, glasses, right"
 
@@ -42,5 +43,6 @@ class NewBieTextToXML(io.ComfyNode):
         return text is None or problem_of(lambda: check_layout(convert(text)))
 
     @classmethod
+    @checked
     def execute(cls, text: str) -> io.NodeOutput:
         return scene_output(convert(text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -11,6 +10,8 @@ import comfy.model_management
 import torch
 from comfy.sd import VAE
 from torch import Tensor
+
+from ..sentences import log
 
 TILES = (192, 128, 96, 80, 64, 48, 32)  # sides in latent pixels; the largest that fits is the closest to the whole
 CLOSE = 80  # from this side on within 2/255 of the whole, also where FLUX's autoencoder has random weights
@@ -50,19 +51,31 @@ def out_of_memory(problem: Exception) -> bool:
 
 def check_fits(vae: VAE, samples: Tensor) -> None:
     """Raises ValueError if latent and VAE don't belong together, or not to this model."""
-    belongs = "use the VAE that belongs to the model, NewBie Loader's own or FLUX's ae.safetensors."
+    belongs = "use the model's own VAE, from NewBie Loader or FLUX's ae.safetensors."
     if getattr(vae, "first_stage_model", None) is None:
-        raise ValueError(f"There is no VAE here, as in a checkpoint that has none: {belongs}")
+        raise ValueError(f"There is no VAE here; some checkpoints have none: {belongs}")
     if samples.is_nested or samples.ndim != 4:
+        kind = "latent of several parts" if samples.is_nested else f"{samples.ndim}-dimensional latent"
         raise ValueError(
-            f"The latent has {samples.ndim} dimensions, as a video's or a sound's has, and NewBie Decode makes "
-            "pictures from 4: connect the LATENT of NewBie Sample, or decode this one with VAE Decode."
+            f"This is a {kind} (video or audio); NewBie Decode takes image latents: connect the LATENT of NewBie "
+            "Sample, or decode this one with VAE Decode."
         )
     if vae.latent_dim != 2 or vae.upscale_ratio != SCALE:
-        raise ValueError(f"This VAE is not one for pictures at {SCALE} times the latent's size: {belongs}")
+        raise ValueError(f"This VAE does not make images of {SCALE} times the latent's size: {belongs}")
     if samples.shape[1] != vae.latent_channels:
         raise ValueError(
             f"The latent has {samples.shape[1]} channels, but this VAE decodes {vae.latent_channels}: {belongs}"
+        )
+    if not samples.isfinite().all():
+        raise ValueError("The latent holds NaN or infinity: the node that made it failed without saying so.")
+
+
+def check_pictures(images: Tensor) -> None:
+    """Raises RuntimeError for what would be saved as black."""
+    if not images.isfinite().all():
+        raise RuntimeError(
+            "The VAE gave NaN or infinity, which would be a black picture: start ComfyUI with --fp32-vae, or use "
+            "another VAE."
         )
 
 
@@ -136,12 +149,14 @@ def decode(vae: VAE, samples: Tensor) -> Tensor:
     shape = tuple(samples.shape)
     chosen: Plan | None = plan(memory_of(vae, shape), shape)
     while chosen is not None:
-        logging.info("NewBie Decode: %s.", chosen)
+        log.info("NewBie Decode: %s.", chosen)
         images = attempt(vae, samples, chosen)
         if images is not None:
+            check_pictures(images)
             return images
         comfy.model_management.soft_empty_cache()
         chosen = smaller(chosen, shape)
     raise RuntimeError(
-        "There is not enough memory to decode even a small tile of the picture: close other programs, or draw smaller."
+        "Not even a small tile of the picture can be decoded in the memory there is: close other programs, or draw a "
+        "smaller picture."
     )

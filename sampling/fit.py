@@ -19,7 +19,7 @@ def check_fit(model: ModelPatcher, entries: list[tuple[Tensor, dict[str, Any]]])
         pooled = values.get("pooled_output")
         if pooled is None and takes.get("clip_text_dim") is not None:
             raise ValueError(
-                "The text has no vector from Jina, so it was encoded for another model: use the text encoders of the "
+                "The text was encoded for another model, as it has no vector from Jina: use the text encoders of the "
                 "model's own release, in NewBie Loader or in DualCLIPLoader with the type newbie."
             )
         for name, gives, key in (("Gemma", features, "cap_feat_dim"), ("Jina", pooled, "clip_text_dim")):
@@ -36,23 +36,38 @@ def check_flow(model: ModelPatcher) -> None:
     """Raises ValueError for a model that was not trained on rectified flow, as SD1.5 and SDXL were not."""
     if not isinstance(model.get_model_object("model_sampling"), CONST):
         raise ValueError(
-            "NewBie Sample is for models of rectified flow, such as NewBie and Lumina 2, and its shift would spoil "
-            "this one: use KSampler, or NewBie Guider with SamplerCustomAdvanced."
+            "NewBie Sample works only with rectified-flow models such as NewBie and Lumina 2: use KSampler, or NewBie "
+            "Guider with SamplerCustomAdvanced."
         )
 
 
-def check_latent(model: ModelPatcher, image: Tensor, batch_index: list[int] | None) -> None:
+def check_latent(model: ModelPatcher, image: Tensor) -> None:
     """Raises ValueError if the model can't draw on this latent; an empty one has been made to fit before."""
     latent_format = model.get_model_object("latent_format")
     wanted, dimensions = latent_format.latent_channels, 2 + latent_format.latent_dimensions
     if image.is_nested or image.ndim != dimensions or image.shape[1] != wanted:
-        shape = "several parts" if image.is_nested else f"the shape {' x '.join(map(str, image.shape))}"
+        shape = "has several parts" if image.is_nested else f"is {' x '.join(map(str, image.shape))}"
         raise ValueError(
-            f"The latent has {shape}, but this model draws on pictures of {wanted} channels: "
-            "use EmptySD3LatentImage, or encode the picture with the model's own VAE."
+            f"The latent {shape}, but this model draws images of {wanted} channels: use EmptySD3LatentImage, or encode "
+            "the picture with the model's own VAE."
         )
+    if not image.isfinite().all():
+        raise ValueError("The latent holds NaN or infinity: the node that made it failed without saying so.")
+
+
+def check_batch_index(image: Tensor, batch_index: list[int] | None) -> None:
+    """Raises ValueError where there is not one index a picture."""
     if batch_index is not None and len(batch_index) != len(image):
         raise ValueError(
-            f"The latent has {len(image)} pictures and {len(batch_index)} numbers of a batch (batch_index): "
-            "remove the node that changed the one without the other."
+            f"The latent holds {len(image)} images but {len(batch_index)} batch indices (batch_index): remove the node "
+            "that changed only one."
+        )
+
+
+def check_drawn(samples: Tensor) -> None:
+    """Raises RuntimeError for what would be decoded to a black picture."""
+    if not samples.isfinite().all():
+        raise RuntimeError(
+            "Sampling gave NaN or infinity, which would be a black picture: choose another precision (bf16 rather than "
+            "fp16), a lower guidance, or another sampler."
         )

@@ -10,7 +10,7 @@ from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_mo
 from comfy.samplers import CFGGuider, Sampler
 from torch import Tensor
 
-from .fit import check_fit
+from .fit import check_drawn, check_fit, check_latent
 from .steps import STEPS, WHOLE, Steps, check_interval, rehearse
 
 
@@ -29,6 +29,17 @@ class IntervalGuider(CFGGuider):
         check_interval(start, end)
         super().__init__(model)
         self.interval = (start, end)
+
+    def sample(
+        self, noise: Tensor, latent_image: Tensor, sampler: Sampler, sigmas: Tensor, *rest: Any, **kwargs: Any
+    ) -> Tensor:
+        """As the host's. Raises ValueError for what the model can't draw on, RuntimeError for a picture of NaN."""
+        check_latent(self.model_patcher, latent_image)
+        if not sigmas.isfinite().all():
+            raise ValueError("The sigmas hold NaN or infinity: choose more steps, or another scheduler.")
+        drawn = super().sample(noise, latent_image, sampler, sigmas, *rest, **kwargs)
+        check_drawn(drawn)
+        return drawn
 
     def inner_sample(
         self, noise: Tensor, latent_image: Tensor, device: torch.device, sampler: Sampler, sigmas: Tensor,

@@ -14,12 +14,12 @@ from comfy.model_sampling import ModelSamplingDiscreteFlow
 from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 from torch import Tensor
 
-from .fit import check_flow, check_latent
+from .fit import check_batch_index, check_flow, check_latent
 from .guidance import guider_for
 from .samplers import sampler_for
 from .steps import GUIDANCE_END
 
-SCHEDULERS = tuple(comfy.samplers.SCHEDULER_NAMES)
+LEAST_DENOISE = 0.001
 
 Latent = dict[str, Any]  # the host's {"samples": [B, C, h, w], ...}
 
@@ -38,10 +38,23 @@ def with_shift(model: ModelPatcher, shift: float) -> ModelPatcher:
     return ModelSamplingSD3().patch(model, shift, multiplier)[0]
 
 
+def schedulers() -> list[str]:
+    """The host's, with those that other packs have added by now."""
+    return list(comfy.samplers.KSampler.SCHEDULERS)
+
+
 def schedule(model: ModelPatcher, sampler: str, scheduler: str, steps: int, denoise: float) -> Tensor:
-    """Sigmas [steps + 1]; empty at denoise 0."""
+    """Sigmas [steps + 1]; empty at denoise 0. Raises ValueError where the scheduler can't make so many."""
+    if 0 < denoise < LEAST_DENOISE:  # the host makes a schedule of steps / denoise
+        raise ValueError(f"denoise is {denoise:g}: use at least {LEAST_DENOISE:g}, or 0 to leave the latent as it is.")
     options = {"sampler": sampler, "scheduler": scheduler, "denoise": denoise, "model_options": model.model_options}
-    return comfy.samplers.KSampler(model, steps=steps, device=model.load_device, **options).sigmas
+    sigmas = comfy.samplers.KSampler(model, steps=steps, device=model.load_device, **options).sigmas
+    if denoise > 0 and (len(sigmas) < 2 or not sigmas.isfinite().all()):
+        raise ValueError(
+            f"The scheduler {scheduler} can't make a schedule of {steps} step{'s' * (steps > 1)}: use more steps, or "
+            "another scheduler."
+        )
+    return sigmas
 
 
 def sample(
@@ -73,7 +86,8 @@ def sample(
     sigmas = schedule(model, sampler, scheduler, steps, denoise)
     ratios = (latent.get("downscale_ratio_spacial"), latent.get("downscale_ratio_temporal"))
     image = comfy.sample.fix_empty_latent_channels(model, latent["samples"], *ratios)
-    check_latent(model, image, latent.get("batch_index"))
+    check_latent(model, image)
+    check_batch_index(image, latent.get("batch_index"))
     samples = guider.sample(
         comfy.sample.prepare_noise(image, seed, latent.get("batch_index")),
         image,

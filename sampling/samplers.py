@@ -45,6 +45,11 @@ WITHOUT_ETA = (
 SAMPLERS = WITH_ETA + WITHOUT_ETA
 
 
+def samplers() -> list[str]:
+    """Those of ours that this host has."""
+    return [name for name in SAMPLERS if name in comfy.samplers.KSampler.SAMPLERS]
+
+
 def check_eta(sampler: str, eta: float) -> None:
     """Raises ValueError where eta would be ignored."""
     if eta > 0 and sampler not in WITH_ETA:

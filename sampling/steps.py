@@ -8,13 +8,14 @@ the sampler is out of reach; then the noise tells the step, and whether calls co
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ..sentences import log
 
 STEPS = "newbie_steps"  # of the host's transformer options: the Steps of this run
 WHOLE = (0.0, 1.0)  # an interval that holds every step
@@ -138,7 +139,7 @@ def rehearse(sampler: Any, guider: Any, sigmas: Tensor, batch: int, seed: int | 
         with torch.random.fork_rng(devices=[]):
             sampler.sample(noted, sigmas.cpu(), options, noted.report, still, still, None, True)
     except Exception as problem:  # other packs' samplers may want a real picture
-        logging.debug("NewBie: this sampler can't be rehearsed (%s); its steps are told by the noise.", problem)
+        log.debug("NewBie: this sampler can't be rehearsed (%s); its steps are told by the noise.", problem)
         return []
     if not noted.begun:
         return []

@@ -43,9 +43,9 @@ def test_the_browser_leaves_prompts_as_they_are_typed(schemas):
                 assert item.dynamic_prompts is False, (schema.node_id, item.id)
 
 
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_translations_name_every_input_and_output(schemas, language):
-    words = json.loads((ROOT / "locales" / language / "nodeDefs.json").read_text(encoding="utf-8"))
+def test_the_chinese_translation_names_every_input_and_output(schemas):
+    """There is no English one: the page shows the nodes' own texts where a locale has none."""
+    words = json.loads((ROOT / "locales" / "zh" / "nodeDefs.json").read_text(encoding="utf-8"))
     assert set(words) == set(schemas)
     for node_id, schema in schemas.items():
         node = words[node_id]
@@ -53,15 +53,6 @@ def test_translations_name_every_input_and_output(schemas, language):
         assert set(node["inputs"]) == {item.id for item in schema.inputs}
         assert all(item["name"] and item["tooltip"] for item in node["inputs"].values())
         assert set(node["outputs"]) == {str(i) for i in range(len(schema.outputs))}
-
-
-def test_english_translations_say_what_the_nodes_say(schemas):
-    words = json.loads((ROOT / "locales" / "en" / "nodeDefs.json").read_text(encoding="utf-8"))
-    for node_id, schema in schemas.items():
-        assert words[node_id]["display_name"] == schema.display_name
-        assert words[node_id]["description"] == schema.description
-        for item in schema.inputs:
-            assert words[node_id]["inputs"][item.id]["tooltip"] == item.tooltip, (node_id, item.id)
 
 
 def test_the_page_knows_every_node_that_holds_a_prompt(schemas):

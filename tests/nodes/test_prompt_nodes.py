@@ -51,7 +51,7 @@ def test_eta_is_refused_on_the_node():
     assert "set eta to 0" in NewBieSample.validate_inputs("res_multistep", 0.3)
     assert NewBieSample.validate_inputs("res_multistep", 0.0) is True
     assert NewBieSample.validate_inputs("euler_ancestral", 0.3) is True
-    assert "no sampler nope" in NewBieSample.validate_inputs("nope", 0.0)
+    assert "sampler is 'nope'" in NewBieSample.validate_inputs("nope", 0.0)
     assert "from 0 to 1" in NewBieSample.validate_inputs("euler_ancestral", 1.5)
 
 

@@ -87,9 +87,9 @@ def test_tiles_are_no_larger_than_the_picture():
 @pytest.mark.parametrize(
     ("samples", "sentence"),
     [
-        (latent(channels=4), "The latent has 4 channels, but this VAE decodes 16: use the VAE that belongs"),
-        (NestedTensor([latent(), latent()]), "as a video's or a sound's has"),
-        (latent().unsqueeze(2), "The latent has 5 dimensions, as a video's or a sound's has, and NewBie Decode makes"),
+        (latent(channels=4), "The latent has 4 channels, but this VAE decodes 16: use the model's own VAE"),
+        (NestedTensor([latent(), latent()]), "This is a latent of several parts"),
+        (latent().unsqueeze(2), r"This is a 5-dimensional latent \(video or audio\); NewBie Decode takes image latents: connect"),
     ],
 )
 def test_a_latent_of_another_model_is_refused_in_one_sentence(vae, samples, sentence):
@@ -101,13 +101,13 @@ def test_a_latent_of_another_model_is_refused_in_one_sentence(vae, samples, sent
 def test_a_vae_of_another_kind_is_refused_in_one_sentence(kind):
     fits = {"first_stage_model": 1, "latent_channels": 16, "latent_dim": 2, "upscale_ratio": 8}
     other = SimpleNamespace(**{**fits, **kind})
-    with pytest.raises(ValueError, match="not one for pictures at 8 times the latent's size: use the VAE that belongs"):
+    with pytest.raises(ValueError, match="does not make images of 8 times the latent's size: use the model's own VAE"):
         decode(other, latent())
 
 
 @pytest.mark.parametrize("missing", [None, SimpleNamespace(first_stage_model=None)])
 def test_no_vae_is_refused_in_one_sentence(missing):
-    with pytest.raises(ValueError, match="There is no VAE here, as in a checkpoint that has none: use the VAE"):
+    with pytest.raises(ValueError, match="There is no VAE here; some checkpoints have none: use the model's own VAE"):
         decode(missing, latent())
 
 
@@ -148,7 +148,7 @@ def test_memory_that_runs_out_is_answered_with_ever_smaller_tiles(vae, short_of_
         "NewBie Decode: in tiles of 256 pixels",
     ]
     short_of_memory(0, problem)
-    with pytest.raises(RuntimeError, match="not enough memory to decode even a small tile"):
+    with pytest.raises(RuntimeError, match="Not even a small tile of the picture can be decoded"):
         decode(vae, latent(height=56, width=56))
 
 

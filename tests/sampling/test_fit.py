@@ -37,7 +37,7 @@ def test_what_fits_and_what_says_nothing():
     ("bad", "says"),
     [
         (entry(2304, 1024), "The text features are 2304 wide, but this model takes 2560 from Gemma"),
-        (entry(2560), "The text has no vector from Jina"),
+        (entry(2560), "The text was encoded for another model, as it has no vector from Jina"),
         (entry(2560, 768), "The text features are 768 wide, but this model takes 1024 from Jina"),
     ],
 )
@@ -64,10 +64,11 @@ def picture(*shape):
 @pytest.mark.parametrize(
     ("latent", "says"),
     [
-        (picture(1, 4, 6, 8), "the shape 1 x 4 x 6 x 8, but this model draws on pictures of 16 channels: use Empty"),
-        (picture(1, 16, 1, 6, 8), "the shape 1 x 16 x 1 x 6 x 8"),
-        (picture(16, 6, 8), "the shape 16 x 6 x 8"),
-        ({**picture(2, 16, 6, 8), "batch_index": [0]}, "The latent has 2 pictures and 1 numbers of a batch"),
+        (picture(1, 4, 6, 8), "The latent is 1 x 4 x 6 x 8, but this model draws images of 16 channels: use Empty"),
+        (picture(1, 16, 1, 6, 8), "The latent is 1 x 16 x 1 x 6 x 8, but"),
+        (picture(16, 6, 8), "The latent is 16 x 6 x 8, but"),
+        ({**picture(2, 16, 6, 8), "batch_index": [0]}, r"holds 2 images but 1 batch indices \(batch_index\): remove"),
+        ({"samples": torch.full((1, 16, 6, 8), float("nan"))}, "The latent holds NaN or infinity"),
     ],
 )
 def test_a_latent_of_another_model_is_refused_in_one_sentence(mini, latent, says):
@@ -81,5 +82,5 @@ def test_a_model_of_another_kind_is_refused_in_one_sentence():
     """The shift that NewBie Sample sets would make noise of every step of SD1.5."""
     unet, text = random_sd.model("SD15"), random_sd.clip("SD15")
     prompt = text.encode_from_tokens_scheduled(text.tokenize(""))
-    with pytest.raises(ValueError, match=r"NewBie Sample is for models of rectified flow.*: use KSampler"):
+    with pytest.raises(ValueError, match="NewBie Sample works only with rectified-flow models .*: use KSampler"):
         sample(unet, prompt, prompt, picture(1, 4, 16, 16), seed=1, steps=1)

@@ -1,0 +1,158 @@
+"""What arrives at a node is checked here, against the node's own schema, so that no node need do it.
+
+The host checks what is typed into a widget, but neither NaN nor whatever is linked; nor does it know what a MODEL is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import reprlib
+from collections.abc import Callable
+from functools import wraps
+from numbers import Real
+from typing import Any
+
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..sentences import told
+from ..xml_prompt import PromptError, Scene
+from .language import language
+
+CONNECT = {  # what to do where a socket has none, or something else
+    "MODEL": "connect the MODEL of NewBie Loader or of another loader",
+    "CLIP": "connect the CLIP of NewBie Loader or of another loader; some checkpoints have none",
+    "VAE": "connect the VAE of NewBie Loader or of another loader; some checkpoints have none",
+    "CONDITIONING": "connect an output of NewBie Encode Characters, or of another node that encodes text",
+    "LATENT": "connect EmptySD3LatentImage, or another node that gives the latent of a picture",
+    "MASK": "connect a mask, or nothing",
+    "NEWBIE_SCENE": "connect the scene of a NewBie prompt node",
+}
+HAS = {  # what other packs' own kinds of it have, too
+    "MODEL": ("model_options", "get_model_object"),
+    "CLIP": ("tokenize", "encode_from_tokens"),
+    "VAE": ("decode", "latent_channels"),
+}
+
+
+def shown(value: Any) -> str:
+    if value is None or isinstance(value, Real):
+        return "empty" if value is None else reprlib.repr(value)
+    kinds = {str: "text", list: "a list", dict: "a dictionary", Tensor: "a tensor"}
+    name = next((name for kind, name in kinds.items() if isinstance(value, kind)), f"of type {type(value).__name__}")
+    return f"{name} ({reprlib.repr(value)})" if isinstance(value, str) else name
+
+
+def problem_of_number(value: Any, item: io.Int.Input | io.Float.Input) -> str | None:
+    whole = item.get_io_type() == "INT"
+    ask = f"enter a {'whole ' if whole else ''}number from {item.min:g} to {item.max:g}"
+    right = isinstance(value, Real) and not isinstance(value, bool) and item.min <= value <= item.max  # NaN is not
+    return None if right and (not whole or value == int(value)) else f"is {shown(value)}: {ask}."
+
+
+def problem_of_choice(value: Any, options: list[str]) -> str | None:
+    if value in options:
+        return None
+    some = ", ".join(map(str, options[:20])) + (" ..." if len(options) > 20 else "")
+    return f"is {reprlib.repr(value)}: choose one of {some}."
+
+
+def problem_of_numbers(tensor: Any) -> str | None:
+    if isinstance(tensor, Tensor) and not tensor.isfinite().all():
+        return "holds numbers that are not finite (NaN or infinity): the node before it failed without saying so."
+    return None
+
+
+def problem_of_conditioning(value: Any) -> str | None:
+    wrong = f"is {shown(value or None)}: {CONNECT['CONDITIONING']}."
+    if not isinstance(value, list) or not value:
+        return wrong
+    for entry in value:
+        if not isinstance(entry, list | tuple) or len(entry) < 2 or not isinstance(entry[1], dict):
+            return wrong
+        if problem := problem_of_numbers(entry[0]) or problem_of_numbers(entry[1].get("pooled_output")):
+            return problem
+    return None
+
+
+def problem_of_latent(value: Any) -> str | None:
+    samples = value.get("samples") if isinstance(value, dict) else None
+    if samples is None or not hasattr(samples, "shape"):
+        return f"is {shown(value)}: {CONNECT['LATENT']}."
+    if getattr(samples, "is_nested", False) or samples.ndim not in (4, 5):
+        return f"is a latent of a sound, or of a video with sound: {CONNECT['LATENT']}."
+    if 0 in samples.shape:
+        return f"is empty ({' x '.join(map(str, samples.shape))}): {CONNECT['LATENT']}."
+    return problem_of_numbers(samples)
+
+
+def problem_of_mask(value: Any) -> str | None:
+    if not isinstance(value, Tensor) or value.ndim < 2 or 0 in value.shape:
+        return f"is {shown(value)}: {CONNECT['MASK']}."
+    return problem_of_numbers(value)
+
+
+def problem_of(value: Any, item: io.Input) -> str | None:
+    """The rest of a sentence that begins with the input's name, or None where the value will do."""
+    kind = item.get_io_type()
+    if kind in ("INT", "FLOAT"):
+        return problem_of_number(value, item)
+    if kind == "COMBO":
+        return problem_of_choice(value, item.options)
+    if kind == "STRING":
+        return None if isinstance(value, str) else f"is {shown(value)}: enter or connect text."
+    if kind == "CONDITIONING":
+        return problem_of_conditioning(value)
+    if kind == "LATENT":
+        return problem_of_latent(value)
+    if kind == "MASK":
+        return problem_of_mask(value)
+    fits = isinstance(value, Scene) if kind == "NEWBIE_SCENE" else all(hasattr(value, n) for n in HAS.get(kind, ()))
+    return None if fits else f"is {shown(value)}: {CONNECT[kind]}."
+
+
+def check_inputs(items: list[io.Input], given: dict[str, Any]) -> dict[str, Any]:
+    """What was given, whole numbers as int. Raises ValueError, a sentence for the first input that is wrong."""
+    right = dict(given)
+    for item in items:
+        if isinstance(item, io.DynamicCombo.Input):
+            right[item.id] = check_dynamic(item, given.get(item.id))
+            continue
+        if item.id not in given or (given[item.id] is None and item.optional):
+            continue
+        if problem := problem_of(given[item.id], item):
+            raise ValueError(f"{item.id} {problem}")
+        if item.get_io_type() == "INT":
+            right[item.id] = int(given[item.id])
+    return right
+
+
+def check_dynamic(item: io.DynamicCombo.Input, given: Any) -> dict[str, Any]:
+    """given: {its own id: the choice, the choice's inputs ...}; None where the host didn't know the choice."""
+    chosen = given.get(item.id) if isinstance(given, dict) else None
+    options = {option.key: option for option in item.options}
+    if problem := problem_of_choice(chosen, list(options)):
+        raise ValueError(f"{item.id} {problem}")
+    missing = [one.id for one in options[chosen].inputs if one.id not in given]
+    if missing:
+        raise ValueError(f"{item.id} is {chosen}, but {' and '.join(missing)} are missing: enter them.")
+    return check_inputs(options[chosen].inputs, given)
+
+
+def checked(execute: Callable[..., io.NodeOutput]) -> Callable[..., io.NodeOutput]:
+    """Around a node's execute: inputs that are what its schema says, and problems that the host can log."""
+    signature = inspect.signature(execute)
+
+    @wraps(execute)
+    def run(cls: type[io.ComfyNode], *args: Any, **kwargs: Any) -> io.NodeOutput:
+        given = signature.bind_partial(cls, *args).arguments
+        try:
+            inputs = {**dict(list(given.items())[1:]), **kwargs}
+            return execute(cls, **check_inputs(cls.define_schema().inputs, inputs))
+        except Exception as raised:
+            if isinstance(raised, PromptError):
+                raised.args = (raised.text(language()),)
+            problem = told(raised)
+        raise problem
+
+    return run
