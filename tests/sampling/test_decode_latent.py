@@ -89,7 +89,7 @@ def test_tiles_are_no_larger_than_the_picture():
     [
         (latent(channels=4), "The latent has 4 channels, but this VAE decodes 16: use the model's own VAE"),
         (NestedTensor([latent(), latent()]), "This is a latent of several parts"),
-        (latent().unsqueeze(2), r"This is a 5-dimensional latent \(video or audio\); NewBie Decode takes image latents: connect"),
+        (latent().unsqueeze(2), r"This is a 5-dimensional latent \(video or audio\); NewBie Decode takes image"),
     ],
 )
 def test_a_latent_of_another_model_is_refused_in_one_sentence(vae, samples, sentence):

@@ -82,5 +82,5 @@ def test_a_model_of_another_kind_is_refused_in_one_sentence():
     """The shift that NewBie Sample sets would make noise of every step of SD1.5."""
     unet, text = random_sd.model("SD15"), random_sd.clip("SD15")
     prompt = text.encode_from_tokens_scheduled(text.tokenize(""))
-    with pytest.raises(ValueError, match="NewBie Sample works only with rectified-flow models .*: use KSampler"):
+    with pytest.raises(ValueError, match=r"NewBie Sample works only with rectified-flow models .*: use KSampler"):
         sample(unet, prompt, prompt, picture(1, 4, 16, 16), seed=1, steps=1)
