@@ -92,9 +92,12 @@ def is_name(name: str) -> bool:
     return len(name) <= MAX_NAME and _WHOLE_NAME.fullmatch(name) is not None
 
 
+_GAPS = re.compile(r"[\s_\-]+")
+
+
 def word_key(word: str) -> str:
     """Lower case, with one underscore for every run of spaces, hyphens and underscores: how words are compared."""
-    return re.sub(r"[\s_\-]+", "_", word.strip().lower()).strip("_")
+    return _GAPS.sub("_", word.strip().lower()).strip("_")
 
 
 def character_id(name: str) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..messages import Message
 from ..scene import Tag
@@ -13,8 +13,7 @@ from .draft import Draft, Reading, StatedInteraction, add, check_position, state
 from .markup import Text
 
 
-@dataclass(frozen=True)
-class Stated:
+class Stated(NamedTuple):
     """What an element or a key says."""
 
     key: str  # as typed

@@ -19,13 +19,18 @@ _STRENGTH = re.compile(r"[-+]?(?:[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8})")
 
 
 def take_loras(reading: Reading, node: Node, loras: list[Lora]) -> Node:
-    """The node without its LoRAs, which are added to the list; those inside of a character stay for that one."""
+    """The node without its LoRAs, which are added to the list; those inside a character stay for that one."""
+    text = reading.source.text.lower()
+    return _without(reading, node, loras) if any(name in text for name in LORA_ELEMENTS) else node
+
+
+def _without(reading: Reading, node: Node, loras: list[Lora]) -> Node:
     content: list[Node | Text] = []
     for part in node.content:
         if isinstance(part, Node) and part.name.lower() in LORA_ELEMENTS:
             loras += _loras_in(reading, part)
         elif isinstance(part, Node) and not character_id(part.name):
-            content.append(take_loras(reading, part, loras))
+            content.append(_without(reading, part, loras))
         elif content and isinstance(part, Text) and isinstance(last := content[-1], Text):
             content[-1] = Text(last.words + part.words, last.pieces + part.pieces)  # a bracket may reach over a LoRA
         else:

@@ -75,7 +75,7 @@ class Node:
     offset: int
     content: tuple[Node | Text, ...]
 
-    @property
+    @cached_property
     def children(self) -> tuple[Node, ...]:
         return tuple(part for part in self.content if isinstance(part, Node))
 
