@@ -19,12 +19,13 @@ them first (NextDiT's cap_embedder). Pure torch, no host.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from .plan import Plan, coverage
+from .plan import WHOLE, Plan, Rectangle, coverage
 
 CUT = -2048.0  # a logit no exp() survives; times the root of a head's dimension it still fits float16
 STEP = 16  # attention kernels want widths in multiples of 8, and take odd ones a little slower
@@ -33,10 +34,11 @@ ALL = slice(None)
 
 @dataclass(frozen=True)
 class Bias:
-    """Factors query [T, E], key [T, E] in float32, caption tokens first; query @ key.T is the bias, in logits.
+    """Factors query [P, T, E], key [P, T, E] in float32, caption tokens first; query @ key.T is the bias, in logits.
 
-    In every dimension one side holds ones (and zeros) and the other the values. That side alone is multiplied when the
-    factors are scaled, so that a value is rounded once.
+    P is 1, or the batch where its pictures are tiles from several places. In every dimension one side holds ones (and
+    zeros) and the other the values. That side alone is multiplied when the factors are scaled, so that a value is
+    rounded once.
     """
 
     query: Tensor
@@ -47,21 +49,21 @@ class Bias:
         return replace(self, query=self.query.to(device), key=self.key.to(device))
 
     def matrix(self, dtype: torch.dtype, queries: slice = ALL, keys: slice = ALL) -> Tensor:
-        """-> [1, 1, Q, K], of some tokens alone if they are given. A cut is half the dtype's lowest number:
+        """-> [P, 1, Q, K], of some tokens alone if they are given. A cut is half the dtype's lowest number:
 
         no exp() survives it, and, unlike -inf, no backend turns it into NaN where a whole block of keys is cut.
         """
-        product = self.query[queries] @ self.key[keys].T
+        product = self.query[:, queries] @ self.key[:, keys].mT
         cut = product < CUT / 2
-        return product.to(dtype).masked_fill_(cut, torch.finfo(dtype).min / 2)[None, None]
+        return product.to(dtype).masked_fill_(cut, torch.finfo(dtype).min / 2)[:, None]
 
     def scaled(self, head_dim: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """-> query, key [T, E'] for attention that divides logits by the root of head_dim; E' a multiple of STEP."""
+        """-> query, key [P, T, E'] for attention that divides logits by the root of head_dim; E' a multiple of STEP."""
         values, root = self.valued_queries, head_dim**0.5
         query, key = self.query.clone(), self.key.clone()
-        query[:, :values] *= root
-        key[:, values:] *= root
-        padding = (0, -query.shape[1] % STEP)
+        query[..., :values] *= root
+        key[..., values:] *= root
+        padding = (0, -query.shape[-1] % STEP)
         return tuple(torch.nn.functional.pad(factor, padding).to(dtype) for factor in (query, key))
 
 
@@ -70,8 +72,17 @@ def logit(share: Tensor) -> Tensor:
     return share.log().clamp(min=CUT)
 
 
-def bias_of(plan: Plan, rows: int, columns: int) -> Bias:
-    """The plan on an image of rows x columns tokens. Needs 2 dimensions a character, 1 for weights, 1 a gender."""
+def bias_of(plan: Plan, rows: int, columns: int, places: Sequence[Rectangle] = (WHOLE,)) -> Bias:
+    """The plan on an image of rows x columns tokens, or on tiles of that size from these places in the picture."""
+    if len(set(places)) > 1:
+        biases = [bias_of(plan, rows, columns, (place,)) for place in places]
+        return replace(biases[0], query=torch.cat([b.query for b in biases]), key=torch.cat([b.key for b in biases]))
+    query, key, valued = factors(plan, rows, columns, places[0])
+    return Bias(query[None], key[None], valued)
+
+
+def factors(plan: Plan, rows: int, columns: int, place: Rectangle) -> tuple[Tensor, Tensor, int]:
+    """-> query, key [T, E], valued_queries of Bias. Needs 2 dimensions a character, 1 for weights, 1 a gender."""
     strength, gender_strength = plan.options.strength, plan.options.gender_strength
     caption, people = len(plan.tokens), len(plan.regions) if plan.divides else 0
     genders = sorted({token.gender for token in plan.tokens} - {""}) if plan.masks_genders else []
@@ -80,7 +91,7 @@ def bias_of(plan: Plan, rows: int, columns: int) -> Bias:
     key = torch.zeros_like(query)
     if people or genders:
         edge = plan.options.soft_edge
-        covers = torch.stack([coverage(region, rows, columns, edge) for region in plan.regions])  # [R, N]
+        covers = torch.stack([coverage(region, rows, columns, edge, place) for region in plan.regions])  # [R, N]
     if people:
         own = torch.tensor(plan.owners)[:, None] == torch.arange(1, people + 1)  # [L, R]
         inside = logit(1 - strength * (1 - covers)).T  # [N, R]
@@ -95,7 +106,7 @@ def bias_of(plan: Plan, rows: int, columns: int) -> Bias:
     if plan.weighs:
         query[caption:, -1] = 1
         key[:caption, -1] = torch.tensor([token.weight for token in plan.tokens]).log()
-    return Bias(query, key, valued)
+    return query, key, valued
 
 
 def another_gender(plan: Plan, covers: Tensor, gender: str) -> Tensor:

@@ -1,7 +1,9 @@
 """How isolation travels: token features + plan -> one ordinary CONDITIONING entry that brings its isolation along.
 
-What a pass of the model must do rides with the pass's text, among the model's arguments. The wrappers that see to it
-serve every pass of a run, whoever's; an IsolationControl in the entry puts them there when a run begins.
+What a pass of the model must do rides with the pass's text, among the model's arguments (Isolation). One wrapper around
+the model's every pass, whoever's, sees to it; an IsolationControl in the entry puts it there when a run begins, tells
+where in the picture a tile lies, and clears up behind the run. That the isolation arrives is counted, never assumed:
+a run that it does not reach ends with a sentence.
 """
 
 from __future__ import annotations
@@ -9,7 +11,9 @@ from __future__ import annotations
 import logging
 import sys
 import weakref
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -20,62 +24,193 @@ from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
 from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from ..sampling.steps import progress
 from .bias import Bias, bias_of
 from .lora import Loras
-from .plan import Plan
+from .plan import SQUARE, WHOLE, Plan, Rectangle
 
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]
+Options = dict[str, Any]  # the host's transformer_options
 
 OVERRIDE = "optimized_attention_override"  # the host's transformer option that every attention call goes through
-KEY = "newbie_isolation"  # of the wrappers, and of what comes with the text among the model's arguments
-SIZES = 8  # of pictures, whose bias is kept
+KEY = "newbie_isolation"  # of the wrapper, and of what comes with the text among the model's arguments
 PROGRESS = "newbie_progress"  # of the transformer options: how far the run was when the step began
-
+PLACES = 32  # sizes of pictures, and places of tiles, whose bias is kept
 ALIKE = 1 - 1e-4  # a token's features scaled and rounded to bfloat16 are within 1e-5; 5 % of other text is beyond
+HINT = 256  # pixels a side of the picture that tiled upscalers cut up
+ALIKE_SHAPES = 0.02  # difference of width / height that nobody sees
+PIXELS = 8  # a side of one latent cell; in NewBie, Lumina 2 and SD alike
 
+DROPPED = (
+    "The isolation of the characters was dropped: a node between Encode Characters and the sampler replaces the "
+    "prompt's control. Remove that node, or set the mode of Encode Characters to off."
+)
+NOT_REACHED = (
+    "The isolation of the characters did not reach the model's attention: another node replaces it. Remove that node, "
+    "or set the mode of Encode Characters to off."
+)
 MIXED = (
     "NewBie: another node has averaged the isolated prompt with other text, token by token, and each token stays with "
     "the character that owned it before: where the two prompts' characters differ in length, words of one reach the "
     "other. Join the prompts with Conditioning (Combine), or encode them as one."
 )
+TILED = (
+    "NewBie: the picture is drawn in tiles, and the node that does it does not say where a tile lies, so every tile is "
+    "drawn as if it were the whole picture, with every character's box in it. Draw without tiles, or use Ultimate SD "
+    "Upscale or Tiled Diffusion."
+)
+KEPT_OUT = (
+    "A prompt with isolated characters can't be saved to a file: it could not be loaded again. Save the XML instead, "
+    "or set the mode of Encode Characters to off."
+)
 
 
 class IsolatedForward:
-    """A DIFFUSION_MODEL wrapper under a plan; subclasses wrap one forward of their model.
+    """What all models share: the plan of a step, and the bias, made once for every size; a subclass knows its model.
 
-    Keeps the bias of the last sizes where it is used, a megabyte or so each: every step needs the same. Making it
-    anew took up to 5 % of a step on a GPU, and moving it there in every step would wait for the device in its middle.
+    Keeps the bias where it is used, a megabyte or so each: every step needs the same. Making it anew took up to 5 % of
+    a step on a GPU, and moving it there in every step would wait for the device in its middle.
     """
 
     def __init__(self, plan: Plan, loras: Loras | None = None) -> None:
         self.plan, self.free, self.loras = plan, plan.released(), loras
-        self.kept: dict[tuple[bool, int, int, torch.device], Bias] = {}
+        self.kept: dict[tuple[bool, int, int, Sequence[Rectangle], torch.device], Bias] = {}
+        self.passes = self.reached = 0  # of this run: those to be isolated, and those whose attention was
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "kept": {}}
+    def isolated(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        text: Tensor,
+        options: Options,
+        arguments: Mapping[str, Any] | None = None,
+        places: Sequence[Rectangle] = (WHOLE,),
+    ) -> AbstractContextManager[Options]:
+        """Around one forward of the model on x [B, C, H, W] and text [B, L, D]: the options that isolate it.
 
-    def now(self, options: dict[str, Any]) -> Plan:
+        arguments: the forward's others. places: what of the picture x shows, in one tile or each of B. Raises
+        ValueError where the plan can't be kept, and RuntimeError afterwards where another node kept it from the model.
+        """
+        raise NotImplementedError
+
+    def now(self, options: Options) -> Plan:
         """The plan in this step: itself, or what is left of it before its start and after its end."""
-        if (self.plan.options.start, self.plan.options.end) == (0.0, 1.0):
-            return self.plan
-        passed = options.get(PROGRESS)
-        passed = progress(options, options.get("sigmas")) if passed is None else passed
-        return self.plan if self.plan.options.start <= passed < self.plan.options.end else self.free
+        start, end = self.plan.options.start, self.plan.options.end
+        return self.plan if (start, end) == (0.0, 1.0) or start <= options.get(PROGRESS, 0.0) < end else self.free
 
-    def bias(self, plan: Plan, rows: int, columns: int, device: torch.device) -> Bias:
-        """Of one of this wrapper's two plans, for an image of rows x columns tokens."""
-        key = plan is self.free, rows, columns, device
+    def bias(
+        self, plan: Plan, rows: int, columns: int, device: torch.device, places: Sequence[Rectangle] = (WHOLE,)
+    ) -> Bias:
+        """Of one of this forward's two plans, for an image of rows x columns tokens."""
+        key = plan is self.free, rows, columns, tuple(places), device
         bias = self.kept.get(key)
         if bias is None:
-            bias = bias_of(plan, rows, columns).to(device)
-            if len(self.kept) >= SIZES:  # another device's thread may do the same meanwhile
+            bias = bias_of(plan, rows, columns, places).to(device)
+            if len(self.kept) >= PLACES:  # another device's thread may do the same meanwhile
                 self.kept.clear()
             self.kept[key] = bias
         return bias
+
+    def count(self, reached: int, wanted: int) -> None:
+        """How many layers ran in a pass, and how many were isolated. Raises RuntimeError if some were not.
+
+        None of either is a step that a cache has skipped.
+        """
+        if reached < wanted:
+            raise RuntimeError(NOT_REACHED)
+        self.passes += 1
+        self.reached += reached > 0
+
+
+@contextmanager
+def counted(modules: Iterable[nn.Module]) -> Iterator[list[nn.Module]]:
+    """-> those of the modules that run meanwhile, as often as they do."""
+    ran: list[nn.Module] = []
+    handles = [module.register_forward_pre_hook(lambda module, _: ran.append(module)) for module in modules]
+    try:
+        yield ran
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+# --- what rides with the text ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Run:
+    """What is known of the run that is going on."""
+
+    entries: int = 0  # with this isolation, as many as said so before the first step
+    unseen: int = 0  # of them, whose text has not been looked at
+    in_parts: bool = False  # an entry has an area of its own, and is drawn there like a picture
+    shape: tuple[int, ...] | None = None  # height and width that the next pass should have
+    places: Sequence[Rectangle] | None = (WHOLE,)  # what of the picture it shows; None where that can't be told
+    said: set[str] = field(default_factory=set)
+
+    def say(self, sentence: str) -> None:
+        """Once a run."""
+        if sentence not in self.said:
+            self.said.add(sentence)
+            logging.warning(sentence)
+
+
+class Isolation:
+    """What comes with an entry's text into every pass of the model."""
+
+    def __init__(self, forward: IsolatedForward, features: Tensor) -> None:
+        self.forward, self.features = forward, features
+        self.run = Run()
+
+    def __deepcopy__(self, _memo: dict[int, Any]) -> Isolation:
+        return Isolation(self.forward, self.features)
+
+    def __reduce_ex__(self, _protocol: Any) -> NoReturn:
+        raise ValueError(KEPT_OUT)
+
+    @property
+    def dtype(self) -> NoReturn:
+        """The model asks every argument for it, and so this one where no wrapper has taken it away before."""
+        raise ValueError(DROPPED)
+
+    def look(self, x: Tensor, text: Tensor) -> None:
+        """Warns of what other nodes have made of the text, and of a picture that the layout was not made for.
+
+        At the text in as many passes as a run has entries, as it waits for the device.
+        """
+        if self.run.unseen > 0:
+            self.run.unseen -= 1
+            if is_mixed(self.features, text):
+                self.run.say(MIXED)
+        if self.run.places == (WHOLE,) and not self.run.in_parts:
+            problem = misfit(self.forward.plan.size, x.shape[-2:])
+            if problem:
+                self.run.say(problem)
+
+    def places(self, x: Tensor) -> Sequence[Rectangle]:
+        """What of the picture x [B, C, H, W] shows: all of it, or one tile or B of them."""
+        places, shape = self.run.places, self.run.shape
+        self.run.shape = None
+        told = places is not None and len(places) in (1, len(x)) and shape in (None, tuple(x.shape[-2:]))
+        if not told:
+            self.run.say(TILED)
+            return (WHOLE,)
+        return [on_grid(place, *x.shape[-2:]) for place in places]
+
+
+class IsolationCond(CONDConstant):
+    """An Isolation among the model's arguments, as the host keeps them."""
+
+    def process_cond(self, batch_size: int, area: Any = None, **kwargs: Any) -> IsolationCond:
+        """Before every pass. Raises ValueError if nobody told of the run: what should isolate it is gone."""
+        run = self.cond.run
+        if not run.entries:
+            raise ValueError(DROPPED)
+        run.in_parts |= area is not None
+        return super().process_cond(batch_size, area=area, **kwargs)
 
 
 def is_mixed(features: Tensor, text: Tensor) -> bool:
@@ -89,74 +224,72 @@ def is_mixed(features: Tensor, text: Tensor) -> bool:
     return bool(((alike < ALIKE) & text.any(-1)).any())
 
 
+def misfit(made_for: tuple[int, int] | None, drawn: Sequence[int]) -> str | None:
+    """A sentence where the boxes were laid out for a picture of another shape than is drawn, or a larger one.
+
+    made_for, drawn: height and width of the latents.
+    """
+    if made_for is None:
+        return None
+    (rows, columns), (height, width) = made_for, drawn
+    if abs(columns * height - rows * width) <= ALIKE_SHAPES * rows * width and height >= rows and width >= columns:
+        return None
+    if made_for == SQUARE:
+        laid_out = "a square picture, for want of a latent"
+    else:
+        laid_out = f"{PIXELS * columns} x {PIXELS * rows} pixels"
+    return (
+        f"NewBie: the characters' boxes were laid out for {laid_out}, but {PIXELS * width} x {PIXELS * height} are "
+        "drawn: connect the latent that is drawn to Encode Characters, too."
+    )
+
+
+# --- around every pass -----------------------------------------------------------------------------------------------
+
+
+def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
+    """args: x, t, c_concat, c_crossattn, control, transformer_options.
+
+    Here and not around the diffusion model's own forward, which other packs replace by one that asks no wrappers.
+    """
+    isolation = kwargs.pop(KEY, None)
+    if isolation is None:
+        return executor(*args, **kwargs)
+    x, timestep, concat, text, control, options = args
+    network, forward, places = executor.class_obj.diffusion_model, isolation.forward, isolation.places(x)
+    if not forward.plan.neutral:
+        isolation.look(x, text)
+    with (
+        eager(options),
+        forward.loras.acting(network, x, text) if forward.loras else nullcontext(),
+        forward.isolated(network, x, text, options, kwargs, places) as options,
+    ):
+        return executor(x, timestep, concat, text, control, options, **kwargs)
+
+
 @lru_cache(maxsize=1)
-def say_so() -> None:
+def say_eager() -> None:
     """Once, not in every step."""
     logging.info("NewBie: passes with isolated characters run uncompiled; torch.compile serves the others.")
 
 
-def uncompiled(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
+def eager(options: Options) -> AbstractContextManager[Any]:
     """Isolated passes run without torch.compile, whatever compiled the model; every other pass stays compiled.
 
     Guards decide whether compiled code fits the next call, and the host's TorchCompileModel leaves the options, where
-    wrappers and overrides live, out of them: what was traced under one plan would run under another, or under none.
-    args: x, t, c_concat, c_crossattn, control, options.
+    overrides live, out of them: what was traced under one plan would run under another, or under none.
     """
     if "torch._dynamo" not in sys.modules:  # torch.compile imports it
-        return executor(*args, **kwargs)
+        return nullcontext()
     known = hasattr(torch.compiler, "set_stance")
-    if COMPILE_KEY in args[5].get("wrappers", {}).get(WrappersMP.APPLY_MODEL, {}):
+    if COMPILE_KEY in options.get("wrappers", {}).get(WrappersMP.APPLY_MODEL, {}):
         if not known:
             raise RuntimeError(
                 "Isolated characters need PyTorch 2.6 or newer beside torch.compile: remove the node that compiles the "
                 "model, or set the mode of Encode Characters to off."
             )
-        say_so()
-    with torch.compiler.set_stance("force_eager") if known else nullcontext():
-        return executor(*args, **kwargs)
-
-
-class Isolation:
-    """What comes with an entry's text into every pass of the model."""
-
-    def __init__(self, forward: IsolatedForward, features: Tensor) -> None:
-        self.forward, self.features = forward, features
-        self.unseen = 0  # how many entries with it the run has whose text has not been looked at
-
-    @property
-    def dtype(self) -> NoReturn:
-        """The model asks every argument for it, and so this one where no wrapper has taken it away before."""
-        raise ValueError(
-            "The isolation of the characters was dropped: a node between Encode Characters and the sampler replaces "
-            "the prompt's control. Remove that node, or set the mode of Encode Characters to off."
-        )
-
-    def look(self, text: Tensor) -> None:
-        """In as many passes as a run has entries, as it waits for the device."""
-        if self.unseen > 0:
-            self.unseen -= 1
-            if is_mixed(self.features, text):
-                self.unseen = 0
-                logging.warning(MIXED)
-
-
-def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
-    """args: x, t, c_concat, c_crossattn, control, transformer_options."""
-    isolation = kwargs.get(KEY)
-    if isolation is None:
-        return executor(*args, **kwargs)
-    if not isolation.forward.plan.neutral:
-        isolation.look(args[3])
-    return uncompiled(executor, *args, **{**kwargs, KEY: isolation.forward})
-
-
-def around_forward(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
-    """Around the diffusion model's own forward."""
-    forward: IsolatedForward | None = kwargs.pop(KEY, None)
-    if forward is None:
-        return executor(*args, **kwargs)
-    with forward.loras.acting(executor.class_obj, args[0], args[2]) if forward.loras else nullcontext():
-        return forward(executor, *args, **kwargs)
+        say_eager()
+    return torch.compiler.set_stance("force_eager") if known else nullcontext()
 
 
 def install(_patcher: ModelPatcher, timestep: Tensor, model_options: dict[str, Any]) -> None:
@@ -167,16 +300,64 @@ def install(_patcher: ModelPatcher, timestep: Tensor, model_options: dict[str, A
     options = model_options["transformer_options"]
     options[PROGRESS] = progress(options, timestep)
     wrappers = options.setdefault("wrappers", {})
-    for kind, wrapper in ((WrappersMP.APPLY_MODEL, around_apply), (WrappersMP.DIFFUSION_MODEL, around_forward)):
-        others = {key: value for key, value in wrappers.get(kind, {}).items() if key != KEY}
-        wrappers[kind] = {KEY: [wrapper], **others}  # first, so that it is outside of the model's own
+    others = {key: value for key, value in wrappers.get(WrappersMP.APPLY_MODEL, {}).items() if key != KEY}
+    wrappers[WrappersMP.APPLY_MODEL] = {KEY: [around_apply], **others}  # first, so that it is outside of the model's
+
+
+# --- tiles -----------------------------------------------------------------------------------------------------------
+
+
+def coordinates(picture: Tensor) -> Tensor:
+    """[B, 3, h, w], of which the values don't matter -> where each of its pixels is: x, y in 0..1, and nothing.
+
+    Tiled samplers and upscalers cut this up in place of a ControlNet's hint, and so tell where each tile lies.
+    """
+    height, width = picture.shape[-2:]
+    x = ((torch.arange(width) + 0.5) / width).expand(height, width)
+    y = ((torch.arange(height) + 0.5) / height)[:, None].expand(height, width)
+    return torch.stack([x, y, torch.zeros(height, width)]).expand(len(picture), -1, -1, -1).to(picture.device)
+
+
+def places_in(hint: Tensor) -> list[Rectangle] | None:
+    """hint: cut out of coordinates, and perhaps resized -> each one's place; None where it is not a part of it."""
+    if hint.ndim != 4 or hint.shape[1] != 3 or min(hint.shape[-2:]) < 2:
+        return None
+    sides = []
+    for values in (hint[:, 0, 0], hint[:, 1, :, 0]):  # [B, w], [B, h]
+        values = values.detach().float().cpu()
+        steps = values.diff(dim=1)
+        uneven = (steps < 0).any(1) | (steps.amax(1) <= 0)
+        if uneven.any():  # rolled around, or mirrored
+            return None
+        pixel = torch.stack([one[one > one.max() / 4].mean() for one in steps])  # resized, several have the same value
+        sides.append((values[:, 0] - pixel / 2, values[:, -1] + pixel / 2))
+    (left, right), (top, bottom) = sides
+    places = torch.stack([left, top, right, bottom], 1).tolist()
+    return [WHOLE if max(abs(a - b) for a, b in zip(place, WHOLE, strict=True)) < 1e-3 else tuple(place)
+            for place in places]
+
+
+def on_grid(place: Rectangle, height: int, width: int) -> Rectangle:
+    """The place of a tile of height x width latent cells, moved onto the cells of the whole picture's latent."""
+    if place == WHOLE:
+        return WHOLE
+    sides = []
+    for low, high, cells in ((place[0], place[2], width), (place[1], place[3], height)):
+        whole = max(cells, round(cells / (high - low)))
+        first = min(round(low * whole), whole - cells)
+        sides.append((first / whole, (first + cells) / whole))
+    (left, right), (top, bottom) = sides
+    return left, top, right, bottom
+
+
+# --- the entry -------------------------------------------------------------------------------------------------------
 
 
 class IsolationControl(ControlBase):
     """Rides as the entry's control, which the host tells of every run before its first step.
 
-    Hooks could carry the wrappers too, but for an entry with hooks, whatever they do, the host (0.30) takes the model
-    out of its dynamic memory management, reads the files again and keeps a second copy. And the wrappers must be there
+    Hooks could carry the wrapper too, but for an entry with hooks, whatever they do, the host (0.30) takes the model
+    out of its dynamic memory management, reads the files again and keeps a second copy. And the wrapper must be there
     for every pass: beside an entry with an area, the host gives the isolated text to a copy of that entry
     (create_cond_with_same_area_if_none). Real ControlNets are chained behind this one, or it behind them.
     """
@@ -184,15 +365,12 @@ class IsolationControl(ControlBase):
     def __init__(self, isolation: Isolation) -> None:
         super().__init__()
         self.isolation = isolation
-        self.preprocess_image = None  # the base's lambda can't be pickled
-        # For tiled upscalers, which cut a part out of every control's hint: an empty picture of 12 bytes.
-        self.cond_hint_original = torch.zeros(1, 3, 1, 1).expand(1, 3, 64, 64)
+        self.preprocess_image = coordinates
+        self.manual_cast_dtype = torch.float32  # what a tiled sampler makes of the coordinates
+        self.cond_hint_original = coordinates(torch.empty(1, 3, HINT, HINT))
         # Of the run that is going on. After an interrupted one nobody calls cleanup, and a CONDITIONING may be kept for
-        # long and written down: the model must not hang on it.
+        # long: the model must not hang on it.
         self.patcher: weakref.ref[ModelPatcher] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "patcher": None}
 
     def pre_run(self, model: BaseModel, percent_to_timestep_function: Any) -> None:
         super().pre_run(model, percent_to_timestep_function)
@@ -200,14 +378,20 @@ class IsolationControl(ControlBase):
         self.patcher = weakref.ref(model.current_patcher)
         model.current_patcher.remove_callbacks_with_key(CallbacksMP.ON_PREPARE_STATE, KEY)
         model.current_patcher.add_callback_with_key(CallbacksMP.ON_PREPARE_STATE, KEY, install)
-        self.isolation.unseen += 1
+        self.isolation.run.entries += 1
+        self.isolation.run.unseen += 1
+        self.isolation.run.places = places_in(self.cond_hint_original)
         if self.isolation.forward.loras:
             self.isolation.forward.loras.fit(model)
 
     def cleanup(self) -> None:
         super().cleanup()
         self.leave()
-        self.isolation.unseen = 0
+        forward = self.isolation.forward
+        if forward.passes and not forward.reached:
+            logging.warning("NewBie: %s", NOT_REACHED)
+        forward.passes = forward.reached = 0
+        self.isolation.run = Run()
 
     def leave(self) -> None:
         """The model is again as it was before the run."""
@@ -221,9 +405,12 @@ class IsolationControl(ControlBase):
         loras = self.isolation.forward.loras
         return super().get_models() + ([loras.weights.patcher] if loras else [])
 
-    def get_control(self, *arguments: Any) -> dict[str, Any] | None:
-        """Nothing of its own."""
-        return self.previous_controlnet and self.previous_controlnet.get_control(*arguments)
+    def get_control(self, x: Tensor, *arguments: Any) -> dict[str, Any] | None:
+        """Nothing of its own; asked before every pass, of the picture x [B, C, H, W] or of tiles of it."""
+        run, hint = self.isolation.run, self.cond_hint
+        run.places = places_in(self.cond_hint_original if hint is None else hint)
+        run.shape = tuple(x.shape[-2:])
+        return self.previous_controlnet and self.previous_controlnet.get_control(x, *arguments)
 
     def copy(self) -> IsolationControl:
         """As the host's controls have it: for nodes that change a control's hint."""
@@ -245,5 +432,5 @@ def conditioning(features: Tensor, extra: dict[str, Any], forward: IsolatedForwa
     extra: the entry's other values; hooks that the CLIP brought stay.
     """
     isolation = Isolation(forward, features)
-    comes_with_text = {**extra.get("model_conds", {}), KEY: CONDConstant(isolation)}
+    comes_with_text = {**extra.get("model_conds", {}), KEY: IsolationCond(isolation)}
     return [[features, {**extra, "model_conds": comes_with_text, "control": IsolationControl(isolation)}]]

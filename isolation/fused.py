@@ -27,11 +27,11 @@ class FusedBias:
     def __init__(self, bias: Bias, q: Tensor) -> None:
         """q [B, H, T, D]: the first layer's, for sizes, dtype and device."""
         batch, heads, tokens, self.width = q.shape
-        query, key = bias.scaled(self.width, q.dtype)  # [T, E]
-        shape = (batch, tokens, heads, self.width + query.shape[1])
+        query, key = bias.scaled(self.width, q.dtype)  # [P, T, E]
+        shape = (batch, tokens, heads, self.width + query.shape[2])
         self.query, self.key = q.new_empty(shape), q.new_empty(shape)
-        self.query[..., self.width :] = query[:, None]
-        self.key[..., self.width :] = key[:, None]
+        self.query[..., self.width :] = query[:, :, None]
+        self.key[..., self.width :] = key[:, :, None]
 
     def fits(self, q: Tensor) -> bool:
         batch, tokens, heads, _ = self.query.shape

@@ -12,21 +12,21 @@ kernel for it, or as a dense mask, which every attention function of the host ta
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from comfy import model_management
 from comfy.ldm.lumina.model import NextDiT
-from comfy.patcher_extension import WrapperExecutor
-from torch import Tensor
+from torch import Tensor, nn
 
 from .bias import Bias
-from .carrier import OVERRIDE, IsolatedForward
+from .carrier import OVERRIDE, IsolatedForward, Options, counted
 from .fused import FusedBias, NoKernelError
 from .lora import Loras
-from .plan import Plan
+from .plan import WHOLE, Plan, Rectangle
 
 JOINT, CAPTION = "joint", "caption"
 
@@ -60,20 +60,20 @@ class IsolatedAttention:
         self.refiners, self.inner = refiners, inner
         self.dense: dict[tuple[str, torch.dtype], Tensor] = {}
         self.fused: FusedBias | None = None
-        self.joint_calls = self.caption_calls = 0
+        self.calls = {JOINT: 0, CAPTION: 0}
 
     def layer_of(self, length: int) -> str | None:
         """Which layers a call of this length belongs to; None for those that no plan governs."""
         if length == self.caption + self.image:
-            self.joint_calls += 1
+            self.calls[JOINT] += 1
             return JOINT
-        if length == self.caption and (length != self.image or self.caption_calls < self.refiners):
-            self.caption_calls += 1
+        if length == self.caption and (length != self.image or self.calls[CAPTION] < self.refiners):
+            self.calls[CAPTION] += 1
             return CAPTION
         return None
 
     def mask(self, layer: str, dtype: torch.dtype) -> Tensor:
-        """The dense bias [1, 1, T, T]."""
+        """The dense bias [P, 1, T, T]."""
         if (layer, dtype) not in self.dense:
             tokens = slice(self.caption if layer == CAPTION else None)
             self.dense[layer, dtype] = self.biases[layer].matrix(dtype, tokens, tokens)
@@ -147,32 +147,37 @@ class IsolatedNextDiT(IsolatedForward):
         device: torch.device,
         refiners: int,
         inner: Callable[..., Tensor] | None = None,
+        places: Sequence[Rectangle] = (WHOLE,),
     ) -> IsolatedAttention:
         """plan: of this step. rows x columns image tokens; refiners: how many layers read the caption alone."""
         joint = plan if plan.joint else self.free
         biases = {}
         if not joint.neutral:
-            biases[JOINT] = self.bias(joint, rows, columns, device)
+            biases[JOINT] = self.bias(joint, rows, columns, device, places)
         if plan.refiner and plan.divides:
-            biases[CAPTION] = self.bias(plan, rows, columns, device)
+            biases[CAPTION] = self.bias(plan, rows, columns, device, places)
         return IsolatedAttention(biases, len(plan.tokens), rows * columns, refiners, self.kernel, inner)
 
-    def __call__(
-        self, executor: WrapperExecutor, x: Tensor, timesteps: Tensor, context: Tensor, *rest: Any, **kwargs: Any
-    ) -> Tensor:
-        """One forward of x [B, C, H, W] under the plan."""
-        options = kwargs.get("transformer_options", {})
-        plan, model = self.now(options), executor.class_obj
+    @contextmanager
+    def isolated(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        text: Tensor,
+        options: Options,
+        arguments: Mapping[str, Any] | None = None,
+        places: Sequence[Rectangle] = (WHOLE,),
+    ) -> Iterator[Options]:
+        plan = self.now(options)
         if plan.neutral:
-            return executor(x, timesteps, context, *rest, **kwargs)
-        check_fits(plan, model, context, kwargs.get("ref_latents"))
+            yield options
+            return
+        check_fits(plan, model, text, (arguments or {}).get("ref_latents"))
         rows, columns = (-(-side // model.patch_size) for side in x.shape[-2:])  # the host pads to whole patches
-        isolated = self.override(plan, rows, columns, x.device, len(model.context_refiner), options.get(OVERRIDE))
-        kwargs["transformer_options"] = {**options, OVERRIDE: isolated}
-        out = executor(x, timesteps, context, *rest, **kwargs)
-        if isolated.joint_calls == 0:
-            raise RuntimeError(
-                "The isolation of the characters did not reach the model's attention: another node replaces it. "
-                "Remove that node, or set the mode of Encode Characters to off."
-            )
-        return out
+        inner = options.get(OVERRIDE)
+        isolated = self.override(plan, rows, columns, x.device, len(model.context_refiner), inner, places)
+        with counted(model.layers) as joint, counted(model.context_refiner) as caption:
+            yield {**options, OVERRIDE: isolated}
+        for layer, ran in ((JOINT, joint), (CAPTION, caption)):
+            if layer in isolated.biases:
+                self.count(isolated.calls[layer], len(ran))

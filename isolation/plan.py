@@ -6,6 +6,7 @@ tests hold the bias (bias.py) against. Pure torch, no host.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +19,8 @@ from .options import NEUTRAL, OPEN, Options
 
 Rectangle = tuple[float, float, float, float]  # left, top, right, bottom as fractions of the picture
 Region = tuple[Rectangle | Tensor, ...]  # all of its parts; a tensor is a mask [h, w], 0..1, of any size
+WHOLE: Rectangle = (0.0, 0.0, 1.0, 1.0)
+SQUARE = (1, 1)
 PADDING = -1  # the owner of what is no token at all
 
 
@@ -41,6 +44,7 @@ class Plan:
     regions: tuple[Region, ...]  # one a character
     genders: tuple[str, ...] = ()  # one a character, "" where unknown; none at all where genders are not masked
     options: Options = NEUTRAL
+    size: tuple[int, int] | None = None  # height and width of the latent that the regions were laid out for, if known
 
     @property
     def owners(self) -> tuple[int, ...]:
@@ -102,15 +106,32 @@ def distances(rectangle: Rectangle, rows: int, columns: int) -> tuple[Tensor, Te
     return down, across
 
 
-def coverage(region: Region, rows: int, columns: int, soft_edge: float = 0.0) -> Tensor:
+def seen_from(place: Rectangle, part: Rectangle | Tensor) -> Rectangle | Tensor:
+    """The part of a region as fractions of a place in the picture, instead of all of it."""
+    if place == WHOLE:
+        return part
+    left, top, right, bottom = place
+    if isinstance(part, Tensor):
+        height, width = part.shape
+        rows = slice(math.floor(top * height + 1e-6), max(1, math.ceil(bottom * height - 1e-6)))
+        columns = slice(math.floor(left * width + 1e-6), max(1, math.ceil(right * width - 1e-6)))
+        return part[rows, columns]
+    across, down = right - left, bottom - top
+    return (part[0] - left) / across, (part[1] - top) / down, (part[2] - left) / across, (part[3] - top) / down
+
+
+def coverage(
+    region: Region, rows: int, columns: int, soft_edge: float = 0.0, place: Rectangle = WHOLE
+) -> Tensor:
     """-> [rows * columns] in 0..1: how much of every image token is the region's, the most that any part covers.
 
     A token that a rectangle touches is covered whole; outside, coverage falls to 0 over `soft_edge` of the picture's
     shorter side. A mask covers a token by its mean there, soft_edge or not: it has edges of its own.
+    place: what of the picture the tokens are, as a tiled sampler draws it.
     """
     covered = torch.zeros(rows, columns)
-    ramp = soft_edge * min(rows, columns)  # in cells
-    for part in region:
+    ramp = soft_edge * min(rows / (place[3] - place[1]), columns / (place[2] - place[0]))  # in cells
+    for part in (seen_from(place, part) for part in region):
         if isinstance(part, Tensor):
             one = F.interpolate(part[None, None].float().cpu(), size=(rows, columns), mode="area")[0, 0].clamp(0, 1)
         else:

@@ -10,17 +10,17 @@ of each notes which it is: the host gives it the image as context in one case, t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-from comfy.patcher_extension import WrapperExecutor
-from torch import Tensor
+from torch import Tensor, nn
 
 from .bias import Bias
-from .carrier import OVERRIDE, IsolatedForward
-from .plan import Plan
+from .carrier import OVERRIDE, IsolatedForward, Options
+from .plan import WHOLE, Plan, Rectangle
 
 PATCHES = "patches"
 BEFORE_ATTENTION = ("attn1_patch", "attn2_patch")
@@ -45,7 +45,7 @@ class IsolatedCrossAttention:
         return image, context, value
 
     def matrix(self, rows: int, columns: int, dtype: torch.dtype) -> Tensor:
-        """[1, 1, rows * columns, L]"""
+        """[P, 1, rows * columns, L]"""
         key = rows, columns, dtype
         if key not in self.matrices:
             caption, image = slice(self.caption), slice(self.caption, None)
@@ -98,30 +98,36 @@ def with_patch(options: dict[str, Any], patch: Callable) -> dict[str, Any]:
 
 
 class IsolatedUNet(IsolatedForward):
-    def override(self, plan: Plan, device: torch.device, inner: Callable | None = None) -> IsolatedCrossAttention:
+    def override(
+        self,
+        plan: Plan,
+        device: torch.device,
+        inner: Callable | None = None,
+        places: Sequence[Rectangle] = (WHOLE,),
+    ) -> IsolatedCrossAttention:
         """plan: of this step."""
 
         def bias_of(rows: int, columns: int) -> Bias:
-            return self.bias(plan, rows, columns, device)
+            return self.bias(plan, rows, columns, device, places)
 
         return IsolatedCrossAttention(len(plan.tokens), bias_of, inner)
 
-    def __call__(
-        self, executor: WrapperExecutor, x: Tensor, timesteps: Tensor, context: Tensor, *rest: Any, **kwargs: Any
-    ) -> Tensor:
-        """One forward of x [B, C, H, W] under the plan."""
-        check_fits(self.plan, executor.class_obj, context)
-        y, control, options = rest
+    @contextmanager
+    def isolated(
+        self,
+        model: nn.Module,
+        x: Tensor,
+        text: Tensor,
+        options: Options,
+        arguments: Mapping[str, Any] | None = None,
+        places: Sequence[Rectangle] = (WHOLE,),
+    ) -> Iterator[Options]:
+        check_fits(self.plan, model, text)
         plan = self.now(options)
         plan = plan if plan.joint else self.free
         if plan.neutral:
-            return executor(x, timesteps, context, y, control, options, **kwargs)
-        isolated = self.override(plan, x.device, options.get(OVERRIDE))
-        options = with_patch({**options, OVERRIDE: isolated}, isolated.note)
-        out = executor(x, timesteps, context, y, control, options, **kwargs)
-        if isolated.reached < isolated.announced or not isolated.announced:
-            raise RuntimeError(
-                "The isolation of the characters did not reach the model's cross-attention: another node replaces it. "
-                "Remove that node, or set the mode of Encode Characters to off."
-            )
-        return out
+            yield options
+            return
+        isolated = self.override(plan, x.device, options.get(OVERRIDE), places)
+        yield with_patch({**options, OVERRIDE: isolated}, isolated.note)
+        self.count(isolated.reached, isolated.announced)

@@ -87,7 +87,7 @@ class Step:
 
         self.network, self.people = network, people
         self.plan = plan_of(people)
-        self.wrapper = IsolatedNextDiT(self.plan)  # one for all steps, as a CONDITIONING has it
+        self.isolation = IsolatedNextDiT(self.plan)  # one for all steps, as a CONDITIONING has it
         weight = next(network.parameters())
         self.device, dtype = weight.device, weight.dtype
         generator = torch.Generator(weight.device).manual_seed(1)
@@ -109,11 +109,8 @@ class Step:
         return self.forward(self.context, {})
 
     def isolated(self, **options: Any) -> Tensor:
-        import comfy.patcher_extension as extension
-
-        kind = extension.WrappersMP.DIFFUSION_MODEL
-        extension.add_wrapper_with_key(kind, "benchmark", self.wrapper, options)
-        return self.forward(self.context, options)
+        with self.isolation.isolated(self.network, self.x, self.context, options) as within:
+            return self.forward(self.context, within)
 
     def dense(self) -> Tensor:
         """An override that was there before gets the bias as a mask."""
@@ -127,8 +124,8 @@ class Step:
     def set_up(self) -> None:
         """What isolation computes before the first layer of the first step at a size, alone."""
         rows = self.x.shape[-1] // 2
-        self.wrapper.kept.clear()
-        self.wrapper.bias(self.plan, rows, rows, self.device).scaled(96, self.x.dtype)
+        self.isolation.kept.clear()
+        self.isolation.bias(self.plan, rows, rows, self.device).scaled(96, self.x.dtype)
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 from host_import import NO_HOST
@@ -15,7 +16,6 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.ldm.lumina.model as lumina
 import torch
 from comfy.ldm.modules import attention
-from comfy.patcher_extension import WrappersMP, add_wrapper_with_key
 from conftest import ROOT
 from newbie_pack.isolation.nextdit import IsolatedNextDiT
 from plans import make_plan
@@ -32,10 +32,8 @@ def predicted(network, plan=PLAN):
     x = torch.randn(1, 16, 10, 12, generator=generator)
     context = torch.randn(1, len(OWNER), 48, generator=generator)
     pooled = torch.randn(1, 32, generator=generator)
-    options = {}
-    if plan is not None:
-        add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "test", IsolatedNextDiT(plan), options)
-    with torch.no_grad():
+    isolated = nullcontext({}) if plan is None else IsolatedNextDiT(plan).isolated(network, x, context, {})
+    with torch.no_grad(), isolated as options:
         return network(
             x, torch.full((1,), 0.7), context, len(OWNER), transformer_options=options, clip_text_pooled=pooled
         )

@@ -353,7 +353,7 @@ def test_eight_characters_fit_the_widths_that_kernels_take():
     plan = make_plan(tuple(range(9)), ((LEFT,),) * 8, weight=(2.0,) * 9, named=("girl", "boy", "other") * 3,
                 genders=("girl", "boy") * 4, gender_strength=1.0)
     query, key = bias_of(plan, 4, 6).scaled(96, torch.bfloat16)
-    assert query.shape == key.shape == (9 + 24, 32)
+    assert query.shape == key.shape == (1, 9 + 24, 32)
     assert query.isfinite().all() and key.isfinite().all()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 from host_import import NO_HOST
 
@@ -40,20 +42,17 @@ def with_other_second_character(context, seed=1):
 
 def forward(network, x, context, pooled, plan=None, **options):
     """-> the model's output, the refined caption, the first joint layer's output."""
-    if plan is not None:
-        comfy.patcher_extension.add_wrapper_with_key(
-            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test", IsolatedNextDiT(plan), options
-        )
+    isolated = nullcontext(options) if plan is None else IsolatedNextDiT(plan).isolated(network, x, context, options)
     seen = {}
     handles = [
         module.register_forward_hook(lambda _module, _args, out, name=name: seen.__setitem__(name, out.clone()))
         for name, module in (("refined", network.context_refiner[-1]), ("joint", network.layers[0]))
     ]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), isolated as within:
             timesteps = torch.full((x.shape[0],), 0.7)
             out = network(
-                x, timesteps, context, context.shape[1], transformer_options=options, clip_text_pooled=pooled
+                x, timesteps, context, context.shape[1], transformer_options=within, clip_text_pooled=pooled
             )
     finally:
         for handle in handles:
@@ -196,12 +195,50 @@ def test_an_attention_that_cannot_be_reached_is_said(network):
         own = {"optimized_attention_override": lambda func, *a, **k: func(*a, **k)}
         return executor(*args, **{**kwargs, "transformer_options": {**kwargs["transformer_options"], **own}})
 
-    for key, wrapper in (("a", IsolatedNextDiT(PLAN)), ("b", thief)):
-        comfy.patcher_extension.add_wrapper_with_key(
-            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, key, wrapper, options
-        )
+    kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
+    comfy.patcher_extension.add_wrapper_with_key(kind, "thief", thief, options)
     with pytest.raises(RuntimeError, match="did not reach"):
-        forward(network, x, context, pooled, **options)
+        forward(network, x, context, pooled, PLAN, **options)
+
+
+@pytest.mark.parametrize("kind", ["layers", "context_refiner"])
+@pytest.mark.parametrize("which", [0, -1])
+def test_one_layer_that_is_not_reached_is_said(network, kind, which, monkeypatch):
+    """All joint layers and all refiners are counted: a node that computes one of them itself is enough."""
+    attention = getattr(network, kind)[which].attention
+    own = attention.forward
+
+    def without_options(*args, transformer_options=None, **kwargs):
+        return own(*args, transformer_options={}, **kwargs)
+
+    x, context, pooled = inputs()
+    monkeypatch.setattr(attention, "forward", without_options)
+    with pytest.raises(RuntimeError, match="did not reach"):
+        forward(network, x, context, pooled, PLAN)
+    monkeypatch.undo()
+    forward(network, x, context, pooled, PLAN)  # nothing is left of it
+    assert not any(layer._forward_pre_hooks for layer in getattr(network, kind))
+
+
+def test_a_refiner_that_the_mode_leaves_open_may_be_replaced(network, monkeypatch):
+    attention = network.context_refiner[0].attention
+    own = attention.forward
+    monkeypatch.setattr(
+        attention, "forward", lambda *args, transformer_options=None, **kwargs: own(*args, **kwargs)
+    )
+    x, context, pooled = inputs()
+    forward(network, x, context, pooled, make_plan(OWNER, ((LEFT,), (RIGHT,)), refiner=False))
+
+
+def test_a_forward_whose_layers_never_ran_was_skipped(network):
+    """As EasyCache does it, in a wrapper around the model's own forward."""
+    options: dict = {}
+    kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
+    comfy.patcher_extension.add_wrapper_with_key(kind, "cache", lambda executor, x, *_a, **_k: x, options)
+    x, context, pooled = inputs()
+    with IsolatedNextDiT(PLAN).isolated(network, x, context, options) as within:
+        out = network(x, torch.full((1,), 0.7), context, 24, transformer_options=within, clip_text_pooled=pooled)
+    assert torch.equal(out, x)
 
 
 def test_the_callers_options_are_left_alone(network):

@@ -10,7 +10,6 @@ import copy
 import gc
 import logging
 import math
-import pickle
 import weakref
 
 import pytest
@@ -265,9 +264,9 @@ def test_a_plan_without_effect_is_the_hosts_picture_bit_for_bit(request, kind):
     plan, reached = values["control"].isolation.forward.plan, []
 
     class Watched(forward):
-        def __call__(self, *args, **kwargs):
+        def isolated(self, *args, **kwargs):
             reached.append(self.plan)
-            return super().__call__(*args, **kwargs)
+            return super().isolated(*args, **kwargs)
 
     def picture(entry):
         return ksampler(model, entry, unwanted, empty)["samples"]
@@ -389,7 +388,7 @@ def test_a_controlnet_before_it_is_asked_and_a_second_device_has_its_own(positiv
     control = positive[0][1]["control"]
     control.set_previous_controlnet(asked := Passing([]))
     asked.get_control = lambda *_: {"middle": []}
-    assert control.get_control(None, None, {}, 1, {}) == {"middle": []}
+    assert control.get_control(torch.zeros(1, 16, 8, 8), None, {}, 1, {}) == {"middle": []}
     clone = control.deepclone_multigpu(torch.device("meta"), autoregister=True)
     assert control.get_instance_for_device(torch.device("meta")) is clone is not control
     control.cleanup()  # visits clones and predecessors, each once
@@ -413,7 +412,7 @@ def test_a_pass_waits_for_nothing_that_its_step_or_an_earlier_one_knows(model, c
     """How far the run is, is asked once a step, before its passes; the bias is made once and stays where it is used."""
     asked, made = [], []
     far, real = carrier.progress, carrier.bias_of
-    monkeypatch.setattr(carrier, "progress", lambda *asks: asked.append(asks) or far(*asks))
+    monkeypatch.setattr(carrier, "progress", lambda *arguments: asked.append(arguments) or far(*arguments))
     monkeypatch.setattr(carrier, "bias_of", lambda *arguments: made.append(arguments) or real(*arguments))
     early = encode(clip, parse(XML.format("miku", "kaito", "night_sky")), BOXES, "strict", Options(end=0.5))
     ksampler(model, early, negative, latent(), steps=4)
@@ -421,7 +420,6 @@ def test_a_pass_waits_for_nothing_that_its_step_or_an_earlier_one_knows(model, c
     assert len(asked) == 4
     assert len(made) == len(forward.kept) == 1
     assert {key[-1] for key in forward.kept} == {bias.query.device for bias in forward.kept.values()}
-    assert pickle.loads(pickle.dumps(forward)).kept == {}
 
 
 def test_an_interrupted_run_leaves_nothing_of_the_model_in_the_prompt(model, positive, negative, monkeypatch):
@@ -435,9 +433,8 @@ def test_an_interrupted_run_leaves_nothing_of_the_model_in_the_prompt(model, pos
     with pytest.raises(InterruptProcessingException):
         ksampler(clone, positive, negative, latent())
     assert clone.callbacks[CallbacksMP.ON_PREPARE_STATE]  # it had begun
-    again = pickle.loads(pickle.dumps(positive))
-    assert again[0][1]["control"].patcher is None
-    copy.deepcopy(positive)
+    again = copy.deepcopy(positive)
+    assert again[0][1]["control"].isolation.forward is positive[0][1]["control"].isolation.forward
     monkeypatch.undo()
     watched = weakref.ref(clone)
     del clone
@@ -446,22 +443,6 @@ def test_an_interrupted_run_leaves_nothing_of_the_model_in_the_prompt(model, pos
     assert watched() is None
     ksampler(model, positive, negative, latent())
     assert not any(callbacks for callbacks in model.callbacks.values())
-
-
-def test_tiled_upscalers_may_cut_a_part_out_of_it(check_isolated, model, positive, negative):
-    """They copy every control and crop its hint to the tile; the boxes are then those of each tile."""
-
-    def cropped(conditioning):
-        ((features, values),) = conditioning
-        control = values["control"].copy()
-        height, width = control.cond_hint_original.shape[:-3:-1]
-        part = control.cond_hint_original[..., : height // 4, width // 4 : width // 2]
-        control.cond_hint_original = torch.nn.functional.interpolate(part, (80, 96))
-        control.set_previous_controlnet(None)
-        return [[features, {**values, "control": control}]]
-
-    other = with_other_second_character(positive)
-    check_isolated(lambda c: ksampler(model, c, negative, latent()), cropped(positive), cropped(other))
 
 
 def test_a_mask_and_an_area_keep_it(check_isolated, model, positive, negative):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from functools import partial
 
 import pytest
@@ -13,6 +14,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.patcher_extension
 import random_sd
 import torch
+from newbie_pack.isolation.carrier import PROGRESS
 from newbie_pack.isolation.unet import IsolatedUNet
 from plans import make_plan, weights_of
 
@@ -60,18 +62,9 @@ def with_other_second_character(context, owner=OWNER, seed=1):
     return changed
 
 
-def wrapped(options, *plans, key="test"):
-    for i, plan in enumerate(plans):
-        comfy.patcher_extension.add_wrapper_with_key(
-            comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, f"{key}{i}", plan, options
-        )
-    return options
-
-
 def forward(network, x, context, y, plan=None, **options):
     """-> the model's output, and of every cross-attention (image [B, N, D], output [B, N, D], rows, columns)."""
-    if plan is not None:
-        wrapped(options, IsolatedUNet(plan))
+    isolated = nullcontext(options) if plan is None else IsolatedUNet(plan).isolated(network, x, context, options)
     seen = []
 
     def note(_module, args, kwargs, out):
@@ -79,9 +72,9 @@ def forward(network, x, context, y, plan=None, **options):
 
     handles = [module.register_forward_hook(note, with_kwargs=True) for module in crossings(network)]
     try:
-        with torch.no_grad():
+        with torch.no_grad(), isolated as within:
             timesteps = torch.full((x.shape[0],), 500.0)
-            out = network(x, timesteps, context=context, y=y, transformer_options=options)
+            out = network(x, timesteps, context=context, y=y, transformer_options=within)
     finally:
         for handle in handles:
             handle.remove()
@@ -166,10 +159,9 @@ def test_weights_outlast_the_isolation(network):
 def test_until_releases_by_the_share_of_steps(network):
     x, context, y = inputs(network)
     half = make_plan(OWNER, REGIONS, end=0.5)
-    sigmas = torch.tensor([14.0, 7.0, 3.0, 1.0, 0.0])
     strict, free = forward(network, x, context, y, PLAN)[0], forward(network, x, context, y)[0]
-    for sigma, expected in zip(sigmas, (strict, strict, free, free), strict=False):
-        out, _ = forward(network, x, context, y, half, sample_sigmas=sigmas, sigmas=sigma[None])
+    for behind, expected in ((0.0, strict), (0.25, strict), (0.5, free), (0.75, free)):
+        out, _ = forward(network, x, context, y, half, **{PROGRESS: behind})
         assert torch.equal(out, expected)
 
 
@@ -227,30 +219,31 @@ def test_a_patch_that_changes_the_text_is_refused(network):
 def test_a_cross_attention_that_cannot_be_reached_is_said(network, where):
     """Another node that computes the attention itself must not make isolation vanish silently, not in one block."""
     x, context, y = inputs(network)
-    options: dict = wrapped({}, IsolatedUNet(PLAN))
+    options: dict = {}
 
     def thief(executor, *args, **kwargs):
         own = {"optimized_attention_override": lambda func, *a, **k: func(*a, **k)}
         return executor(*args[:5], {**args[5], **own}, **kwargs)
 
     if where == "stolen":
-        wrapped(options, thief, key="z")
+        kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
+        comfy.patcher_extension.add_wrapper_with_key(kind, "thief", thief, options)
     else:
         options["patches_replace"] = {"attn2": {("middle", 0, 0): lambda q, k, v, _: q}}
     with pytest.raises(RuntimeError, match="did not reach"):
-        forward(network, x, context, y, **options)
+        forward(network, x, context, y, PLAN, **options)
 
 
 def test_another_model_is_refused_in_a_sentence(mini):
-    options = wrapped({}, IsolatedUNet(PLAN))
     x, context = torch.zeros(1, 16, 8, 8), torch.zeros(1, len(OWNER), 48)
-    with pytest.raises(ValueError, match=r"encoded for SD1\.5, SD2 or SDXL, and this NextDiT is another"):
-        mini[0].model.diffusion_model(x, torch.zeros(1), context, len(OWNER), transformer_options=options)
+    isolated = IsolatedUNet(PLAN).isolated(mini[0].model.diffusion_model, x, context, {})
+    with pytest.raises(ValueError, match=r"encoded for SD1\.5, SD2 or SDXL, and this NextDiT is another"), isolated:
+        pass
 
 
 def test_the_callers_options_are_left_alone(network):
     x, context, y = inputs(network)
     patches: dict = {"attn2_patch": []}
-    options = wrapped({"patches": patches}, IsolatedUNet(PLAN))
-    forward(network, x, context, y, **options)
+    options = {"patches": patches}
+    forward(network, x, context, y, PLAN, **options)
     assert "optimized_attention_override" not in options and patches == {"attn2_patch": []}

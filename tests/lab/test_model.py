@@ -67,12 +67,9 @@ def test_diffusion_model_without_isolation(networks, host_diffusion, height, wid
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_diffusion_model_isolated_as_the_pack_isolates_the_hosts(networks, host_diffusion, height, width):
     inputs = x, sigma, caption, pooled = diffusion_inputs(height, width)
-    options: dict = {}
-    comfy.patcher_extension.add_wrapper_with_key(
-        comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL, "test",
-        IsolatedNextDiT(make_plan(OWNER, ((LEFT,), (RIGHT,)))), options,
-    )
-    hosts = host_diffusion(x, sigma, caption, LENGTH, transformer_options=options, clip_text_pooled=pooled)
+    plan = make_plan(OWNER, ((LEFT,), (RIGHT,)))
+    with IsolatedNextDiT(plan).isolated(host_diffusion, x, caption, {}) as options:
+        hosts = host_diffusion(x, sigma, caption, LENGTH, transformer_options=options, clip_text_pooled=pooled)
     covers = torch.stack([coverage([box], height // 2, width // 2) > 0 for box in (LEFT, RIGHT)])
     isolated = twin(networks, inputs, OWNER, covers)
     assert difference(isolated, hosts) <= 1e-5

@@ -52,7 +52,7 @@ def test_a_strict_prompt_is_encoded_as_in_training(networks, loaded, tokenizers)
         made = tokens.tokenize(prompts.segments(description, "boxes"), True, tokenizers)
         features, _, pooled = caption(networks, collate([made], NOWHERE, CPU))
         packs = encode(clip, description.scene, description.boxes, "strict")
-        assert plan_of(packs).owner == tuple(made.owner)
+        assert plan_of(packs).owners == tuple(made.owner)
         assert difference(features, packs[0][0]) <= CLOSE
         assert difference(pooled, packs[0][1]["pooled_output"]) <= CLOSE
         systems += bool(description.scene.system)
