@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import replace
 
 import pytest
@@ -190,16 +189,6 @@ def test_the_host_loads_the_weights_once_for_all_entries(mini, folder):
     assert len(patchers) == 1 and len(list(patchers.pop().model.parameters())) > 20
     worn = [extra["control"].isolation.forward.loras.worn for _, extra in entries]
     assert worn == [({1: 1.0}, {2: 1.0}), ({1: 1.0}, {2: 1.0}), ({2: 1.0}, {1: 1.0})]  # exchanged with the characters
-
-
-def test_a_conditioning_with_loras_can_be_written_down_and_read(mini, folder):
-    model, clip = mini[:2]
-    scene = scene_with([Lora("cone")])
-    boxes = layout(scene, 4 / 3)
-    positive, negative = encode(clip, scene, boxes, "strict"), encode_negative(clip, scene, boxes, "strict", "")
-    expected = draw(model, positive, negative)
-    again = pickle.loads(pickle.dumps(positive))
-    assert torch.equal(draw(model, again, negative), expected)
 
 
 def test_an_interrupted_run_leaves_no_hook(mini, folder, monkeypatch):
