@@ -31,10 +31,11 @@ def visible(text: str) -> str:
 
 
 def loggable(text: str) -> str:
-    """Visible, and what the host's streams can't encode escaped as well."""
+    """Visible, and what the host's streams and log files can't encode escaped as well."""
     text = visible(text)
-    for stream in (sys.stdout, sys.stderr):
-        encoding = getattr(stream, "encoding", None) or "utf-8"
+    logs = (getattr(handler, "stream", None) for handler in logging.getLogger().handlers)
+    encodings = {getattr(stream, "encoding", None) or "utf-8" for stream in (sys.stdout, sys.stderr, *logs)}
+    for encoding in sorted(encodings):
         text = text.encode(encoding, "backslashreplace").decode(encoding)
     return text
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io, ui
 
+from ..sentences import loggable, visible
 from ..xml_prompt import Box, PromptError, PromptWarning, Scene, layout, to_xml
 from .language import language
 
@@ -17,7 +18,7 @@ SceneSocket = io.Custom("NEWBIE_SCENE")
 
 def warnings_text(warnings: Sequence[PromptWarning]) -> str:
     """One warning a line, with its place in the prompt; empty where there is nothing to say."""
-    return "\n".join(warning.text(language()) for warning in warnings)
+    return visible("\n".join(warning.text(language()) for warning in warnings))
 
 
 def scene_output(scene: Scene, before: Scene | None = None) -> io.NodeOutput:
@@ -46,7 +47,7 @@ def problem_of(read: Callable[[], Any]) -> bool | str:
     try:
         read()
     except PromptError as problem:
-        return problem.text(language())
+        return loggable(problem.text(language()))
     return True
 
 

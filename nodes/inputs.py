@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import reprlib
+import unicodedata
 from collections.abc import Callable
 from functools import wraps
 from numbers import Real
@@ -57,6 +58,13 @@ def problem_of_choice(value: Any, options: list[str]) -> str | None:
     return f"is {reprlib.repr(value)}: choose one of {some}."
 
 
+def problem_of_text(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return f"is {shown(value)}: enter or connect text."
+    half = next((letter for letter in value if unicodedata.category(letter) == "Cs"), None)
+    return None if half is None else f"contains half a character (U+{ord(half):04X}): delete it, or type it again."
+
+
 def problem_of_numbers(tensor: Any) -> str | None:
     if isinstance(tensor, Tensor) and not tensor.isfinite().all():
         return "holds numbers that are not finite (NaN or infinity): the node before it failed without saying so."
@@ -64,7 +72,7 @@ def problem_of_numbers(tensor: Any) -> str | None:
 
 
 def problem_of_conditioning(value: Any) -> str | None:
-    wrong = f"is {shown(value or None)}: {CONNECT['CONDITIONING']}."
+    wrong = f"is {'empty' if isinstance(value, list) and not value else shown(value)}: {CONNECT['CONDITIONING']}."
     if not isinstance(value, list) or not value:
         return wrong
     for entry in value:
@@ -100,7 +108,7 @@ def problem_of(value: Any, item: io.Input) -> str | None:
     if kind == "COMBO":
         return problem_of_choice(value, item.options)
     if kind == "STRING":
-        return None if isinstance(value, str) else f"is {shown(value)}: enter or connect text."
+        return problem_of_text(value)
     if kind == "CONDITIONING":
         return problem_of_conditioning(value)
     if kind == "LATENT":
@@ -112,18 +120,21 @@ def problem_of(value: Any, item: io.Input) -> str | None:
 
 
 def check_inputs(items: list[io.Input], given: dict[str, Any]) -> dict[str, Any]:
-    """What was given, whole numbers as int. Raises ValueError, a sentence for the first input that is wrong."""
+    """What was given, numbers as int and float. Raises ValueError, a sentence for the first input that is wrong."""
     right = dict(given)
     for item in items:
         if isinstance(item, io.DynamicCombo.Input):
             right[item.id] = check_dynamic(item, given.get(item.id))
             continue
-        if item.id not in given or (given[item.id] is None and item.optional):
+        if item.id not in given:
+            continue
+        if given[item.id] is None and item.optional:  # as if nothing were connected
+            del right[item.id]
             continue
         if problem := problem_of(given[item.id], item):
             raise ValueError(f"{item.id} {problem}")
-        if item.get_io_type() == "INT":
-            right[item.id] = int(given[item.id])
+        if item.get_io_type() in ("INT", "FLOAT"):
+            right[item.id] = int(given[item.id]) if item.get_io_type() == "INT" else float(given[item.id])
     return right
 
 
