@@ -12,7 +12,6 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import torch
 from newbie_pack.nodes import common
 from newbie_pack.nodes.builders import NewBieCharacter, with_character, with_surroundings
-from newbie_pack.nodes.layout_drawing import COLOURS, PAPER, draw_layout
 from newbie_pack.nodes.masks import box_of_mask
 from newbie_pack.nodes.prompt import EXAMPLE, NewBieXMLPrompt
 from newbie_pack.nodes.sample import NewBieSample
@@ -88,26 +87,6 @@ def test_the_scene_node_keeps_what_it_is_given():
         Interaction(kind, ("character_1", "character_2")) for kind in ("handshake", "hug")
     )
     assert parse(to_xml(scene)) == scene
-
-
-@pytest.mark.parametrize("size", [(320, 320), (256, 384), (1536, 1024), (64, 64)])
-def test_the_layout_drawing_puts_boxes_where_they_are(size):
-    boxes = (Box(0, 0, 400, 1000), Box(600, 200, 1000, 900))
-    picture = draw_layout(size, [("miku", "character_1"), ("初音", "character_2")], boxes, [(box,) for box in boxes])
-    assert picture.size == size
-    width, height = size
-    middle = picture.getpixel((round(0.5 * width) + 3, round(0.93 * height)))
-    inside = [picture.getpixel((round(x * width), round(0.73 * height))) for x in (0.24, 0.77)]
-    assert middle == PAPER
-    for pixel, colour in zip(inside, COLOURS, strict=False):
-        assert (
-            torch.cosine_similarity(
-                torch.tensor(pixel).float() - torch.tensor(PAPER),
-                torch.tensor(colour).float() - torch.tensor(PAPER),
-                dim=0,
-            )
-            > 0.95
-        )
 
 
 def test_places_in_a_builder_are_those_of_the_field():
