@@ -72,6 +72,7 @@ def _shown(value: Value, language: str) -> str | int | float:
         return value.text(language)
     if isinstance(value, tuple):
         return ("、" if language == "zh" else ", ").join(str(_shown(one, language)) for one in value)
-    if isinstance(value, str) and len(value) > LONGEST:
-        return f"{value[: LONGEST - 3]}..."
+    if isinstance(value, str):
+        value = value.replace("\n", "\\n")
+        return value if len(value) <= LONGEST else f"{value[: LONGEST - 3]}..."
     return value

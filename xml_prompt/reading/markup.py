@@ -38,7 +38,6 @@ _MARK = re.compile(rf"{_REFERENCE.pattern}|[&<>\"]")
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
 _FIELDS = {*CHARACTER_ELEMENTS, *GENERAL_ELEMENTS}
-KNOWN = sorted({*_FIELDS, *GENERAL_BLOCK, *ROOTS, "character_1"})
 
 Piece = tuple[int, str, bool]  # offset, the text as typed, and whether it stands in CDATA
 

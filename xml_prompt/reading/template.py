@@ -79,7 +79,7 @@ def _read_json_character(reading: Reading, id: str, entry: Any, at: int, places:
             lists = value if several else [value]
             boxes = [checked_box(source, _numbers(one), start, reading.warnings) for one in lists]
             if draft.boxes and any(box not in draft.boxes for box in boxes):
-                reading.warn(start, Message("{id} has two different boxes; the one in the XML is used.", id=id))
+                reading.warn(start, Message("{id} already has another box; this one is ignored.", id=id))
             elif not draft.boxes:
                 for box in boxes:
                     add_box(reading, draft, box, start)
@@ -87,7 +87,7 @@ def _read_json_character(reading: Reading, id: str, entry: Any, at: int, places:
         stated = _stated(key, _json_text(source, value, start, key), start)
         if name == "name" and draft.name and stated.words:
             if draft.name != stated.words:
-                reading.warn(start, Message("{id} has two different names; the one in the XML is used.", id=id))
+                reading.warn(start, Message("{id} already has another name; this one is ignored.", id=id))
         else:
             state_of_character(reading, draft, stated)
 
