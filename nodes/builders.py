@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import replace
 from itertools import count
@@ -9,7 +10,7 @@ from itertools import count
 import torch
 from comfy_api.latest import io
 
-from ..xml_prompt import UNSTATED, Box, Field, Message, PromptError, PromptWarning, Scene, at_line, parse, to_xml
+from ..xml_prompt import UNSTATED, Box, Field, Message, PromptError, PromptWarning, Scene, Tag, at_line, parse, to_xml
 from .common import CATEGORY, SceneSocket, scene_output
 from .inputs import checked
 from .masks import box_of_mask
@@ -73,29 +74,24 @@ def with_surroundings(characters: Scene | None, fields: dict[str, str], system: 
 
 def both(before: Scene, added: Scene) -> Scene:
     """All that the two say, as a prompt that says it is read: with its bounds, and what two people do together."""
-    warnings = before.warnings + added.warnings
-    if before.system and added.system not in ("", before.system):
-        message = Message("The system prompt typed here replaces that of the connected scene.")
-        warnings += (PromptWarning(0, 0, message),)
-    general = {field.name: field.tags for field in before.general}
-    for field in added.general:
-        general[field.name] = general.get(field.name, ()) + field.tags
-    characters = before.characters + added.characters
-    everyone = tuple(character.id for character in characters)
-    scene = Scene(
-        characters=characters,
-        general=tuple(Field(name, tags) for name, tags in general.items()),
-        caption=" ".join(filter(None, (before.caption, added.caption))),
-        system=added.system or before.system,
-        interactions=tuple(  # of the one person that there was, it is now of everyone
-            one if len(one.between) > 1 else replace(one, between=everyone)
-            for one in before.interactions + added.interactions
-        ),
-        spacing=added.spacing or before.spacing,
-        loras=before.loras + added.loras,
+    said = {field.name: getattr(before, field.name) + getattr(added, field.name) for field in dataclasses.fields(Scene)}
+    if before.system and added.system:
+        said["system"] = added.system
+        if before.system != added.system:
+            message = Message("The system prompt typed here replaces that of the connected scene.")
+            said["warnings"] += (PromptWarning(0, 0, message),)
+    tags: dict[str, tuple[Tag, ...]] = {}
+    for field in said["general"]:
+        tags[field.name] = tags.get(field.name, ()) + field.tags
+    said["general"] = tuple(Field(name, all_tags) for name, all_tags in tags.items())
+    said["caption"] = " ".join(filter(None, (before.caption, added.caption)))
+    said["spacing"] = added.spacing or before.spacing
+    everyone = tuple(character.id for character in said["characters"])
+    said["interactions"] = tuple(  # what one person did alone is now done together
+        one if len(one.between) > 1 else replace(one, between=everyone) for one in said["interactions"]
     )
     try:
-        return replace(parse(to_xml(scene)), warnings=warnings)
+        return replace(parse(to_xml(Scene(**said))), warnings=said["warnings"])
     except PromptError as problem:
         raise PromptError(problem.message) from None  # its place is in a text that nobody has seen
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from host_import import NO_HOST
@@ -12,7 +12,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from newbie_pack.nodes.builders import NewBieCharacter, NewBieScene, with_character, with_surroundings
-from newbie_pack.xml_prompt import Box, Interaction, PromptError, Tag, parse, to_xml
+from newbie_pack.xml_prompt import Box, Interaction, PromptError, Scene, Tag, parse, to_xml
 
 CHARACTER = ("name", "gender", "appearance", "clothing", "expression", "action", "position", "negative")
 PICTURE = ("caption", "style", "background", "atmosphere", "quality", "interaction")
@@ -29,6 +29,8 @@ def unread(scene):
 
 def test_the_scene_node_keeps_all_of_the_connected_scene():
     before = parse(EVERYTHING)
+    said = {field.name for field in fields(Scene) if getattr(before, field.name) != field.default}
+    assert said >= {field.name for field in fields(Scene)} - {"warnings"}, "let EVERYTHING say this, too"
     assert unread(with_surroundings(before, {}, "")) == unread(before)
     after = with_surroundings(before, {"style": "anime", "background": "beach", "caption": "At noon."}, "")
     assert [(f.name, [tag.text for tag in f.tags]) for f in after.general] == [
@@ -111,8 +113,8 @@ box = st.none() | st.just(Box(100, 100, 500, 800))
 def test_what_the_builders_make_reads_back(prompt, characters, picture, system):
     try:
         scene = parse(prompt)
-        for fields, place in characters:
-            scene = with_character(scene, fields, place)
+        for typed_fields, place in characters:
+            scene = with_character(scene, typed_fields, place)
         scene = with_surroundings(scene, picture, system)
     except PromptError as problem:
         assert str(problem)
@@ -121,7 +123,7 @@ def test_what_the_builders_make_reads_back(prompt, characters, picture, system):
 
 
 def test_the_nodes_pass_what_they_are_given_on():
-    fields = dict.fromkeys(("name", "appearance", "clothing", "expression", "action", "position", "negative"), "")
-    scene, xml = NewBieCharacter.execute("girl", parse(EVERYTHING), **{**fields, "name": "rin"}).args
+    empty = dict.fromkeys(("name", "appearance", "clothing", "expression", "action", "position", "negative"), "")
+    scene, xml = NewBieCharacter.execute("girl", parse(EVERYTHING), **{**empty, "name": "rin"}).args
     assert [c.name for c in scene.characters] == ["a", "b", "rin"]
     assert unread(parse(xml)) == unread(scene)
