@@ -1,21 +1,10 @@
-"""Everyone's box on the 0..1000 grid: stated boxes exactly, all others as standing people, side by side.
-
-People who state no box stand in rows (one, unless some are said to be above others). In a row everyone has the place
-that the position words, or the even spread, ask for; what is laid out is the arrangement nearest to these places in
-which nobody overlaps. People shrink until the words are obeyed to within PLAY. What people say of each other ("left of
-miku") decides their order. A stated spacing is kept exactly, between all neighbours but those who both state a number.
-The result depends on the scene and the aspect alone.
-
-Camera words (close-up, cowboy shot, wide shot) make people larger or smaller. Larger people get the width that there is
-room for, so that nobody overlaps; only their height goes beyond. Their boxes reach from as high as the margin down to
-the picture's bottom edge, which cuts them.
-"""
+"""Everyone's box: stated ones exactly, all others as people who stand in rows. The steps are told in __init__."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -23,30 +12,14 @@ from ..messages import Message
 from ..positions import ACROSS, DEPTH, DOWN, Place, read_position
 from ..scene import GRID, Box, Character, PromptError, Scene
 from .camera import HEADROOM, HEIGHT, shapes
+from .ranks import IN_A_ROW, ranked
 from .relations import Link, check_links, check_met, levels, limits, links_of
-from .side_by_side import (
-    BOX_GAP,
-    MARGIN,
-    SPACED_MARGIN,
-    Formation,
-    Ground,
-    Interval,
-    Person,
-    Slot,
-    free_width,
-    pulled,
-    side_by_side,
-)
+from .side_by_side import BOX_GAP, Formation, Ground, Interval, Person, Slot, free_width, pulled
 from .spacing import Spacing, read_spacing
 
 FEET = 950.0  # where people stand who aren't said to be high or low
 FURTHEST = 500.0  # where the feet of those furthest away stand
 MIN_BAND = 50.0  # a row less high shows nobody
-IN_A_ROW = 4  # more people stand in ranks
-ENOUGH = 0.435  # of the free picture, two fifths of the whole: a row that fills less goes in ranks too
-MORE = 1.1  # times as much must further ranks fill
-ZIGZAG = 0.25  # how much higher every second one stands in a row of people beside each other, in heights
-BEHIND, CLEAR = 0.9, 1.03  # how much higher a further rank stands: partly hidden, or clear of the nearer one
 DEPTHS = {"background": -1.0, "foreground": 1.0}
 DEPTH_STEP = 0.5  # between somebody and the one behind
 ROWS = {"top": 0.0, "center": 1.0, "bottom": 2.0}
@@ -86,17 +59,16 @@ def layout(scene: Scene, aspect: float = 1.0) -> tuple[Box, ...]:
     beside = {i: interval for i, interval in beside.items() if interval != whole}
     further = [box for character in scene.characters for box in character.more_boxes]
     spacing = read_spacing(scene.spacing) if scene.spacing else None
-    margin = MARGIN if spacing is None else SPACED_MARGIN
     for band, row in _towards_each_other(_rows(scene, _people(scene, places, links), boxes, links), across):
         others = [box for box in (*boxes.values(), *further) if box.top < band.bottom and band.top < box.bottom]
-        ground = Ground(aspect, band.height, band.whole, free_width(others, margin), beside, across, spacing)
-        ground, slots = _formed(row, band, ground)
+        free = free_width(others, spacing)
+        formation, slots = ranked(row, Ground(aspect, band.height, band.whole, free, beside, across, spacing))
         if spacing is None:
             slots = pulled(slots, _together(scene))
         else:
             _check_numbers(scene, slots, spacing)
         for slot in slots:
-            boxes[slot.person.index] = _standing(slot, band, ground.formation)
+            boxes[slot.person.index] = _standing(slot, band, formation)
     found = tuple(boxes[i] for i in range(len(places)))
     check_met(scene, links, found)
     return found
@@ -209,95 +181,38 @@ def _towards_each_other(rows: list[_Row], across: Sequence[Link]) -> list[_Row]:
     return [(band, [moved(person) for person in row]) for band, row in rows]
 
 
-# Ranks
-
-
-def _formed(row: list[Person], band: _Band, ground: Ground) -> tuple[Ground, list[Slot]]:
-    """Up to four beside each other; more, or who would leave the picture empty, in the ranks that fill it best."""
-    row = _in_ranks(row, band)
-    best, most = None, 0.0
-    for formation in _formations(row, ground.spacing):
-        tried = replace(ground, formation=formation)
-        slots = side_by_side(row, tried)
-        boxes = [_standing(slot, band, formation) for slot in slots]
-        filled = sum(box.width * box.height for box in boxes)
-        if best is None or filled > MORE * most:
-            best, most = (tried, slots), filled
-        elif formation.ranks > 2:
-            break  # with still more ranks people only get smaller
-        if formation.ranks == 1 and filled >= ENOUGH * band.height * sum(right - left for left, right in ground.free):
-            break
-    assert best is not None
-    return best
-
-
-def _in_ranks(row: list[Person], band: _Band) -> list[Person]:
-    """The row, with all those apart whose height or feet aren't what most others' are."""
-
-    def kind(p: Person) -> tuple[object, ...]:
-        return p.shape, p.depth, p.place.y, p.place.row if band.whole else None
-
-    together = [p for p in row if not p.apart and p.depth == 0.0 and p.place.y is None]
-    usual = Counter(map(kind, together)).most_common(1)
-    return [replace(p, apart=p.apart or not usual or kind(p) != usual[0][0]) for p in row]
-
-
-def _formations(row: list[Person], spacing: Spacing | None) -> Iterator[Formation]:
-    """All that come into question, the simplest first."""
-    in_ranks = 0 if spacing is not None else sum(not person.apart for person in row)
-    if len(row) <= IN_A_ROW or in_ranks < 2:
-        yield Formation()
-    if in_ranks < 2:
-        return
-    yield Formation(2, ZIGZAG)
-    step = BEHIND if len(row) > IN_A_ROW and all(person.place == Place() for person in row) else CLEAR
-    for ranks in range(2, (in_ranks + 1) // 2 + 1):
-        yield Formation(ranks, step, sharing=True)
-
-
 # Heights
 
 
 def _standing(slot: Slot, band: _Band, formation: Formation) -> Box:
     """The box of someone whose place in the row is known: feet on the ground unless the prompt says otherwise."""
-    if slot.person.apart:
-        formation = Formation()
-    if band.whole and slot.person.shape.zoom > 1:
-        height = min(slot.height, (GRID - HEADROOM) / formation.heights)
-        feet = _feet_of_the_cut(slot.person, height * formation.heights)
-    else:
-        height = slot.height
-        feet = _feet(slot.person, height * formation.heights, band)
-    feet -= slot.rank * formation.step * height
+    height = slot.height
+    all_ranks = height if slot.person.apart else height * formation.heights
+    feet = _feet(slot.person, all_ranks, band) - slot.rank * formation.step * height
     left, right = _whole(slot.middle - slot.width / 2, slot.middle + slot.width / 2)
     top, bottom = _whole(feet - height, feet)
     return Box(left, top, right, bottom)
 
 
 def _feet(person: Person, height: float, band: _Band) -> float:
-    """Where the nearest rank stands. height: of all ranks together."""
+    """Where the nearest rank stands, or where the picture cuts it. height: of all ranks together."""
     place, depth = person.place, person.depth
     if not band.whole and place.y is None:
         lifted = 0.1 * min(max(-depth, 0.0), 1.0) * band.height
         return max(band.bottom - lifted, band.top + height)
     if place.y is not None:
         feet = place.y + height / 2
-    elif place.row == "center":
-        feet = (GRID + height) / 2
     elif place.row == "top":
         feet = HEADROOM + height
+    elif person.shape.zoom > 1:
+        feet = GRID
+    elif place.row == "center":
+        feet = (GRID + height) / 2
     elif place.row == "bottom":
         feet = GRID - HEADROOM / 2
     else:
         feet = max(FEET + 150 * depth, FURTHEST) if depth < 0 else max(FEET + 50 * depth, HEADROOM + height)
     return min(max(feet, height), float(GRID))
-
-
-def _feet_of_the_cut(person: Person, height: float) -> float:
-    """The lower edge of someone whom the camera is near to: the picture's unless a number, or "top", says more."""
-    if person.place.y is not None:
-        return min(max(person.place.y + height / 2, height), float(GRID))
-    return min(HEADROOM + height, float(GRID)) if person.place.row == "top" else float(GRID)
 
 
 def _whole(low: float, high: float) -> Interval:

@@ -69,7 +69,7 @@ class Ground:
 
     aspect: float
     height: float  # what the row may fill, on the grid
-    cuts: bool  # whether the picture's edge may cut those whom the camera is near to
+    whole: bool  # whether that is the whole picture, whose edge may cut those whom the camera is near to
     free: tuple[Interval, ...]  # the parts of the width nobody else stands in
     limits: Mapping[int, Interval]  # by links to stated boxes
     links: tuple[Link, ...]  # who is left of whom
@@ -79,7 +79,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Slot:
-    """Where someone has been placed in a row, and how large: the whole figure, even if the picture cuts it."""
+    """Where someone has been placed in a row, and how large; the height is of what the picture shows."""
 
     person: Person
     middle: float
@@ -88,8 +88,9 @@ class Slot:
     rank: int  # 0 is the nearest
 
 
-def free_width(stated: Sequence[Box], margin: float) -> tuple[Interval, ...]:
+def free_width(stated: Sequence[Box], spacing: Spacing | None) -> tuple[Interval, ...]:
     """The parts of the width that no stated box covers; all of it where they leave no room."""
+    margin = MARGIN if spacing is None else SPACED_MARGIN
     edges, at = [], margin
     for box in sorted(stated, key=lambda box: box.left):
         edges.append((at, box.left - BOX_GAP))
@@ -175,7 +176,7 @@ def _linked(order: list[Person], even: Sequence[float], links: Sequence[Link]) -
 
 def _largest(row: Sequence[Person], ground: Ground) -> float:
     """The greatest size at which everyone fits the height, but those whom the picture cuts."""
-    scale = max([1.0, *(p.scale / max(p.shape.zoom, 1.0) if ground.cuts else p.scale for p in row)])
+    scale = max([1.0, *(p.scale / max(p.shape.zoom, 1.0) if ground.whole else p.scale for p in row)])
     return min(HEIGHT, ground.height, *(p.shape.height for p in row)) / ground.formation.heights / scale
 
 
@@ -260,9 +261,11 @@ def _arranged(people: list[Person], interval: Interval, size: float, ground: Gro
             kept = False
     low, high = _bounds(people, interval, widths, shifts)
     middles = [min(max(mean, low), high) for mean, _, count in blocks for _ in range(count)]
-    ranks = cycle(range(ground.formation.ranks))
+    ranks, room = cycle(range(ground.formation.ranks)), ground.height / ground.formation.heights
     return [
-        Slot(person, middle + shift, width, height, 0 if person.apart else next(ranks))
+        Slot(person, middle + shift, width, min(height, ground.height), 0)
+        if person.apart
+        else Slot(person, middle + shift, width, min(height, room), next(ranks))
         for person, middle, shift, width, height in zip(people, middles, shifts, widths, heights, strict=True)
     ]
 
