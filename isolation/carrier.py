@@ -8,7 +8,6 @@ a run that it does not reach ends with a sentence.
 
 from __future__ import annotations
 
-import logging
 import sys
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from ..sampling.steps import progress
+from ..sentences import log
 from .bias import Bias, bias_of
 from .lora import Loras
 from .plan import SQUARE, WHOLE, Plan, Rectangle
@@ -155,7 +155,7 @@ class Run:
         """Once a run."""
         if sentence not in self.said:
             self.said.add(sentence)
-            logging.warning(sentence)
+            log.warning(sentence)
 
 
 class Isolation:
@@ -270,7 +270,7 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
 @lru_cache(maxsize=1)
 def say_eager() -> None:
     """Once, not in every step."""
-    logging.info("NewBie: passes with isolated characters run uncompiled; torch.compile serves the others.")
+    log.info("NewBie: passes with isolated characters run uncompiled; torch.compile serves the others.")
 
 
 def eager(options: Options) -> AbstractContextManager[Any]:
@@ -389,7 +389,7 @@ class IsolationControl(ControlBase):
         self.leave()
         forward = self.isolation.forward
         if forward.passes and not forward.reached:
-            logging.warning("NewBie: %s", NOT_REACHED)
+            log.warning("NewBie: %s", NOT_REACHED)
         forward.passes = forward.reached = 0
         self.isolation.run = Run()
 

@@ -99,11 +99,20 @@ def segments_of(scene: Scene, boxes: Sequence[Box], apart: bool) -> tuple[Segmen
 
 
 def encode(
-    clip: CLIP, scene: Scene, boxes: Sequence[Box], mode: str, options: Options = NEUTRAL, masks: Masks = ()
+    clip: CLIP,
+    scene: Scene,
+    boxes: Sequence[Box],
+    mode: str,
+    options: Options = NEUTRAL,
+    masks: Masks = (),
+    size: tuple[int, int] | None = None,
 ) -> Conditioning:
-    """boxes: one for each character, in order (xml_prompt.layout). A scene without characters is encoded plainly."""
+    """boxes: one for each character, in order (xml_prompt.layout); size: of the latent that they were laid out for.
+
+    A scene without characters is encoded plainly.
+    """
     genders = tuple(character.gender or "" for character in scene.characters) if options.gender_strength > 0 else ()
-    plan, worn = Plan((), places(scene, boxes, masks), genders, options), worn_in(clip, scene, mode == OFF)
+    plan, worn = Plan((), places(scene, boxes, masks), genders, options, size), worn_in(clip, scene, mode == OFF)
     if reads_chunks(clip):
         if mode == OFF:
             return encode_plain(clip, text_of(render_tags(scene)), plan, worn)
@@ -126,14 +135,15 @@ def encode_negative(
     text: str,
     options: Options = NEUTRAL,
     masks: Masks = (),
+    size: tuple[int, int] | None = None,
 ) -> Conditioning:
     """text: what the whole picture must not have. Beside it, with a share of options.swapped, the same prompt with the
     characters exchanged: the host adds entries up by their strengths, so that guidance leads away from mix-ups too.
     """
-    share, unwanted = options.swapped, encode_unwanted(clip, scene, boxes, mode, text, options, masks)
+    share, unwanted = options.swapped, encode_unwanted(clip, scene, boxes, mode, text, options, masks, size)
     if share == 0 or len(scene.characters) < 2:
         return unwanted
-    exchanged = encode(clip, swapped(scene), boxes, mode, options, masks)
+    exchanged = encode(clip, swapped(scene), boxes, mode, options, masks, size)
     return weakened(unwanted, 1 - share) + weakened(exchanged, share)
 
 
@@ -143,14 +153,21 @@ def weakened(entries: Conditioning, share: float) -> Conditioning:
 
 
 def encode_unwanted(
-    clip: CLIP, scene: Scene, boxes: Sequence[Box], mode: str, text: str, options: Options, masks: Masks
+    clip: CLIP,
+    scene: Scene,
+    boxes: Sequence[Box],
+    mode: str,
+    text: str,
+    options: Options,
+    masks: Masks,
+    size: tuple[int, int] | None,
 ) -> Conditioning:
     """Plain where no character states a negative, and in mode off.
 
     A girl's negative may well name boys: genders are not masked here. Chunks are never plain but in mode off: the host
     would read weights where parentheses belong to a name.
     """
-    plan, worn = Plan((), places(scene, boxes, masks), options=options), worn_in(clip, scene, mode == OFF)
+    plan, worn = Plan((), places(scene, boxes, masks), options=options, size=size), worn_in(clip, scene, mode == OFF)
     if reads_chunks(clip) and mode != OFF:
         return encode_runs(clip, negative_tag_runs(scene, text), plan, mode, worn)
     mode = resolve(clip, mode)

@@ -11,7 +11,6 @@ kernel for it, or as a dense mask, which every attention function of the host ta
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from comfy import model_management
 from comfy.ldm.lumina.model import NextDiT
 from torch import Tensor, nn
 
+from ..sentences import log
 from .bias import Bias
 from .carrier import OVERRIDE, IsolatedForward, Options, counted
 from .fused import FusedBias, NoKernelError
@@ -90,7 +90,7 @@ class IsolatedAttention:
             if self.kernel.works is None:
                 self.fused.check(q, k, v, out)
         except NoKernelError as problem:
-            logging.info("NewBie: isolating with a dense mask, which takes longer, because %s.", problem)
+            log.info("NewBie: isolating with a dense mask, which takes longer, because %s.", problem)
             self.kernel.works, self.fused = False, None
             return None
         self.kernel.works = True

@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ..sampling.steps import check_interval
+
 if TYPE_CHECKING:  # the lab reads plans without a host
     from comfy.sd import CLIP
 
@@ -49,11 +51,7 @@ WAYS = {
 
 def settled(options: Options, mode: str) -> Options:
     """The options with every way closed or open. mode: strict or gentle. Raises ValueError if no step is isolated."""
-    if options.start >= options.end:
-        raise ValueError(
-            f"Isolation would begin at {options.start:g} of the steps and end at {options.end:g}: choose an earlier "
-            "start, a later end, or the mode off for none."
-        )
+    check_interval(options.start, options.end, ("start", "end"))
     return replace(options, **{way: to for way, to in WAYS[mode].items() if getattr(options, way) == BY_MODE})
 
 

@@ -19,6 +19,7 @@ NODES = {  # node -> its file, in the order in which they are offered
     "NewBieCharacter": "builders",
     "NewBieScene": "builders",
     "NewBieEncodeCharacters": "encode",
+    "NewBieIsolationOptions": "isolation_options",
     "NewBieSample": "sample",
     "NewBieDecode": "decode",
     "NewBieLayoutPreview": "preview",

@@ -14,6 +14,7 @@ from .language import language
 CATEGORY = "NewBie"
 ASPECTS = (1.0, 2 / 3, 3 / 2, 1 / 2, 2.0)  # width / height
 SceneSocket = io.Custom("NEWBIE_SCENE")
+OptionsSocket = io.Custom("NEWBIE_ISOLATION_OPTIONS")
 
 
 def warnings_text(warnings: Sequence[PromptWarning]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from comfy_api.latest import io
 from torch import Tensor
 
+from ..isolation.options import Options
 from ..sentences import told
 from ..xml_prompt import PromptError, Scene
 from .language import language
@@ -28,7 +29,9 @@ CONNECT = {  # what to do where a socket has none, or something else
     "LATENT": "connect EmptySD3LatentImage, or another node that gives the latent of a picture",
     "MASK": "connect a mask, or nothing",
     "NEWBIE_SCENE": "connect the scene of a NewBie prompt node",
+    "NEWBIE_ISOLATION_OPTIONS": "connect NewBie Isolation Options, or nothing",
 }
+OURS = {"NEWBIE_SCENE": Scene, "NEWBIE_ISOLATION_OPTIONS": Options}
 HAS = {  # what other packs' own kinds of it have, too
     "MODEL": ("model_options", "get_model_object"),
     "CLIP": ("tokenize", "encode_from_tokens"),
@@ -115,7 +118,7 @@ def problem_of(value: Any, item: io.Input) -> str | None:
         return problem_of_latent(value)
     if kind == "MASK":
         return problem_of_mask(value)
-    fits = isinstance(value, Scene) if kind == "NEWBIE_SCENE" else all(hasattr(value, n) for n in HAS.get(kind, ()))
+    fits = isinstance(value, OURS[kind]) if kind in OURS else all(hasattr(value, n) for n in HAS.get(kind, ()))
     return None if fits else f"is {shown(value)}: {CONNECT[kind]}."
 
 

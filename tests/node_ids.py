@@ -9,6 +9,7 @@ NODE_IDS = (
     "NewBieCharacter",
     "NewBieScene",
     "NewBieEncodeCharacters",
+    "NewBieIsolationOptions",
     "NewBieSample",
     "NewBieDecode",
     "NewBieLayoutPreview",
