@@ -16,6 +16,7 @@ of them scene (the data), words, tags and positions (the language); render, writ
 
 from __future__ import annotations
 
+from .genders import gender_of, gender_spans
 from .layout import layout, regions
 from .messages import Message, at_line, language_of, system_language
 from .reading import convert, parse
@@ -37,7 +38,7 @@ from .render import (
 from .report import report
 from .scene import GRID, Box, Character, Field, Interaction, Lora, PromptError, PromptWarning, Scene, Tag
 from .swap import swapped
-from .words import UNSTATED, gender_of, gender_spans
+from .words import UNSTATED
 from .write import to_xml
 
 __all__ = [

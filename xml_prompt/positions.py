@@ -17,34 +17,72 @@ ANCHORS = {
     "far_right": 850.0,
 }  # fmt: skip
 
-_SIDES = {"left": "left", "right": "right"}
-_MIDDLES = {"center": "center", "centre": "center", "middle": "center", "mid": "center", "central": "center"}
-_HEIGHTS = {"top": "top", "upper": "top", "bottom": "bottom", "lower": "bottom"}
+_SIDES = {"left": "left", "right": "right", "lefthand": "left", "righthand": "right"}
+_FAR = {"leftmost": "left", "rightmost": "right"}
+_MIDDLE_WORDS = "center centre centered centred middle mid central midground"
+_MIDDLES = frozenset(_MIDDLE_WORDS.split())
+_HEIGHTS = {"top": "top", "upper": "top", "bottom": "bottom", "lower": "bottom", "topmost": "top"}
 _DEPTHS = {
-    "foreground": "foreground", "front": "foreground", "near": "foreground",
+    "foreground": "foreground", "front": "foreground", "near": "foreground", "closest": "foreground",
     "background": "background", "back": "background", "distance": "background", "distant": "background",
 }  # fmt: skip
-_FILLER_WORDS = "on in at the of to side part area half third corner edge frame image picture screen hand"
+_SLIGHT = frozenset({"slightly", "bit", "somewhat", "off"})  # `slightly left` is between left and the middle
+# The grammar of a place: [stands] [on the] SIDE [side, half, edge] [of the picture, by any of its names].
+_FILLER_WORDS = """
+    on in at the a an of to from by over is are be positioned placed located situated posed seen shown drawn
+    standing stands stand sitting sits sit seated kneeling kneels lying lies crouching squatting appearing appears
+    side sides part portion area half third quarter two thirds corner edge end hand zone section region border most
+    image picture screen frame canvas scene illustration composition viewer camera shot photo photograph drawing
+    painting artwork art view page pic panel render artboard viewport field visual whole full plane audience
+    observer spectator viewers cameras perspective towards toward closer close occupying occupies filling fills
+    character person figure
+"""
 _FILLERS = frozenset(_FILLER_WORDS.split())
-_KNOWN = frozenset({*_SIDES, *_MIDDLES, *_HEIGHTS, *_DEPTHS, "far", "x", "y", "full-frame"})
-_FULL = frozenset({"full_frame", "fullframe", "whole_picture", "whole_image", "full_screen", "full_image"})
+_KNOWN = frozenset(
+    {*_SIDES, *_FAR, *_MIDDLES, *_HEIGHTS, *_DEPTHS, *_SLIGHT, "far", "extreme", "very", "x", "y", "full-frame"}
+)
+_MODIFIERS = _SLIGHT | {"far", "extreme", "very"}  # nothing by themselves
+_FULL = frozenset(
+    {"full_frame", "fullframe", "whole_picture", "whole_image", "full_screen", "full_image", "whole_frame",
+     "entire_frame", "entire_image", "entire_picture", "whole_canvas"}
+)  # fmt: skip
 WORDS = sorted(
     {*ANCHORS, *_MIDDLES, *_HEIGHTS, *_DEPTHS, "left_side", "right_side", "center_x", "center_y", "full_frame"}
 )
+# `left, facing the viewer`: how someone stands is no place, and says nothing about the side.
+_POSTURE = re.compile(r"_(?:and_)?(?:facing|looking|turned|turning|gazing|leaning|pointing|staring|glancing)_.+$")
+_MOVES = re.compile(r"^[a-z]+(?:ing|s)_(?=(?:on|at|in)_(?:the_)?[a-z]+)")  # `walking on the left`, not `walking left`
+_PUNCTUATION = re.compile(r"[,.!()（），。]")
+_NO_PLACE = re.compile(r"back_to_back|(?:front|back|top|bottom|upper|lower|center|near)_(?:view|shot|page)")
 
-# Longest first: 左上 is read as 左 and 上.
-_CHINESE = (
-    ("水平居中", "center_x"), ("垂直居中", "center_y"), ("画面", ""), ("全屏", "full frame"), ("全幅", "full frame"),
-    ("满屏", "full frame"), ("整个", "full frame"), ("前景", "foreground"), ("前面", "foreground"),
-    ("前方", "foreground"), ("背景", "background"), ("后景", "background"), ("远景", "background"),
-    ("后面", "background"), ("后方", "background"), ("远处", "background"), ("最左", "far left"), ("最右", "far right"),
-    ("极左", "far left"), ("极右", "far right"), ("偏左", "center left"), ("偏右", "center right"),
-    ("中左", "center left"), ("中右", "center right"), ("正中间", "center"), ("正中", "center"),
-    ("中央", "center"), ("中间", "center"),
-    ("居中", "center"), ("中部", "center"), ("中心", "center"), ("左", "left"), ("右", "right"), ("上", "top"),
-    ("顶", "top"), ("下", "bottom"), ("底", "bottom"), ("中", "center"), ("边", ""), ("侧", ""), ("方", ""),
-    ("面", ""), ("部", ""), ("角", ""), ("半", ""), ("端", ""), ("在", ""), ("的", ""), ("靠", ""), ("位于", ""),
-)  # fmt: skip
+# Chinese and Japanese, longest first: 左上 is read as 左 and 上. The picture's names, verbs and particles are "".
+_NOTHING = """
+    画面 画布 图片 图像 图画 照片 相片 插画 插图 镜头 构图 屏幕 场景 视野 画框 页面 观众 观者
+    畫面 圖片 畫布 鏡頭 構圖 螢幕 場景 画像 写真 絵 イラスト 構図 カメラ キャンバス スクリーン フレーム シーン
+    見る人 視聴者 站在 站立于 坐在 蹲在 躺在 跪在 趴在 位于 位於 处于 處於 处在 出现在 出現在
+    立っている 立って 立つ 座っている 座って 座る いる ある 三分之一 部分 部 区域 一侧 一側 一边 一邊 手边 手邊
+    边 侧 方 面 角 半分 半 端 在 的 靠 处 處 于 於 邊 側 辺 の に で へ から 图 圖
+"""
+_SIGNS = {
+    "水平居中": "center_x", "垂直居中": "center_y", "全屏": "full frame", "全幅": "full frame", "满屏": "full frame",
+    "滿屏": "full frame", "整个画面": "full frame", "整個畫面": "full frame", "全画面": "full frame",
+    "画面全体": "full frame", "整个": "full frame", "前景": "foreground", "前面": "foreground", "前方": "foreground",
+    "手前": "foreground", "最前": "foreground", "背景": "background", "后景": "background", "後景": "background",
+    "远景": "background", "遠景": "background", "后面": "background", "後面": "background", "后方": "background",
+    "後方": "background", "远处": "background", "遠處": "background", "後ろ": "background", "うしろ": "background",
+    "奥": "background", "最左": "far left", "最右": "far right", "极左": "far left", "极右": "far right",
+    "左端": "far left", "右端": "far right", "偏左": "center left", "偏右": "center right", "中左": "center left",
+    "中右": "center right",
+    "左寄り": "center left", "右寄り": "center right", "やや左": "center left", "やや右": "center right",
+    "左より": "center left", "右より": "center right", "稍左": "center left", "稍右": "center right",
+    "正中间": "center", "正中間": "center", "正中央": "center", "正中": "center", "中央": "center", "中间": "center",
+    "中間": "center", "居中": "center", "居左": "left", "居右": "right", "中部": "center", "中心": "center",
+    "真ん中": "center", "まん中": "center", "センター": "center", "左": "left", "右": "right", "ひだり": "left",
+    "みぎ": "right", "上": "top", "顶": "top", "頂": "top", "下": "bottom", "底": "bottom", "中": "center",
+}  # fmt: skip
+_CHINESE = sorted(
+    (*_SIGNS.items(), *((word, "") for word in _NOTHING.split())), key=lambda pair: len(pair[0]), reverse=True
+)
 _PERCENT = re.compile(r"(?:([xy])\s*[=:]?\s*)?([0-9]{1,3}(?:\.[0-9]{1,4})?)\s*[%％]", re.IGNORECASE)
 _NUMBER = re.compile(r"[\[(（]?\s*(-?[0-9]{1,4}(?:\.[0-9]{1,4})?)\s*[\])）]?")
 
@@ -53,25 +91,27 @@ ACROSS, DOWN, DEPTH = "across", "down", "depth"
 _LONGEST = 120  # no position is longer, and none is looked for in what is
 
 
-def _relation_pattern(english: str, chinese: str) -> re.Pattern[str]:
-    """Both as word_key() spells them; "other" is whom it is about."""
+def _relation_pattern(english: str, signs: str) -> re.Pattern[str]:
+    """Both as word_key() spells them; the group is whom it is about."""
     english = english.replace("OTHER", "(?P<english>.+)")
-    return re.compile(rf"(?:[a-z]+ing_|is_)?(?:{english})|(?:站?在|位于)?(?P<chinese>.+?)_?的?_?(?:{chinese})")
+    stands = "に_?(?:いる|立つ|立っている|座っている)?|で"
+    signs = rf"(?:[站坐]?在|位于|位於)?(?P<signs>.+?)_?[的の]?_?(?:{signs})(?:{stands})?"
+    return re.compile(rf"(?:(?:[a-z]+(?:ing|ed)|is|stands|sits)_)*(?:{english})|{signs}")
 
 
-def _side_pattern(side: str, chinese: str) -> re.Pattern[str]:
+def _side_pattern(side: str, signs: str) -> re.Pattern[str]:
     side = f"{side}(?:_hand)?(?:_side)?"
-    english = rf"(?:(?:on|to|at)_)?(?:the_)?{side}_(?:of|from)_OTHER|(?:on|to|at)_(?P<owner>.+)['’]s?_{side}"
-    return _relation_pattern(english, f"{chinese}手?[边侧面方]?")
+    english = rf"(?:(?:on|to|at)_)?(?:the_)?{side}_(?:of|from)_OTHER|(?:(?:on|to|at)_)?(?P<owner>.+)['’]s?_{side}"
+    return _relation_pattern(english, f"{signs}手?[边侧面方邊側辺隣]?")
 
 
 _RELATIONS = (
     (ACROSS, True, _side_pattern("left", "左")),
     (ACROSS, False, _side_pattern("right", "右")),
-    (DEPTH, True, _relation_pattern("behind_OTHER", "[身背]后|后[面方边]")),
-    (DEPTH, False, _relation_pattern("in_front_of_OTHER", "[身面]前|前[面方边]")),
-    (DOWN, True, _relation_pattern("(?:above|over|on_top_of)_OTHER", "上[面方边]|之上|头顶")),
-    (DOWN, False, _relation_pattern("(?:below|under|underneath|beneath)_OTHER", "下[面方边]|之下")),
+    (DEPTH, True, _relation_pattern("behind_OTHER", "[身背][后後]|[后後][面方边邊ろ]|うしろ|奥")),
+    (DEPTH, False, _relation_pattern("in_front_of_OTHER", "[身面]前|前[面方边邊]|手前|(?<=の)前")),
+    (DOWN, True, _relation_pattern("(?:above|over|on_top_of)_OTHER", "上[面方边邊]|之上|头顶|(?<=の)上")),
+    (DOWN, False, _relation_pattern("(?:below|under|underneath|beneath)_OTHER", "下[面方边邊]|之下|(?<=の)下")),
 )
 
 
@@ -148,21 +188,26 @@ def _relation(text: str) -> Relation | None:
 @lru_cache(maxsize=1024)
 def _words(text: str) -> tuple[str, ...] | None:
     """The known words of one tag, fillers left out; None if it has any other."""
-    key = text.strip()
-    for chinese, english in _CHINESE:
-        key = key.replace(chinese, f" {english} ")
-    key = word_key(key)
+    key = word_key(_PUNCTUATION.sub(" ", text))
+    if not key.isascii():
+        for signs, english in _CHINESE:
+            key = key.replace(signs, f" {english} ")
+        key = word_key(key)
     for full in _FULL:
         key = key.replace(full, "full-frame")
+    if _NO_PLACE.fullmatch(key):
+        return None
+    key = _MOVES.sub("", _POSTURE.sub("", key)).replace("’s", "").replace("'s", "")
     words = [word for word in key.split("_") if word and word not in _FILLERS]
-    return tuple(words) if words and _KNOWN.issuperset(words) and words != ["far"] else None
+    return tuple(words) if words and _KNOWN.issuperset(words) and not _MODIFIERS.issuperset(words) else None
 
 
 def _with_words(place: Place, words: tuple[str, ...]) -> tuple[Place, bool]:
     """The place with what one tag adds, and whether it says "center" without saying of what."""
     if "full-frame" in words:
         return replace(place, box=Box(0, 0, GRID, GRID)), False
-    side = next((_SIDES[word] for word in words if word in _SIDES), "")
+    far = next((_FAR[word] for word in words if word in _FAR), "")
+    side = far or next((_SIDES[word] for word in words if word in _SIDES), "")
     row = next((_HEIGHTS[word] for word in words if word in _HEIGHTS), None)
     depth = next((_DEPTHS[word] for word in words if word in _DEPTHS), None)
     center = any(word in _MIDDLES for word in words)
@@ -170,11 +215,11 @@ def _with_words(place: Place, words: tuple[str, ...]) -> tuple[Place, bool]:
         side, center = "center", False
     elif center and "y" in words:
         row, center = "center", False
-    elif center and side:
+    elif side and (center or not _SLIGHT.isdisjoint(words)):
         side, center = f"center_{side}", False
     elif center and row:
         side, center = "center", False
-    elif side and "far" in words:
+    elif far or (side and not {"far", "extreme", "very"}.isdisjoint(words)):
         side = f"far_{side}"
     x, side = (ANCHORS[side], side) if side else (place.x, place.side)
     return replace(place, x=x, side=side, row=row or place.row, depth=depth or place.depth), center

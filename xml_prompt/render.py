@@ -17,8 +17,19 @@ from dataclasses import dataclass, replace
 from .messages import Message
 from .scene import Box, Character, Field, Interaction, PromptError, Scene, Tag
 from .tags import TagError, tags_of
+from .words import CHARACTER_FIELDS, GENERAL_FIELDS, is_panel
 
 SHARED = 0
+
+# How the name of a field that the models don't know stands beside its tags where there is no XML.
+_QUALITY_WORDS = "color colour style length type"
+_QUALITIES = frozenset(_QUALITY_WORDS.split())  # of what stands before them
+_BEFORE_WORDS = "age height weight species race job occupation name jp en alias facing direction gaze"
+_BEFORE = frozenset(_BEFORE_WORDS.split())
+_WHOLE_WORDS = "accessories accessory props prop items item weapon weapons features details tags extra misc traits"
+_WHOLE = frozenset(_WHOLE_WORDS.split())  # their tags say all
+_ALWAYS_WORDS = "hair eyes eye skin ears tail wings horns"
+_ALWAYS = frozenset(_ALWAYS_WORDS.split())  # `very long` says too little too
 BOX_STEP = 25  # a 40th of the picture: as fine as the models place people, and few enough numbers to learn
 
 
@@ -178,14 +189,37 @@ def tag_runs(scene: Scene) -> tuple[TagRun, ...]:
     """Plain tags for text encoders that never saw XML: what is shared first, then every character's own.
 
     What people do together is shared. Positions, negatives and the system prompt are left out; the caption is one tag.
+    A field of another name lends it to what says too little alone: `<eyes>green</eyes>` is green eyes.
     """
     kinds = dict.fromkeys(interaction.kind for interaction in scene.interactions)
-    shared = [tag for field in scene.general for tag in field.tags] + [Tag(kind) for kind in kinds]
+    shared = [tag for field in scene.general for tag in _told(field, GENERAL_FIELDS)] + [Tag(kind) for kind in kinds]
     runs = [TagRun(SHARED, (*shared, *([Tag(scene.caption)] if scene.caption else [])))]
     for owner, character in enumerate(scene.characters, start=1):
-        tags = [tag for field in character.fields if field.name != "position" for tag in field.tags]
+        fields = (field for field in character.fields if field.name != "position")
+        tags = [tag for field in fields for tag in _told(field, CHARACTER_FIELDS)]
         runs.append(TagRun(owner, (*([Tag(character.name)] if character.name else []), *tags)))
     return tuple(runs)
+
+
+def _told(field: Field, known: Sequence[str]) -> Iterable[Tag]:
+    """The field's tags as they can be understood without its name."""
+    if field.name in known or is_panel(field.name):
+        return field.tags
+    name = field.name.replace("_", " ").strip()
+    *of, last = name.split()
+    about = " ".join(of) if of and last in _QUALITIES else name  # hair_color: red is red hair
+    return [_with_name(tag, about) for tag in field.tags]
+
+
+def _with_name(tag: Tag, name: str) -> Tag:
+    words, last = tag.text.split(), name.split()[-1].lower()
+    if last in _WHOLE or last.rstrip("s") in tag.text.lower() or name.lower() in tag.text.lower():
+        return tag
+    if last.endswith("ing") or last in _BEFORE:
+        return replace(tag, text=f"{name} {tag.text}")
+    if not name.isascii():
+        return replace(tag, text=f"{tag.text}{name}")
+    return replace(tag, text=f"{tag.text} {name}") if len(words) == 1 or last in _ALWAYS else tag
 
 
 def negative_tag_runs(scene: Scene, text: str) -> tuple[TagRun, ...]:

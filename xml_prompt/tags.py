@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
+from .foreign import is_foreign_group
 from .messages import Message
 from .scene import Tag
 
@@ -46,6 +47,7 @@ _GROUP_WEIGHT = re.compile(rf"[:：]\s*({_NUMBER})\s*$")
 _BAD_GROUP_WEIGHT = re.compile(r"[:：]\s*([-+]?[0-9.][-+0-9.,]*)\s*$")
 # Bare weights need their point: `16:9` and `12:30` are words.
 _BARE_WEIGHT = re.compile(r"(?<=[^\s:：\\])[:：]([0-9]{0,2}\.[0-9]{1,4})$")
+_NUMERIC_BELOW = re.compile(r"(-(?:[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8}))::")
 _NUMERIC_GROUP = re.compile(rf"({_NUMBER})::(?!:)")
 
 _BETWEEN = re.compile(r"[,，、；\s]*")  # not `;`, which `;)` begins with
@@ -203,6 +205,11 @@ def _read(text: str, start: int, end: int, marks: _Marks, weights: bool, weight:
         if numeric and numeric[1] == last - 2:
             inner = weight * float(numeric[0].group(1))
             yield from _read(text, numeric[0].end(), last - 2, marks, weights, inner)
+            continue
+        if below := _NUMERIC_BELOW.match(text, first, last):
+            _placed(text[below.end() : last].rstrip(":"), float(below.group(1)), first)  # raises: no weight is below 0
+        if marks.partner.get(first) == last - 1 and is_foreign_group(text, first, last):
+            yield _placed(text[first:last], weight, first)
             continue
         if marks.partner.get(first) == last - 1:
             inside = first + 1, last - 1

@@ -1,13 +1,26 @@
-"""The words people use, in English and Chinese: names of elements, words for gender, interactions that join two."""
+"""The words people use, in English, Chinese and Japanese: names of elements, and of interactions that join two."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-ROOTS = frozenset({"img", "image", "scene", "prompt", "xml", "characters", "场景", "画面", "提示词"})
+# Marks without width or ink that editors and web pages leave in a text. A joiner may be part of a name or an emoji, but
+# for U+200D between two marks of English.
+INVISIBLE = re.compile(
+    "[\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]|(?<=[ -~])\u200d(?=[ -~])"
+)
+_WITHOUT_WIDTH = re.compile(f"{INVISIBLE.pattern}|[\u200c\u200d]")
+
+_ROOT_WORDS = """
+    img image scene prompt xml characters document root answer output response xml_prompt image_prompt positive
+    positive_prompt 场景 画面 提示词 正面提示词 正向提示词 シーン 画像 プロンプト
+"""
+ROOTS = frozenset(_ROOT_WORDS.split())
 GENERAL_BLOCK = frozenset({"general_tags", "general", "general_tag", "通用标签", "整体标签", "通用"})
+THOUGHTS = frozenset({"think", "thinking", "thoughts", "reasoning", "scratchpad", "analysis", "思考", "思考过程"})
 LORA_ELEMENTS = frozenset({"lora", "loras", "lyco", "locon"})
 
 CHARACTER_FIELDS = (
@@ -25,7 +38,13 @@ _CHARACTER_SYNONYMS = {
     "长相": "appearance", "服装": "clothing", "衣服": "clothing", "服饰": "clothing", "体型": "body_type",
     "身材": "body_type", "表情": "expression", "动作": "action", "姿势": "action", "互动": "interaction",
     "交互": "interaction", "位置": "position", "边框": "bbox", "负面": "negative", "反向": "negative", "其他": "other",
-    "其它": "other",
+    "其它": "other", "attire": "clothing", "apparel": "clothing", "costume": "clothing", "outfits": "clothing",
+    "wearing": "clothing", "emotion": "expression", "emotions": "expression", "facial_expression": "expression",
+    "sex": "gender", "placement": "position", "站位": "position", "方位": "position", "立ち位置": "position",
+    "bounding_box": "bbox", "character_name": "name", "actions": "action", "gesture": "action",
+    "poses": "action", "interactions": "interaction", "physique": "body_type",
+    "名前": "name", "性別": "gender", "外見": "appearance", "容姿": "appearance", "服": "clothing", "衣装": "clothing",
+    "体格": "body_type", "動作": "action", "ポーズ": "action", "その他": "other",
 }  # fmt: skip
 _GENERAL_SYNONYMS = {
     "artist": "artists", "数量": "count", "人数": "count", "画师": "artists", "艺术家": "artists", "风格": "style",
@@ -33,7 +52,13 @@ _GENERAL_SYNONYMS = {
     "氛围": "atmosphere", "气氛": "atmosphere", "光照": "lighting", "光线": "lighting", "灯光": "lighting",
     "质量": "quality", "画质": "quality", "物体": "objects", "物品": "objects", "其他": "other", "其它": "other",
     "描述": "caption", "说明": "caption", "互动": "interaction", "交互": "interaction", "间距": "spacing",
-    "负面": "negative", "系统": "system",
+    "负面": "negative", "系统": "system", "mood": "atmosphere", "camera": "perspective",
+    "camera_angle": "perspective", "composition": "perspective", "viewpoint": "perspective", "props": "objects",
+    "location": "background", "setting": "background", "地点": "background", "場所": "background",
+    "description": "caption", "natural_language": "caption", "interactions": "interaction", "自然语言": "caption",
+    "スタイル": "style", "雰囲気": "atmosphere", "照明": "lighting", "ライティング": "lighting", "構図": "perspective",
+    "視点": "perspective", "品質": "quality", "環境": "environment", "小物": "objects", "その他": "other",
+    "キャプション": "caption", "説明": "caption", "絵師": "artists", "系統": "system",
 }  # fmt: skip
 
 CHARACTER_ELEMENTS = {
@@ -45,27 +70,42 @@ GENERAL_ELEMENTS = {
     **_GENERAL_SYNONYMS,
 }
 
-_CHARACTER = re.compile(r"(?:character|char|角色|人物)[_\-]?([0-9]{1,9}|[一二三四五六七八九十]?)", re.IGNORECASE)
+_CHARACTER = re.compile(
+    r"(?:character|char|角色|人物|キャラクター|キャラ|登場人物)[_\-]?([0-9]{1,9}|[一二三四五六七八九十]?)"
+    r"|(?:person|subject|chara)[_\-]?([0-9]{1,9})",
+    re.IGNORECASE,
+)
+# Under these names people say what a picture must not show; before them may stand whose, behind them a number.
+_NEGATIVE = re.compile(
+    r"(?:negatives?|negs?|undesired|unwanted|avoid|excludes?|excluded|exclusions?|without|uc)"
+    r"(?:_?(?:prompts?|tags?|contents?|texts?|words?|elements?|conditioning|list|description))?|neg_?prompts?|n_prompts?"
+    r"|(?:负面|負面|反向|负向|負向|反面)(?:性)?(?:提示词?|提示詞?|词|詞|标签|標籤|描述|内容|要素)?|反提示词"
+    r"|不要(?:的|有|出现)?(?:内容|元素|东西)?|不想要的?|避免|排除|禁止|(?:ネガティブ|ネガティヴ|ネガ)(?:プロンプト|タグ|ワード)?"
+    r"|除外(?:タグ|ワード|要素)?|否定(?:プロンプト|タグ)?"
+)
+# What is said of a person and never of a picture.
+PERSONAL = frozenset(CHARACTER_ELEMENTS) - frozenset(GENERAL_ELEMENTS) - {"n", "name"}
+# `<inset_panel>`, `<panel_2>`, `<左格>`: a picture within the picture.
+_PANEL = re.compile(
+    r"(?:[a-z]+_){0,3}(?:panel|inset|koma|vignette|sub_?picture|sub_?image)(?:_[a-z0-9]+){0,3}"
+    r"|.{0,4}(?:分镜|分格|画格|小窗|子画面|插入画面|コマ|パネル|差し込み).{0,4}|第.{1,2}格"
+)
 _CHINESE_DIGITS = {digit: str(i) for i, digit in enumerate("一二三四五六七八九十", start=1)}
 
 UNSTATED = "unstated"  # a gender that nobody has said
-_GENDERS = {
-    "girl": "girl girls woman women female lady she 女 女孩 女性 女生 女人 少女 女子 女孩子 女士",
-    "boy": "boy boys man men male guy he 男 男孩 男性 男生 男人 少年 男子 男孩子 男士",
-    "other": "other others androgynous nonbinary non_binary genderless 其他 无性 中性 无性别",
-}
-GENDER_WORDS = {word: gender for gender, words in _GENDERS.items() for word in words.split()}
-_COUNT = re.compile(r"[0-9]{1,2}\+?|[一二两三四五六七八九十]?[个名位]?")
 
 # What two people do with each other's bodies; a character that names one means the other one too.
 _JOINT = {
-    "handshake": "handshake, shaking_hands, shake_hands, hand_shake, 握手",
-    "hug": "hug, hugging, embrace, embracing, 拥抱, 抱在一起",
-    "holding_hands": "holding_hands, hold_hands, hand_in_hand, 牵手, 手牵手, 拉手",
-    "kiss": "kiss, kissing, 接吻, 亲吻",
-    "high_five": "high_five, high_fiving, 击掌",
-    "carrying": "carrying, carrying_person, princess_carry, piggyback, 抱起, 公主抱, 背着",
-    "back-to-back": "back_to_back, 背靠背",
+    "handshake": "handshake, shaking_hands, shake_hands, shakes_hands, hand_shake, 握手, 握手する",
+    "hug": "hug, hugs, hugging, embrace, embraces, embracing, 拥抱, 抱在一起, 抱き合う, 抱き合って, 抱きしめる, "
+    "ハグ, ハグする",
+    "holding_hands": "holding_hands, hold_hands, holds_hands, hand_in_hand, 牵手, 手牵手, 拉手, 手をつなぐ, 手を繋ぐ, "
+    "手をつないで, 手を繋いで",
+    "kiss": "kiss, kisses, kissing, 接吻, 亲吻, キス, キスする",
+    "high_five": "high_five, high_fives, high_fiving, 击掌, ハイタッチ",
+    "carrying": "carrying, carries, carrying_person, princess_carry, piggyback, 抱起, 公主抱, 背着, お姫様抱っこ, "
+    "おんぶ",
+    "back-to-back": "back_to_back, 背靠背, 背中合わせ",
 }
 JOINT_INTERACTIONS = {word: kind for kind, words in _JOINT.items() for word in words.split(", ")}
 
@@ -84,8 +124,9 @@ _WHOLE_NAME = re.compile(NAME)
 def is_field_name(name: str, known: Mapping[str, str]) -> bool:
     """Whether an element of this name is read as a field of this name, where `known` elements may stand."""
     key = name.lower()
-    frame = key in GENERAL_BLOCK | LORA_ELEMENTS or (key in ROOTS and known is GENERAL_ELEMENTS)
-    return is_name(name) and not frame and character_id(name) is None and known.get(key, name) == name
+    frame = key in GENERAL_BLOCK | LORA_ELEMENTS | THOUGHTS or (key in ROOTS and known is GENERAL_ELEMENTS)
+    taken = frame or (is_negative(key) and key not in known) or character_id(name) is not None
+    return is_name(name) and not taken and known.get(key, name) == name
 
 
 def is_name(name: str) -> bool:
@@ -96,7 +137,9 @@ _GAPS = re.compile(r"[\s_\-]+")
 
 
 def word_key(word: str) -> str:
-    """Lower case, with one underscore for every run of spaces, hyphens and underscores: how words are compared."""
+    """How words are compared: lower and half-width, an underscore for every run of spaces, hyphens and underscores."""
+    if not word.isascii():
+        word = _WITHOUT_WIDTH.sub("", unicodedata.normalize("NFKC", word))
     return _GAPS.sub("_", word.strip().lower()).strip("_")
 
 
@@ -105,23 +148,40 @@ def character_id(name: str) -> str | None:
     match = _CHARACTER.fullmatch(name)
     if match is None:
         return None
-    number = match.group(1)
+    number = match.group(1) or match.group(2) or ""
     if number and number not in _CHINESE_DIGITS:
         number = number.lstrip("0") or "0"
     return f"character_{_CHINESE_DIGITS.get(number, number)}"
 
 
+def is_element(name: str, frames: bool = True) -> bool:
+    """Whether an element of this name means something; frames: those that stand around others count too."""
+    if name in CHARACTER_ELEMENTS or name in GENERAL_ELEMENTS or character_id(name) is not None:
+        return True
+    return name in GENERAL_BLOCK or name.lower() in LORA_ELEMENTS or (frames and name in ROOTS)
+
+
+def is_negative(name: str) -> bool:
+    """`negative_prompt`, `uc`, `undesired content`, `character_1_negative`, `反向提示词`, `ネガティブ` ..."""
+    if CHARACTER_ELEMENTS.get(name) == "negative":
+        return True
+    parts = re.sub(r"_?[0-9]+$", "", word_key(name)).split("_")
+    return any(_NEGATIVE.fullmatch("_".join(parts[first:])) for first in range(min(len(parts), 4)))
+
+
+def panel_place(name: str) -> str:
+    """What an element's name says about where it is: `<top_right_panel>` top_right."""
+    words = (word for word in word_key(name).split("_") if not word.isdigit())
+    return "_".join(word for word in words if word in ("top", "bottom", "left", "right", "center", "upper", "lower"))
+
+
+def is_panel(name: str) -> bool:
+    return _PANEL.fullmatch(word_key(name)) is not None
+
+
 def nearest(name: str, known: Iterable[str], cutoff: float = 0.7) -> str:
     """The known name most like this one, or an empty string."""
     return next(iter(get_close_matches(name.lower()[:64], list(known), 1, cutoff)), "")
-
-
-def gender_of(word: str) -> str | None:
-    """`1girl`, `2boys`, `woman`, `一个女孩` -> girl, boy or other; None for any other word."""
-    key = word_key(word)
-    count = _COUNT.match(key)
-    rest = key[count.end() :].strip("_") if count else key
-    return GENDER_WORDS.get(key) or GENDER_WORDS.get(rest)
 
 
 def joint_interaction(text: str) -> str | None:
@@ -132,20 +192,3 @@ def joint_interaction(text: str) -> str | None:
     parts = key.split("_")
     starts = ("_".join(parts[:size]) for size in range(min(len(parts), 3), 0, -1))
     return next((JOINT_INTERACTIONS[start] for start in starts if start in JOINT_INTERACTIONS), None)
-
-
-# Where a text names a gender: `1girl`, `two boys`, `she`, `少女`.
-_NAMING = [word for word, gender in GENDER_WORDS.items() if gender != "other"]  # "other" is an ordinary word
-_LATIN = "|".join(sorted(filter(str.isascii, _NAMING), key=len, reverse=True))
-_CHINESE_NAMING = "|".join(sorted((w for w in _NAMING if not w.isascii() and len(w) > 1), key=len, reverse=True))
-_SIGN = "|".join(w for w in _NAMING if not w.isascii() and len(w) == 1)  # alone: 女 is part of many other words
-_LINE = r"(?<=(?<!\\)\\[nrt])"  # the template writes a new line as two letters
-_NAMED = re.compile(
-    rf"(?:(?<![A-Za-z])|{_LINE})(?:{_LATIN})(?![A-Za-z])|{_CHINESE_NAMING}|(?<![\u4e00-\u9fff])(?:{_SIGN})(?![\u4e00-\u9fff])",
-    re.IGNORECASE,
-)
-
-
-def gender_spans(text: str) -> tuple[tuple[int, int, str], ...]:
-    """(start, end, girl or boy) of every word of text that names a gender, in order."""
-    return tuple((*match.span(), GENDER_WORDS[match.group().lower()]) for match in _NAMED.finditer(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from xml.sax.saxutils import escape
 
@@ -11,7 +12,7 @@ from .reading.fields import not_a_field
 from .reading.prompt_text import FORBIDDEN, invisible
 from .scene import Box, Character, Field, Interaction, Lora, PromptError, Scene, Tag
 from .tags import spelled, tag_list
-from .words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, UNSTATED, is_field_name
+from .words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, INVISIBLE, UNSTATED, is_field_name
 
 
 def to_xml(scene: Scene) -> str:
@@ -40,8 +41,13 @@ def _indented(lines: Iterable[str]) -> list[str]:
     return [f"  {line}" for line in lines]
 
 
+# What a text box's user would mean by these, the reader leaves out or mends (reading/cleaning.py): here they are meant.
+_CLEANED = re.compile(rf'(?<=/)[/*]|(?<!\\)\\(?=[nrt"])|{INVISIBLE.pattern}')
+_NAME_MARK = re.compile(r"\\(?=[()\[\]{}（）\\:：,，、;；])")
+
+
 def _escaped(text: str) -> str:
-    return escape(text, {"\r": "&#13;"})
+    return _CLEANED.sub(lambda match: f"&#{ord(match.group())};", escape(text, {"\r": "&#13;"}))
 
 
 def _element(name: str, text: str, attributes: str = "") -> str:
@@ -56,7 +62,7 @@ def _field(field: Field, known: dict[str, str]) -> str:
 
 def _character(character: Character) -> list[str]:
     gender = "" if character.gender == stated_gender(character.fields) else f' gender="{character.gender or UNSTATED}"'
-    lines = [_element("n", character.name)] if character.name else []
+    lines = [_element("n", _NAME_MARK.sub(r"\\\\", character.name))] if character.name else []
     lines += [_field(field, CHARACTER_ELEMENTS) for field in character.fields if field.tags]
     lines += [_element("bbox", _numbers(box)) for box in (character.box, *character.more_boxes) if box]
     lines += [_element("negative", tag_list(character.negative))] if character.negative else []

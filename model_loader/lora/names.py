@@ -49,6 +49,7 @@ class Name:
     prefix: str
     layer: str
     end: str
+    wrapped: bool = False  # by torch.compile or DataParallel, whose own names the host does not know
 
     @property
     def stem(self) -> str:
@@ -61,7 +62,7 @@ class Name:
     @property
     def known(self) -> bool:
         """Whether the host reads it as it is."""
-        return PREFIXES[self.prefix] == self.prefix
+        return not self.wrapped and PREFIXES[self.prefix] == self.prefix
 
     @property
     def convertible(self) -> bool:
@@ -79,7 +80,11 @@ PATTERNS = (
 )
 
 
+WRAPPER = re.compile(r"(?<![A-Za-z0-9])(?:_orig_mod|module)[._]")
+
+
 def parse(name: str) -> Name | None:
     """None for what is not a part of a LoRA for this model."""
-    found = next((match for form in PATTERNS if (match := form.fullmatch(name))), None)
-    return Name(*found.groups()) if found is not None else None
+    bare = WRAPPER.sub("", name)
+    found = next((match for form in PATTERNS if (match := form.fullmatch(bare))), None)
+    return Name(*found.groups(), wrapped=bare != name) if found is not None else None

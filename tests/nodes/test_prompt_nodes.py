@@ -94,7 +94,7 @@ def test_places_in_a_builder_are_those_of_the_field():
     fields = {"name": "rin", "appearance": "blue hair,\n(smile", "clothing": "", "position": "lefft"}
     unpaired, position = (warning.text() for warning in with_character(None, fields).warnings)
     assert unpaired.startswith("appearance, line 2, column 1: ")
-    assert position.startswith("position: ") and "left" in position
+    assert position.startswith("position, line 1, column 1: ") and "left" in position
     with pytest.raises(PromptError, match=r"^clothing, line 1, column \d+: .*99"):
         with_character(None, {"name": "rin", "appearance": "blue hair", "clothing": "(hat:99)"})
     with pytest.raises(PromptError, match=r"^name, line 1, column 1: "):

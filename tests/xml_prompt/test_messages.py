@@ -57,10 +57,10 @@ def test_a_refusal_is_told_with_its_place_in_either_language():
 def test_a_warning_is_told_with_its_place_in_either_language():
     (warning,) = parse("<character_1><position>lefft</position></character_1>").warnings
     assert warning.text() == (
-        'line 1, column 14: "lefft" is not a position the layout understands; it is passed on as text only. '
+        'line 1, column 24: "lefft" is not a position the layout understands; it is passed on as text only. '
         "Did you mean left?"
     )
-    assert warning.text("zh") == "第 1 行第 14 列：布局不认识位置“lefft”；它只作为文字传给模型。是否想写 left？"
+    assert warning.text("zh") == "第 1 行第 24 列：布局不认识位置“lefft”；它只作为文字传给模型。是否想写 left？"
 
 
 def test_braces_and_percents_that_were_typed_stay_as_typed():

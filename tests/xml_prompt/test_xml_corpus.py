@@ -2,7 +2,9 @@
 
 Beside each prompt lies NAME.expected.json. In valid/ a key left out means nothing was said; a tag is its text, or
 [text, weight]; an interaction is [kind, ids]; a warning is ["line:column", part of the message];
-there are no others. plain/ is the same for convert: plain words that become characters.
+there are no others. plain/ is the same for convert: plain words that become characters. field/ holds inputs of the
+shapes that people publish, with "read" (parse or convert) beside what they say, the ids from left to right ("across"),
+their text for SD ("sd"), or the "error" that they are: its place and a part of it.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from pathlib import Path
 from time import process_time
 
 import pytest
-from newbie_pack.xml_prompt import PromptError, convert, layout, parse, report, to_xml
+from newbie_pack.xml_prompt import PromptError, convert, layout, parse, render_tags, report, text_of, to_xml
 
 HERE = Path(__file__).parents[1] / "data"
 
@@ -62,6 +64,12 @@ def said(scene):
     }
 
 
+def from_the_left(scene):
+    """The ids, in the order in which the layout has them."""
+    middles = [box.left + box.right for box in layout(scene)]
+    return [scene.characters[i].id for i in sorted(range(len(middles)), key=middles.__getitem__)]
+
+
 NOTHING = {
     "characters": [], "general": {}, "caption": "", "system": "", "interactions": [], "spacing": "", "loras": [],
 }  # fmt: skip
@@ -95,8 +103,29 @@ def test_where_a_mistake_is(path):
     assert str(error).startswith(f"line {error.line}, column {error.column}: ")
 
 
+@pytest.mark.parametrize("path", prompts("field"), ids=lambda path: path.name)
+def test_what_people_write(path):
+    text, expected = read(path)
+    reader = {"parse": parse, "convert": convert}[expected.pop("read")]
+    expected.pop("kind")
+    if error := expected.pop("error", None):
+        with pytest.raises(PromptError) as caught:
+            reader(text)
+        assert f"{caught.value.line}:{caught.value.column}" == error[0]
+        assert error[1] in str(caught.value.message)
+        return
+    warnings, across, sd = (expected.pop(key, None) for key in ("warnings", "across", "sd"))
+    scene = reader(text)
+    assert said(scene) == NOTHING | expected
+    assert [f"{w.line}:{w.column}" for w in scene.warnings] == [place for place, _ in warnings or ()], scene.warnings
+    assert all(part in str(w.message) for w, (_, part) in zip(scene.warnings, warnings or (), strict=True))
+    assert across is None or across == from_the_left(scene)
+    assert sd is None or text_of(render_tags(scene)) == sd
+    assert said(parse(to_xml(scene))) == NOTHING | expected
+
+
 def test_every_expectation_has_its_prompt():
-    for folder in ("valid", "plain", "invalid"):
+    for folder in ("valid", "plain", "invalid", "field"):
         stems = [path.stem for path in prompts(folder)]
         assert len(stems) == len(set(stems))
         assert {path.name for path in (HERE / folder).glob("*.expected.json")} == {f"{s}.expected.json" for s in stems}

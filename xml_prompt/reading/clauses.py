@@ -13,14 +13,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from ..genders import gender_of
 from ..positions import Place, read_position
-from ..scene import Tag
-from ..words import gender_of, joint_interaction
+from ..tags import PlacedTag
+from ..words import joint_interaction
 from .plain_words import people_in
 
 _ONE = r"(?:有|还有)?(?:[一1]?[个名位只])?"
 _PERSON = r"(?P<person>[小美]?(?:[女男](?:孩子?|生|人|性|子)|少[女年]))"
-_WHO = rf"{_ONE}(?P<features>.*?)的?{_PERSON}"
+_WHO = rf"{_ONE}(?![两二俩三四五六七八九十几2-9])(?P<features>.*?)的?{_PERSON}"
 _STANDS = r"(?:(?P<pose>[站坐蹲躺跪])?(?P<place>(?:在|位于|处于).+))"
 _PLACE_FIRST = r"(?P<place>.{1,8}?)(?:(?:是|有)|(?P<pose>站着|坐着))"
 _PERSON_LAST = re.compile(rf"{_PLACE_FIRST}{_WHO}")
@@ -34,11 +35,11 @@ _LONGEST = 60  # signs; a longer clause is a sentence
 class Clause:
     """Tags that belong together; `shared` if they are of the whole picture whoever was spoken of before."""
 
-    tags: tuple[Tag, ...]
+    tags: tuple[PlacedTag, ...]
     shared: bool = False
 
 
-def clauses(tags: list[Tag]) -> list[Clause]:
+def clauses(tags: list[PlacedTag]) -> list[Clause]:
     """The list cut before every clause that speaks of someone new, or of everyone; a list without any is one clause."""
     found: list[Clause] = []
     for tag in tags:
@@ -52,7 +53,8 @@ def clauses(tags: list[Tag]) -> list[Clause]:
     return found or [Clause(())]
 
 
-def _someone(tag: Tag) -> Clause | None:
+def _someone(placed: PlacedTag) -> Clause | None:
+    tag = placed.tag
     if len(tag.text) > _LONGEST or (people_in(tag.text) or ("", 1))[1] > 1:
         return None
     match = _PERSON_LAST.fullmatch(tag.text)
@@ -66,10 +68,11 @@ def _someone(tag: Tag) -> Clause | None:
     if place and not _is_place(place):
         place = place.removeprefix("在")  # 站在海边, 在看书: a scenery, or what is being done
     words = [match["person"], *_features(match["features"]), match["pose"], place]
-    return Clause(tuple(replace(tag, text=word) for word in words if word))
+    return Clause(tuple(placed._replace(tag=replace(tag, text=word)) for word in words if word))
 
 
-def _everyone(tag: Tag) -> Clause | None:
+def _everyone(placed: PlacedTag) -> Clause | None:
+    tag = placed.tag
     match = _TOGETHER.fullmatch(tag.text) if len(tag.text) <= _LONGEST else None
     if match is None:
         return None
@@ -77,7 +80,8 @@ def _everyone(tag: Tag) -> Clause | None:
     for at in range(len(rest)):
         if joint_interaction(rest[at:]):
             where = rest[:at].removeprefix("在")
-            return Clause(tuple(replace(tag, text=word) for word in (where, rest[at:]) if word), shared=True)
+            words = (word for word in (where, rest[at:]) if word)
+            return Clause(tuple(placed._replace(tag=replace(tag, text=word)) for word in words), shared=True)
     return None
 
 

@@ -7,12 +7,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from ..foreign import foreign_syntax
+from ..genders import gender_of, genders_in
 from ..messages import Message
 from ..positions import nearest_position, read_position
-from ..scene import GRID, Box, Character, Field, Lora, Tag
+from ..scene import GRID, Box, Character, Field, Interaction, Lora, Tag
 from ..tags import SEPARATORS, PlacedTag, TagError, read_tags
-from ..words import gender_of, word_key
-from .markup import Text
+from ..words import word_key
+from .markup import Node, Text
 from .prompt_text import Source, Warnings
 
 MAX_CHARACTERS = 64
@@ -34,8 +36,10 @@ class Draft:
     gender: str | None = None
     gender_stated: bool = False
     boxes: list[Box] = field(default_factory=list)
+    boxes_of_key: tuple[Source, int] | None = None  # where the template's JSON states them, if it does
     negative: list[Tag] = field(default_factory=list)
     loras: list[Lora] = field(default_factory=list)
+    relations: dict[str, tuple[Source, int]] = field(default_factory=dict)  # whom it stands relative to, and where said
 
     def finished(self) -> Character:
         fields = tuple(Field(name, tuple(tags)) for name, tags in self.fields.items() if tags)
@@ -67,8 +71,12 @@ class Reading:
     interactions: list[StatedInteraction] = field(default_factory=list)
     system: str = ""
     spacing: str = ""
+    spacing_place: tuple[Source, int] | None = None
     loras: list[Lora] = field(default_factory=list)
+    panels: list[tuple[Source, Node]] = field(default_factory=list)
+    settled: list[Interaction] = field(default_factory=list)  # who takes part is known already
     tags: int = 0
+    marked_up: bool = False  # elements or JSON, not plain words
 
     def warn(self, offset: int, message: Message) -> None:
         self.warnings.warn(self.source, offset, message)
@@ -82,14 +90,17 @@ def new_draft(reading: Reading, id: str, offset: int) -> Draft:
     return draft
 
 
+def next_id(reading: Reading) -> str:
+    return next(id for n in range(1, MAX_CHARACTERS + 2) if (id := f"character_{n}") not in reading.drafts)
+
+
 def stated_gender(fields: Sequence[Field]) -> str | None:
     """The first word for a gender in the gender field, or else in the fields that describe the body."""
-    for name in ("gender", "other", "appearance", "body_type"):
-        words = (tag.text for f in fields if f.name == name for tag in f.tags)
-        found = next((gender for gender in map(gender_of, words) if gender), None)
-        if found or (name == "gender" and any(f.name == "gender" for f in fields)):
-            return found
-    return None
+    tags = {field.name: field.tags for field in fields}
+    if "gender" in tags:
+        return next((gender for tag in tags["gender"] for gender in genders_in(tag.text)), None)
+    words = (tag.text for name in ("other", "appearance", "body_type") for tag in tags.get(name, ()))
+    return next(filter(None, map(gender_of, words)), None)
 
 
 def add(fields: dict[str, list[Tag]], name: str, tags: list[Tag]) -> None:
@@ -97,27 +108,55 @@ def add(fields: dict[str, list[Tag]], name: str, tags: list[Tag]) -> None:
         fields.setdefault(name, []).extend(tags)
 
 
+def placed_tags(
+    reading: Reading, texts: Sequence[Text], weight: float = 1.0, weights: bool = True
+) -> list[PlacedTag]:
+    """The tags of these texts, each with its offset in the source."""
+    read = ((text, _tags_of(reading, text, weight, weights)) for text in texts)
+    return [PlacedTag(tag, text.offset(offset)) for text, tags in read for tag, offset in tags]
+
+
 def tags_in(reading: Reading, texts: Sequence[Text], weight: float = 1.0, weights: bool = True) -> list[Tag]:
-    found: list[PlacedTag] = []
-    for text in texts:
-        try:
-            placed, unpaired = read_tags(text.words, weights, weight, MAX_TAGS - reading.tags + 1)
-        except TagError as error:
-            raise reading.source.error(error.message, text.offset(error.offset)) from None
-        for index in unpaired if weights else ():
-            message = Message('The bracket "{bracket}" has no partner; it is kept as typed.', bracket=text.words[index])
-            reading.warn(text.offset(index), message)
-        reading.tags += len(placed)
-        if reading.tags > MAX_TAGS:
-            message = Message("The prompt has more than {limit} tags. Shorten it.", limit=MAX_TAGS)
-            raise reading.source.error(message, text.offset(placed[-1].offset))
-        found += placed
-    return [placed.tag for placed in found]
+    return [placed.tag for text in texts for placed in _tags_of(reading, text, weight, weights)]
 
 
-def check_position(reading: Reading, tags: Sequence[Tag], offset: int) -> None:
-    _, unknown = read_position(tag.text for tag in tags)
+def _tags_of(reading: Reading, text: Text, weight: float, weights: bool) -> tuple[PlacedTag, ...]:
+    """Each with its offset in the text."""
+    try:
+        placed, unpaired = read_tags(text.words, weights, weight, MAX_TAGS - reading.tags + 1)
+    except TagError as error:
+        raise reading.source.error(error.message, text.offset(error.offset)) from None
+    for index in unpaired if weights else ():
+        message = Message('The bracket "{bracket}" has no partner; it is kept as typed.', bracket=text.words[index])
+        reading.warn(text.offset(index), message)
+    for index, message in foreign_syntax(text.words) if weights else ():
+        reading.warn(text.offset(index), message)
+    reading.tags += len(placed)
+    if reading.tags > MAX_TAGS:
+        message = Message("The prompt has more than {limit} tags. Shorten it.", limit=MAX_TAGS)
+        raise reading.source.error(message, text.offset(placed[-1].offset))
+    return placed
+
+
+def check_gender(reading: Reading, tags: Sequence[PlacedTag]) -> None:
+    """A gender field that names none, or more than one, of which the first counts."""
+    named = [genders_in(tag.text) for tag, _ in tags]
+    if tags and not any(named):
+        message = Message('"{text}" names no gender. Write girl, boy or other.', text=tags[0].tag.text)
+        reading.warn(tags[0].offset, message)
+    elif len(several := tuple(dict.fromkeys(gender for genders in named for gender in genders))) > 1:
+        reading.warn(tags[0].offset, Message("The gender is both {several}; the first is used.", several=several))
+
+
+def check_position(reading: Reading, draft: Draft | None, tags: Sequence[PlacedTag]) -> None:
+    """What the layout does not understand; who stands relative to whom is remembered with its place."""
+    places = {tag.text: offset for tag, offset in reversed(tags)}
+    place, unknown = read_position([tag.text for tag, _ in tags])
+    for text, offset in places.items() if draft is not None and place.relations else ():
+        for relation in read_position((text,))[0].relations:
+            draft.relations.setdefault(relation.other, (reading.source, offset))
     for text in unknown:
+        offset = places[text]
         near = nearest_position(text)
         message = Message('"{text}" is not a position the layout understands; it is passed on as text only.', text=text)
         if near and near != word_key(text):
@@ -133,6 +172,7 @@ def box_in(reading: Reading, text: str, offset: int) -> Box:
         edges = [float(number.rstrip("%％")) for number in numbers]
     except ValueError:
         edges = []
+    edges = [min(max(edge, -GRID), 2 * GRID) for edge in edges]  # beyond it is beyond; nan stays
     edges = [edge * GRID / 100 for edge in edges] if percent else edges
     return checked_box(reading.source, edges, offset, reading.warnings)
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from ..genders import genders_in
 from ..messages import Message
 from ..scene import PromptError
 from ..tags import MAX_WEIGHT, MIN_WEIGHT, SEPARATORS
-from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, ROOTS, UNSTATED, character_id, gender_of
-from .draft import MAX_CHARACTERS, Draft, Reading, add, new_draft, state_box, tags_in
-from .fields import Stated, looks_like_character, state_of_character, state_of_picture
+from ..words import GENERAL_BLOCK, PERSONAL, ROOTS, UNSTATED, character_id, is_field_name, is_negative, is_panel
+from .draft import Draft, Reading, add, box_in, new_draft, next_id, state_box, tags_in
+from .fields import (
+    Stated,
+    character_field,
+    looks_like_character,
+    picture_field,
+    state_of_character,
+    state_of_picture,
+    unescaped_name,
+)
 from .loras import take_loras
 from .markup import Node, Text, read_markup
 from .prompt_text import Warnings
@@ -21,6 +31,10 @@ SENTENCE_WORDS, SHORT_SENTENCE_WORDS, SENTENCE_SIGNS = 6, 3, 16
 _CHINESE_END = re.compile(r"[。！？]")
 _ENGLISH_END = re.compile(r"\w[\"')]*[.!?](?=\s|$)")
 _CHINESE = re.compile("[\u3400-\u9fff]")
+_LABELLED_LINE = re.compile(
+    r"^[ \t\W]{0,8}?(?P<label>[^\W\d][\w \-]{0,30}?)[\"*_\s]{0,4}[:：][ \t]*(?P<words>[^\n]*\S)[ \t]*$", re.MULTILINE
+)
+_PLACEHOLDER = re.compile(r"\$\w+\$")  # the template's own
 _RUN = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 
 
@@ -29,6 +43,7 @@ def read_body(reading: Reading, start: int, end: int) -> None:
     root = take_loras(reading, read_markup(reading.source, start, end, noted), reading.loras)
     if root.children:  # without any element nothing was repaired: `&` and `<3` are words there
         reading.warnings.extend(noted)
+        reading.marked_up = True
     read_general(reading, root, beside=bool(root.children))
 
 
@@ -46,14 +61,32 @@ def read_general(reading: Reading, node: Node, beside: bool) -> None:
     """What stands in a root, in general_tags, or in no element at all. beside: words here stand beside elements."""
     for part in node.content:
         if isinstance(part, Text):
-            _read_stray(reading, part, beside)
+            if not part.words.isspace():
+                _read_stray(reading, part, beside)
         elif character_id(part.name):
             _read_character(reading, part)
         else:
             _read_general_element(reading, part)
 
 
-def _read_stray(reading: Reading, text: Text, warn: bool) -> None:
+def _read_stray(reading: Reading, text: Text, beside: bool) -> None:
+    """Words outside any element. A line that a label begins (`caption: ...`) is what the element of this name says."""
+    start = 0
+    for line in _LABELLED_LINE.finditer(text.words):
+        name = picture_field(line["label"])
+        if name is None or not (beside or name in ("caption", "negative")):
+            continue
+        if name == "negative":
+            message = Message("A negative prompt does not belong here. Type it into the negative prompt.")
+            raise reading.source.error(message, text.offset(line.start("label")))
+        _read_loose(reading, text.part(start, line.start()), beside)
+        value = text.part(line.start("words"), line.end("words"))
+        state_of_picture(reading, Stated(line["label"], line["label"], (value,), text.offset(line.start("label"))))
+        start = line.end()
+    _read_loose(reading, text.part(start, len(text.words)), beside)
+
+
+def _read_loose(reading: Reading, text: Text, warn: bool) -> None:
     words = text.words.strip()
     if not words:
         return
@@ -71,19 +104,53 @@ def _read_general_element(reading: Reading, node: Node) -> None:
     if key in ROOTS or key in GENERAL_BLOCK:
         _attributes(reading, node, ())
         read_general(reading, node, beside=bool(node.children))
-    elif key not in GENERAL_ELEMENTS and node.children and not looks_like_character(node.name):
+    elif is_panel(node.name) and node.children:
+        reading.panels.append((reading.source, node))
+    elif picture_field(key) is None and _is_person(node):
+        _read_named_character(reading, node)
+    elif picture_field(key) is None and node.children and not _own_words(node) and not looks_like_character(node.name):
         _read_unknown_frame(reading, node)
         read_general(reading, node, beside=True)
     else:
-        stated, beside = _stated(reading, node, _LEAVES_OF_PICTURE.get(GENERAL_ELEMENTS.get(key, "")))
+        stated, beside = _stated(reading, node, _LEAVES_OF_PICTURE.get(picture_field(key) or ""))
         state_of_picture(reading, stated)
         for child in beside:
             if character_id(child.name):
                 raise _inside(reading, child, node.name)
-            _read_general_element(reading, child)
+            _read_general_element(reading, _named_within(child, node, picture_field))
+
+
+def _own_words(node: Node) -> bool:
+    return any(text.words.strip() for text in node.texts)
+
+
+def _is_person(node: Node) -> bool:
+    """Whether an element of another name holds what is only said of a character."""
+    named = {child.name.lower() for child in node.children}
+    return len(named & PERSONAL) > 1 or ("gender" in named and len(named) > 1)
+
+
+def _named_within(child: Node, node: Node, field: Callable[[str], str | None]) -> Node:
+    """`<tips>` inside `<hair>` becomes hair_tips, where neither is known: its name alone would not say of what."""
+    if field(child.name) or field(node.name) or character_id(child.name) or child.name.lower() in GENERAL_BLOCK:
+        return child
+    name = f"{node.name}_{child.name}"
+    return replace(child, name=name) if is_field_name(name, {}) else child
 
 
 # Characters
+
+
+def _read_named_character(reading: Reading, node: Node) -> None:
+    """`<saber> <gender>1girl</gender> ... </saber>`, as some tools write it."""
+    id = next_id(reading)
+    message = Message("{element} holds what is said of a person; it is read as <{id}>.", element=node.spelled, id=id)
+    reading.warn(node.offset, message)
+    draft = new_draft(reading, id, node.offset)
+    node = take_loras(reading, node, draft.loras)
+    _attributes(reading, node, ())
+    _read_character_parts(reading, draft, node)
+    draft.name = draft.name or node.name
 
 
 def _read_character(reading: Reading, node: Node) -> None:
@@ -92,21 +159,23 @@ def _read_character(reading: Reading, node: Node) -> None:
         stated = node.attributes.get("id", "")
         id = character_id(stated) or character_id(f"character_{stated}") or id
     if id == "character_":
-        number = next(n for n in range(1, MAX_CHARACTERS + 2) if f"character_{n}" not in reading.drafts)
-        id = f"character_{number}"
-        reading.warn(node.offset, Message("<{name}> has no number; it is read as <{id}>.", name=node.name, id=id))
-    if id in reading.drafts:
+        id = next_id(reading)
+        message = Message("{element} has no number; it is read as <{id}>.", element=node.spelled, id=id)
+        reading.warn(node.offset, message)
+    if id in reading.drafts and not node.is_key:
         line, column = reading.source.place(reading.drafts[id].offset)
         message = Message(
             "{id} appears twice, first at line {line}, column {column}. Give this one another number.",
             id=id, line=line, column=column,
         )  # fmt: skip
         raise reading.source.error(message, node.offset)
-    draft = new_draft(reading, id, node.offset)
+    draft = reading.drafts.get(id) or new_draft(reading, id, node.offset)
     node = take_loras(reading, node, draft.loras)
-    draft.name = node.attributes.get("name", "").strip()
-    attributes = _attributes(reading, node, ("id", "name", "gender", "bbox"))
-    if "bbox" in attributes:
+    draft.name = draft.name or unescaped_name(node.attributes.get("name", "").strip())
+    attributes = _attributes(reading, node, ("id", "name", "gender", "bbox"), is_negative)
+    for words in (value for key, value in attributes.items() if is_negative(key)):
+        draft.negative += tags_in(reading, (Text(words, ((node.offset, "", True),)),))
+    if attributes.get("bbox", "").strip():
         state_box(reading, draft, attributes["bbox"], node.offset)
     if "gender" in attributes:
         _read_stated_gender(reading, draft, attributes["gender"], node.offset)
@@ -115,7 +184,7 @@ def _read_character(reading: Reading, node: Node) -> None:
 
 def _read_stated_gender(reading: Reading, draft: Draft, value: str, offset: int) -> None:
     """The attribute to_xml writes where no word of the character says its gender."""
-    draft.gender = gender_of(value)
+    draft.gender = next(iter(genders_in(value)), None)
     draft.gender_stated = draft.gender is not None or value == UNSTATED
     if not draft.gender_stated:
         reading.warn(offset, Message('gender="{value}" is not known. Write girl, boy or other.', value=value))
@@ -124,7 +193,8 @@ def _read_stated_gender(reading: Reading, draft: Draft, value: str, offset: int)
 def _read_character_parts(reading: Reading, draft: Draft, node: Node) -> None:
     for part in node.content:
         if isinstance(part, Text):
-            add(draft.fields, "other", tags_in(reading, (part,)))
+            if not part.words.isspace():
+                add(draft.fields, "other", tags_in(reading, (part,)))
         else:
             _read_character_element(reading, draft, part)
 
@@ -133,14 +203,36 @@ def _read_character_element(reading: Reading, draft: Draft, node: Node) -> None:
     key = node.name.lower()
     if character_id(node.name) or key in GENERAL_BLOCK:
         raise _inside(reading, node, draft.id)
-    if key not in CHARACTER_ELEMENTS and node.children:
+    name = character_field(key)
+    if name is None and node.children and not _own_words(node) and not node.is_key:
         _read_unknown_frame(reading, node)
         _read_character_parts(reading, draft, node)
         return
-    stated, beside = _stated(reading, node, _LEAVES_OF_CHARACTER.get(CHARACTER_ELEMENTS.get(key, "")))
-    state_of_character(reading, draft, stated)
+    stated, beside = _stated(reading, node, _LEAVES_OF_CHARACTER.get(name or ""))
+    if node.is_key and name in ("name", "bbox") and stated.words:
+        completed = _completed(reading, draft, node, name, stated.words)
+    else:
+        completed = False
+    if not completed and (stated.words or not beside):
+        state_of_character(reading, draft, stated)
     for child in beside:
-        _read_character_element(reading, draft, child)
+        _read_character_element(reading, draft, _named_within(child, node, character_field))
+
+
+def _completed(reading: Reading, draft: Draft, node: Node, name: str, words: str) -> bool:
+    """Whether the XML has said already what the template's JSON repeats. Where they differ, the XML counts."""
+    if name == "name" and draft.name:
+        if draft.name != unescaped_name(words) and not _PLACEHOLDER.fullmatch(words):
+            message = Message("{id} already has another name; this one is ignored.", id=draft.id)
+            reading.warn(node.offset, message)
+        return True
+    if name == "bbox" and draft.boxes and not draft.boxes_of_key:
+        if box_in(reading, words, node.offset) not in draft.boxes:
+            message = Message("{id} already has another box; this one is ignored.", id=draft.id)
+            reading.warn(node.offset, message)
+        return True
+    draft.boxes_of_key = draft.boxes_of_key or ((reading.source, node.offset) if name == "bbox" else None)
+    return False
 
 
 # What an element says. Leaves hold words alone; these are the attributes they take.
@@ -154,7 +246,7 @@ def _stated(reading: Reading, node: Node, leaf: tuple[str, ...] | None) -> tuple
     attributes = _attributes(reading, node, ("weight",) if leaf is None else leaf)
     texts = node.texts if leaf is None else node.all_texts
     weight = _weight_of(reading, attributes, node.offset)
-    for child in node.children:
+    for child in () if leaf is None and node.is_key else node.children:
         names = {"inner": child.name, "outer": node.name}
         message = (
             Message("<{inner}> is inside <{outer}>; it is read as if beside it.", **names)
@@ -162,12 +254,13 @@ def _stated(reading: Reading, node: Node, leaf: tuple[str, ...] | None) -> tuple
             else Message("<{inner}> inside <{outer}> is ignored; its text is kept.", **names)
         )
         reading.warn(child.offset, message)
-    stated = Stated(node.name, f"<{node.name}>", texts, node.offset, weight, attributes.get("between"))
+    stated = Stated(node.name, node.spelled, texts, node.offset, weight, attributes.get("between"))
     return stated, node.children if leaf is None else ()
 
 
 def _read_unknown_frame(reading: Reading, node: Node) -> None:
-    reading.warn(node.offset, Message("<{name}> is not a known element; its content is read.", name=node.name))
+    message = Message("{element} is not a known element; its content is read.", element=node.spelled)
+    reading.warn(node.offset, message)
     _attributes(reading, node, ())
 
 
@@ -176,12 +269,17 @@ def _inside(reading: Reading, node: Node, outer: str) -> PromptError:
     return reading.source.error(message, node.offset)
 
 
-def _attributes(reading: Reading, node: Node, known: Sequence[str]) -> dict[str, str]:
-    for name in node.attributes:
-        if name.lower() not in known:
+def _attributes(
+    reading: Reading, node: Node, known: Sequence[str], also: Callable[[str], bool] = lambda name: False
+) -> dict[str, str]:
+    found = {}
+    for name, value in node.attributes.items():
+        if name.lower() in known or also(name.lower()):
+            found[name.lower()] = value
+        else:
             message = Message("<{element}> has no attribute {name}; it is ignored.", element=node.name, name=name)
             reading.warn(node.offset, message)
-    return {name.lower(): value for name, value in node.attributes.items() if name.lower() in known}
+    return found
 
 
 def _weight_of(reading: Reading, attributes: dict[str, str], offset: int) -> float:

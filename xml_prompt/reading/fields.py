@@ -8,9 +8,35 @@ from typing import NamedTuple
 
 from ..messages import Message
 from ..scene import Tag
-from ..words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, MAX_NAME, is_field_name, is_name, nearest
-from .draft import Draft, Reading, StatedInteraction, add, check_position, state_box, tags_in
+from ..words import (
+    CHARACTER_ELEMENTS,
+    GENERAL_ELEMENTS,
+    MAX_NAME,
+    THOUGHTS,
+    is_field_name,
+    is_name,
+    is_negative,
+    nearest,
+    word_key,
+)
+from .draft import (
+    Draft,
+    Reading,
+    StatedInteraction,
+    add,
+    check_gender,
+    check_position,
+    placed_tags,
+    state_box,
+    tags_in,
+)
 from .markup import Text
+
+_CAPTION_LABEL = re.compile(
+    r"\W*(?:natural language )?(?:caption|description|自然语言描述|描述|说明|キャプション)\W{0,3}?[:：]\s*",
+    re.IGNORECASE,
+)
+_NAME_ESCAPE = re.compile(r"\\([()\[\]{}（）\\:：,，、;；])")
 
 
 class Stated(NamedTuple):
@@ -27,47 +53,95 @@ class Stated(NamedTuple):
     def words(self) -> str:
         return "".join(text.words for text in self.texts).strip()
 
+    @property
+    def words_at(self) -> int:
+        """Where the first of the words stands."""
+        said = (text.offset(len(text.words) - len(text.words.lstrip())) for text in self.texts if text.words.strip())
+        return next(said, self.offset)
+
+
+def unescaped_name(text: str) -> str:
+    r"""`rem \(re:zero\)` is rem (re:zero), as a tag would be."""
+    return _NAME_ESCAPE.sub(r"\1", text) if "\\" in text else text
+
+
+def picture_field(key: str) -> str | None:
+    """The known name of a field of the whole picture, whatever its spelling."""
+    return GENERAL_ELEMENTS.get(key.lower()) or (
+        "negative" if is_negative(key) else GENERAL_ELEMENTS.get(word_key(key))
+    )
+
+
+def character_field(key: str) -> str | None:
+    return CHARACTER_ELEMENTS.get(key.lower()) or (
+        "negative" if is_negative(key) else CHARACTER_ELEMENTS.get(word_key(key))
+    )
+
 
 def state_of_picture(reading: Reading, stated: Stated) -> None:
-    name = GENERAL_ELEMENTS.get(stated.key.lower())
+    name = picture_field(stated.key)
     if name == "interaction":
         kinds = tuple(tags_in(reading, stated.texts))
         reading.interactions.append(StatedInteraction(kinds, stated.between, reading.source, stated.offset))
     elif name == "caption":
-        reading.captions += [stated.words] if stated.words else []
+        words = caption_of(stated.words)
+        reading.captions += [words] if words else []
     elif name == "spacing":
-        reading.spacing = stated.words
+        reading.spacing, reading.spacing_place = stated.words, (reading.source, stated.words_at)
     elif name == "system":
         reading.system = "\n".join(filter(None, [reading.system, stated.words]))
     elif name == "negative":
-        message = Message(
-            "{element} is outside any character. Put it inside one, or use the negative prompt.",
-            element=stated.spelled,
-        )
-        raise reading.source.error(message, stated.offset)
+        if stated.words:
+            message = Message(
+                "{element} is outside any character. Put it inside one, or use the negative prompt.",
+                element=stated.spelled,
+            )
+            raise reading.source.error(message, stated.offset)
+    elif word_key(stated.key) in THOUGHTS:
+        message = Message("This is a language model's reasoning, not part of the prompt; it is ignored.")
+        reading.warn(stated.offset, message)
     else:
         refuse_misspelt_character(reading, stated.key, stated.spelled, stated.offset)
-        _add_field(reading, reading.general, stated, GENERAL_ELEMENTS)
+        _add_field(reading, None, reading.general, stated, name, GENERAL_ELEMENTS)
+
+
+def caption_of(words: str) -> str:
+    """The caption without a label that a language model put before it, and the quotes of one."""
+    label = _CAPTION_LABEL.match(words)
+    if label is None:
+        return words
+    rest = words[label.end() :].strip()
+    return rest.rstrip(",").strip('"“”').strip() if rest[:1] in ('"', "“") else rest
 
 
 def state_of_character(reading: Reading, draft: Draft, stated: Stated) -> None:
-    name = CHARACTER_ELEMENTS.get(stated.key.lower())
+    name = character_field(stated.key)
     if name == "name":
-        words = stated.words
+        words = unescaped_name(stated.words)
         if draft.name and words and words != draft.name:
             reading.warn(stated.offset, Message("{id} has two names; both are kept.", id=draft.id))
             words = f"{draft.name}, {words}"
         draft.name = words or draft.name
     elif name == "bbox":
-        state_box(reading, draft, stated.words, stated.offset)
+        if stated.words:
+            state_box(reading, draft, stated.words, stated.offset)
     elif name == "negative":
         draft.negative += tags_in(reading, stated.texts, stated.weight)
+    elif word_key(stated.key) in THOUGHTS:
+        message = Message("This is a language model's reasoning, not part of the prompt; it is ignored.")
+        reading.warn(stated.offset, message)
     else:
-        _add_field(reading, draft.fields, stated, CHARACTER_ELEMENTS)
+        _add_field(reading, draft, draft.fields, stated, name, CHARACTER_ELEMENTS)
 
 
-def _add_field(reading: Reading, fields: dict[str, list[Tag]], stated: Stated, known: Mapping[str, str]) -> None:
-    name = known.get(stated.key.lower())
+def _add_field(
+    reading: Reading,
+    draft: Draft | None,
+    fields: dict[str, list[Tag]],
+    stated: Stated,
+    name: str | None,
+    known: Mapping[str, str],
+) -> None:
     if name is None:
         if not is_field_name(stated.key, known):
             raise reading.source.error(not_a_field(stated.key), stated.offset)
@@ -76,10 +150,16 @@ def _add_field(reading: Reading, fields: dict[str, list[Tag]], stated: Stated, k
     if fields.get(name):
         message = Message("{element} appears more than once; all of its tags are kept.", element=stated.spelled)
         reading.warn(stated.offset, message)
+    if name not in ("position", "gender"):
+        add(fields, name, tags_in(reading, stated.texts, stated.weight))
+        return
     position = name == "position"
-    add(fields, name, tags_in(reading, stated.texts, 1.0 if position else stated.weight, weights=not position))
+    tags = placed_tags(reading, stated.texts, 1.0 if position else stated.weight, weights=not position)
+    add(fields, name, [placed.tag for placed in tags])
     if position:
-        check_position(reading, fields.get(name, []), stated.offset)
+        check_position(reading, draft, tags)
+    else:
+        check_gender(reading, tags)
 
 
 def not_a_field(name: str) -> Message:

@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..messages import Message
 from ..scene import Character, Interaction
 from ..words import character_id, joint_interaction, word_key
 from .draft import Reading, StatedInteraction
+from .fields import unescaped_name
 
 _COMMAS = re.compile(r"[,，、;；|&+]")
-_SPACES = re.compile(r"\s+and\s+|\s+|和|与")
+_AND = re.compile(r"(?:and|和|与|與|及|と|with)", re.IGNORECASE)
+_INNER_AND = re.compile("[和与與と]")
+_EVERYONE = re.compile(
+    r"\b(?:everyone|everybody|all|both|together|each other)\b|大家|所有人|一起|互相|みんな|全員", re.IGNORECASE
+)
+_PARENS = re.compile(r"_*([()])_*")
+_SERIES = re.compile(r"[(（].*$")
+_SIGNS = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+_LONGEST_NAME = 12  # words
+_SHORTEST = 2  # of a word that names somebody, unless it is a capital letter
+
+
+def name_key(name: str) -> str:
+    """How names are compared: as words, and whatever stands around their parentheses."""
+    return _PARENS.sub(r"\1", word_key(unescaped_name(name)))
 
 
 def interactions_of(reading: Reading, characters: Sequence[Character]) -> tuple[Interaction, ...]:
@@ -22,45 +37,99 @@ def interactions_of(reading: Reading, characters: Sequence[Character]) -> tuple[
             if tag.weight != 1.0:
                 message = Message('An interaction takes no weight; that of "{kind}" is ignored.', kind=tag.text)
                 reading.warnings.warn(stated.source, stated.offset, message)
-            ids = everyone if stated.between is None else _between(stated, characters)
+            if stated.between is not None:
+                ids = _between(stated, characters)
+            else:
+                ids = _named(reading, stated, tag.text, characters) if len(everyone) > 2 else everyone
             found.append(Interaction(tag.text, ids))
-    if len(characters) == 2:
-        known = {_kind(interaction.kind) for interaction in found}
-        for character in characters:
-            for tag in character.tags("interaction"):
-                kind = joint_interaction(tag.text)
-                if kind and kind not in known:
-                    known.add(kind)
-                    found.append(Interaction(kind, everyone))
+    found += reading.settled
+    known = {(_kind(act.kind), frozenset(act.between)) for act in found}
+    for character in characters if len(characters) > 1 else ():
+        for tag in character.tags("interaction"):
+            kind = joint_interaction(tag.text)
+            others = [id for _, id in _names_in(tag.text, characters) if id != character.id]
+            pair = everyone if len(characters) == 2 else tuple(dict.fromkeys((character.id, *others)))
+            if kind and len(pair) > 1 and (kind, frozenset(pair)) not in known:
+                known.add((kind, frozenset(pair)))
+                found.append(Interaction(kind, pair))
     return tuple(dict.fromkeys(found))
 
 
 def _kind(text: str) -> str:
-    return joint_interaction(text) or word_key(text)
+    return joint_interaction(text) or next(filter(None, map(joint_interaction, text.split())), word_key(text))
+
+
+def _named(reading: Reading, stated: StatedInteraction, text: str, characters: Sequence[Character]) -> tuple[str, ...]:
+    """`miku hugs kaito` is between these two, not among everyone."""
+    everyone = tuple(character.id for character in characters)
+    ids = tuple(dict.fromkeys(id for _, id in sorted(_names_in(text, characters))))
+    if len(ids) > 1 and not _EVERYONE.search(text):
+        return ids
+    if len(ids) == 1 and not _EVERYONE.search(text):
+        message = Message('"{text}" names one character alone; everyone takes part. Write between="...".', text=text)
+        reading.warnings.warn(stated.source, stated.offset, message)
+    return everyone
+
+
+def _names_in(text: str, characters: Sequence[Character]) -> Iterator[tuple[int, str]]:
+    """Where in running text a character is named: by id, by name, or by a word that one name alone has."""
+    key = f"_{name_key(text)}_"
+    words: dict[str, list[str]] = {}
+    for character in characters:
+        whole = name_key(character.name)
+        parts = {part for part in name_key(_SERIES.sub("", character.name)).split("_") if len(part) > _SHORTEST}
+        for word in {whole, name_key(_SERIES.sub("", character.name)), character.id, *parts}:
+            words.setdefault(word, []).append(character.id)
+    for word, ids in words.items():
+        if len(ids) > 1 or not word:
+            continue
+        if _SIGNS.search(word):
+            at = key.find(word) if len(word) >= _SHORTEST else -1
+        elif len(word) == 1:  # `A hugs B`, but not the article
+            letter = re.search(rf"(?<!\w){re.escape(word.upper())}(?!\w)", text) if word.isalpha() else None
+            at = letter.start() if letter else -1
+        else:
+            match = re.search(rf"(?<![^\W_]){re.escape(word)}(?:['’]s)?(?![a-z0-9])", key)
+            at = match.start() if match else -1
+        if at >= 0:
+            yield at, ids[0]
+
+
+def _between_words(part: str, known: Callable[[str], str | None]) -> Iterator[str]:
+    """The names in words without a comma: at each place the longest that is known."""
+    words, at = part.split(), 0
+    while at < len(words):
+        sizes = range(min(len(words) - at, _LONGEST_NAME), 0, -1)
+        size = next((size for size in sizes if known(" ".join(words[at : at + size]))), 0)
+        if size:
+            yield " ".join(words[at : at + size])
+        elif not _AND.fullmatch(words[at]):
+            yield from filter(None, map(str.strip, _INNER_AND.split(words[at])))
+        at += size or 1
 
 
 def _between(stated: StatedInteraction, characters: Sequence[Character]) -> tuple[str, ...]:
-    """The ids that the attribute names, by id or by name. Names may have spaces where commas stand between them."""
-    ids = {character.name.lower(): character.id for character in characters if character.name}
+    """The ids that the attribute names, by id or by name. Names may have spaces, also where no commas stand between."""
+    ids = {name_key(character.name): character.id for character in characters if character.name}
     ids |= {character.id: character.id for character in characters}
 
     def known(word: str) -> str | None:
-        return ids.get(word.lower()) or ids.get(character_id(word) or "")
+        return ids.get(name_key(word)) or ids.get(character_id(word) or "")
 
     found: list[str] = []
-    for part in filter(None, map(str.strip, _COMMAS.split(stated.between or ""))):
-        for word in [part] if known(part) else filter(None, _SPACES.split(part)):
+    for part in filter(None, map(str.strip, _COMMAS.split(unescaped_name(stated.between or "")))):
+        words = [part] if known(part) else _between_words(part, known)
+        for word in words:
             id = known(word)
             if id is None:
                 listed = tuple(character.id for character in characters[:8])
-                raise stated.source.error(
-                    Message(
+                if listed:
+                    message = Message(
                         'The interaction names "{name}", but the characters are {listed}.', name=word, listed=listed
                     )
-                    if listed
-                    else Message('The interaction names "{name}", but the prompt has no characters.', name=word),
-                    stated.offset,
-                )
+                else:
+                    message = Message('The interaction names "{name}", but the prompt has no characters.', name=word)
+                raise stated.source.error(message, stated.offset)
             found.append(id)
     if len(set(found)) < 2:
         message = Message(

@@ -51,7 +51,16 @@ class Text:
 
     def offset(self, index: int) -> int:
         """Where in the source the words' index-th character was written."""
+        if len(self.pieces) == 1 and len(self.pieces[0][1]) == len(self.words):  # nearly always: no reference in it
+            return self.pieces[0][0] + min(index, max(len(self.words) - 1, 0))
         return self._offsets[min(index, len(self._offsets) - 1)]
+
+    def part(self, start: int, end: int) -> Text:
+        """The words from start to end."""
+        if (start, end) == (0, len(self.words)):
+            return self
+        words = self.words[start:end]
+        return Text(words, tuple((self.offset(i), self.words[i], True) for i in range(start, end)))
 
     @cached_property
     def _offsets(self) -> list[int]:
@@ -73,6 +82,12 @@ class Node:
     attributes: dict[str, str]
     offset: int
     content: tuple[Node | Text, ...]
+    is_key: bool = False  # of JSON
+
+    @property
+    def spelled(self) -> str:
+        """As messages show it."""
+        return f'"{self.name}"' if self.is_key else f"<{self.name}>"
 
     @cached_property
     def children(self) -> tuple[Node, ...]:
@@ -166,7 +181,19 @@ def _add_markup(found: _Pass, at: int, end: int) -> int:
         behind = emoticon.end() if emoticon else at + 1
         _add_text(found, at, behind, lone=True)
         return behind
+    if not tag.group(1) and not is_known(tag.group(2)) and _is_plain(text, tag, end):
+        _add_text(found, at, at + 1, lone=True)
+        return at + 1
     return _add_tag(found, _scanned(source, tag, end))
+
+
+def _is_plain(text: str, tag: re.Match[str], end: int) -> bool:
+    """Whether a `<` before a word that is no element's name is a plain character: `a<b`, or never finished."""
+    behind, following = text.find(">", tag.end(), end), text.find("<", tag.end(), end)
+    if behind < 0 or 0 <= following < behind:
+        return text.find(f"</{tag.group(2)}", tag.end(), end) < 0
+    within = text[tag.end() : behind]
+    return text[tag.start() - 1 : tag.start()].isalnum() and bool(within.strip(" /")) and "=" not in within
 
 
 def _add_lora(found: _Pass, match: re.Match[str]) -> None:

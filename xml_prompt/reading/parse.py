@@ -9,10 +9,11 @@ from ..layout.relations import strangers
 from ..layout.spacing import read_spacing
 from ..messages import Message
 from ..scene import Field, Scene
-from .document import find_document
+from .document import Document, find_document
 from .draft import Reading
 from .elements import read_body
 from .interactions import interactions_of
+from .panels import read_panels
 from .prompt_text import Warnings, source_of
 from .template import read_template
 
@@ -22,14 +23,19 @@ def parse(text: str) -> Scene:
 
     Raises PromptError, and nothing else, for text that can't be read.
     """
+    return scene_of(read_prompt(text)[0])
+
+
+def read_prompt(text: str) -> tuple[Reading, Document]:
     source, warnings = source_of(text), Warnings()
     document = find_document(source, warnings)
-    reading = Reading(source, warnings, system=document.system)
+    reading = Reading(document.source, warnings, system=document.system)
     if document.is_json:
-        reading = read_template(reading, document)
+        read_template(reading, document)
     else:
         read_body(reading, document.start, document.end)
-    return scene_of(reading)
+    read_panels(reading)
+    return reading, document
 
 
 def scene_of(reading: Reading) -> Scene:
@@ -47,17 +53,14 @@ def scene_of(reading: Reading) -> Scene:
 
 
 def warn_of_what_layout_ignores(reading: Reading, scene: Scene) -> None:
-    """A spacing that can't be read, and someone placed relative to nobody in the scene; both are kept as typed."""
-
-    def warn(words: str, message: Message) -> None:
-        reading.warn(max(0, reading.source.text.find(words)), message)
-
+    """A spacing that is no spacing, and someone who stands beside nobody in the scene; both are kept as typed."""
     if scene.spacing and read_spacing(scene.spacing) is None:
         message = Message(
             'The spacing "{spacing}" is not understood. Write box widths (2), a percentage (30%) or metres (1.5m).',
             spacing=scene.spacing,
         )
-        warn(scene.spacing, message)
-    for index, other in strangers(scene, [place_of(character) for character in scene.characters]):
+        reading.warnings.warn(*reading.spacing_place, message)
+    for index, name in strangers(scene, [place_of(character) for character in scene.characters]):
         id = scene.characters[index].id
-        warn(other, Message('{id} is placed relative to "{name}", but no character has that name.', id=id, name=other))
+        message = Message('{id} is placed relative to "{name}", but no character has that name.', id=id, name=name)
+        reading.warnings.warn(*reading.drafts[id].relations[name], message)

@@ -1,110 +1,236 @@
-"""The template's JSON, which the released weights were trained on.
+"""The template's JSON, which the released weights were trained on, and what people make of it.
 
 {"character_1": {"bbox": [...], "name": "..."}, "image": {"tags": "<the XML>", "caption": "..."}}
+
+Every key is read as the element of its name would be. Texts that hold the prompt itself ("tags", "prompt") are read
+first, so that the keys complete what they say.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import re
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..messages import Message
-from ..scene import GRID
-from ..words import CHARACTER_ELEMENTS, character_id
-from .document import Document, json_places, json_tags, read_json
-from .draft import Reading, add_box, checked_box, new_draft
-from .elements import read_body
-from .fields import Stated, refuse_misspelt_character, state_of_character, state_of_picture
-from .markup import Text
+from ..positions import Place, read_position
+from ..scene import GRID, Box, Tag
+from ..tags import MAX_WEIGHT, MIN_WEIGHT, tag_list
+from ..words import GENERAL_BLOCK, PERSONAL, ROOTS, character_id, is_negative, word_key
+from .cleaning import cleaned
+from .document import Document, Path, json_places, json_text, read_json, with_raw_backslashes
+from .draft import Draft, Reading
+from .elements import read_body, read_general
+from .fields import character_field
+from .markup import Node, Text
 from .prompt_text import FORBIDDEN, Source, invisible
 
+_PEOPLE = frozenset({"characters", "character", "people", "persons", "角色", "角色列表", "人物", "キャラクター"})
+_BODIES = ROOTS | GENERAL_BLOCK | {"tags", "text", "xml_tags", "标签"}
+_ACTS = frozenset({"interaction", "interactions", "互动", "交互"})
+_WHAT = ("type", "kind", "action", "interaction", "tag", "text", "name", "value", "description")
+_WHO = ("between", "characters", "participants", "who", "with", "targets")
+_WHOLE = Box(0, 0, GRID, GRID)
 
-def read_template(reading: Reading, document: Document) -> Reading:
-    """{"character_1": {"bbox": [...], "name": ...}, "image": {"tags": "<the XML>", "caption": ...}}"""
-    source, start = reading.source, document.start
-    value = read_json(source, start, document.end)
-    places = json_places(source.text, start, document.end)
 
-    def at(*keys: str) -> int:
-        return places.get(keys, start)
+@dataclass
+class _Json:
+    """The object's text, where its keys are, and the prompts that stand in it as texts."""
 
-    image = value.get("image", {})
-    if isinstance(image, str):
-        image = {"tags": image}
-    if not isinstance(image, dict):
-        message = Message('"image" is not an object. Write "image": {{"tags": "...", "caption": "..."}}.')
-        raise source.error(message, at("image"))
-    for key, words in image.items():
-        place = at("image", key) if ("image", key) in places else at("image")
-        text = _json_text(source, words, place, key)
-        if key == "tags":
-            inner = json_tags(source, start, document.end, text)
-            inside = replace(reading, source=inner or Source(text, source, [place] * (len(text) + 1)))
-            read_body(inside, 0, len(inside.source.text))
-            reading = replace(inside, source=source)
-        else:
-            state_of_picture(reading, _stated(key, text, place))
+    reading: Reading
+    source: Source
+    end: int
+    places: dict[Path, int]
+    start: int
+    bodies: list[Source] = field(default_factory=list)
+
+    def at(self, path: Path) -> int:
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, self.start)
+
+    def text(self, path: Path, words: str) -> Source:
+        """The text at this path as a source of its own, cleaned as a whole prompt would be."""
+        at = self.at(path)
+        if bad := FORBIDDEN.search(words):
+            raise self.source.error(invisible(bad), at)
+        words = words.replace("\r", "\n")
+        found = json_text(self.source, at, self.end) if path in self.places else None
+        if found is None or found.text != words:
+            found = Source(words, self.source, [at] * (len(words) + 1))
+        return cleaned(found, 0, len(words), self.reading.warnings)[0]
+
+
+def read_template(reading: Reading, document: Document) -> None:
+    source, end = with_raw_backslashes(document.source, document.start, document.end)
+    value = read_json(source, document.start, end)
+    reading.source, reading.marked_up = source, True
+    read = _Json(reading, source, end, json_places(source.text, document.start, end), document.start)
+    root = Node("", {}, document.start, tuple(_nodes(read, value, ())), is_key=True)
+    for body in read.bodies:
+        reading.source = body
+        read_body(reading, 0, len(body.text))
+    reading.source = source
+    read_general(reading, root, beside=True)
+    for draft in reading.drafts.values():
+        _leave_out_default_box(reading, draft)
+
+
+def _leave_out_default_box(reading: Reading, draft: Draft) -> None:
+    """The template's own example has the whole picture for a box: where others or a position say more, it counts less.
+
+    As it stands there it says nothing of this character.
+    """
+    if draft.boxes_of_key is None or draft.boxes != [_WHOLE]:
+        return
+    place, _ = read_position(tag.text for tag in draft.fields.get("position", ()))
+    if place != Place():
+        message = Message("The bbox of {id} is the whole picture, but its position is not; the position is used.",
+                          id=draft.id)  # fmt: skip
+    elif len(reading.drafts) > 1:
+        message = Message("The bbox of {id} is the whole picture, beside other characters; it is ignored.", id=draft.id)
+    else:
+        return
+    draft.boxes = []
+    reading.warnings.warn(*draft.boxes_of_key, message)
+
+
+# JSON -> nodes
+
+
+def _nodes(read: _Json, value: dict[str, Any], path: Path) -> list[Node | Text]:
+    """The keys of an object that speaks of the whole picture."""
+    found: list[Node | Text] = []
     for key, entry in value.items():
-        if (id := character_id(key)) and id != "character_":
-            _read_json_character(reading, id, entry, at(key), {name: at(key, name) for name in _keys(entry)})
-        elif key != "image":
-            refuse_misspelt_character(reading, key, f'"{key}"', at(key))
-            state_of_picture(reading, _stated(key, _json_text(source, entry, at(key), key), at(key)))
-    return reading
-
-
-def _keys(entry: Any) -> tuple[str, ...]:
-    return tuple(entry) if isinstance(entry, dict) else ()
-
-
-def _numbers(value: Any) -> list[float]:
-    """The numbers of a list; none where it is no list of numbers."""
-    numbers = value if isinstance(value, list) else []
-    plain = all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers)
-    return [float(min(max(number, -GRID), 2 * GRID)) for number in numbers] if plain else []
-
-
-def _read_json_character(reading: Reading, id: str, entry: Any, at: int, places: dict[str, int]) -> None:
-    source = reading.source
-    if not isinstance(entry, dict):
-        message = Message('"{id}" is not an object. Write "{id}": {{"bbox": [...], "name": "..."}}.', id=id)
-        raise source.error(message, at)
-    draft = reading.drafts.get(id) or new_draft(reading, id, at)
-    for key, value in entry.items():
-        start = places[key]
-        name = CHARACTER_ELEMENTS.get(key.lower())
-        if name == "bbox":
-            several = isinstance(value, list) and any(isinstance(one, list) for one in value)
-            lists = value if several else [value]
-            boxes = [checked_box(source, _numbers(one), start, reading.warnings) for one in lists]
-            if draft.boxes and any(box not in draft.boxes for box in boxes):
-                reading.warn(start, Message("{id} already has another box; this one is ignored.", id=id))
-            elif not draft.boxes:
-                for box in boxes:
-                    add_box(reading, draft, box, start)
-            continue
-        stated = _stated(key, _json_text(source, value, start, key), start)
-        if name == "name" and draft.name and stated.words:
-            if draft.name != stated.words:
-                reading.warn(start, Message("{id} already has another name; this one is ignored.", id=id))
+        here, name = (*path, key), word_key(key)
+        if name in _PEOPLE and isinstance(entry, list | dict):
+            found += _people(read, entry, here)
+        elif name in _BODIES and not is_negative(key):
+            found += _body(read, key, entry, here)
+        elif name in _ACTS and isinstance(entry, list | dict):
+            found += _acts(read, key, entry, here)
+        elif isinstance(entry, dict) and not character_id(key) and len(PERSONAL & set(map(word_key, entry))) > 1:
+            found.append(_person(read, "character", {"name": key} | entry, here))
+        elif isinstance(entry, dict) and character_id(key):
+            found.append(_person(read, key, entry, here))
         else:
-            state_of_character(reading, draft, stated)
+            found += _field(read, key, entry, here)
+    return found
 
 
-def _stated(key: str, words: str, start: int) -> Stated:
-    return Stated(key, f'"{key}"', (Text(words, ((start, "", True),)),), start)
+def _body(read: _Json, key: str, entry: Any, path: Path) -> list[Node | Text]:
+    """A prompt within the JSON: a text of its own, or an object or list of what it says."""
+    if entry is None:
+        return []
+    if isinstance(entry, str):
+        read.bodies.append(read.text(path, entry))
+        return []
+    if isinstance(entry, dict):
+        return [Node("scene", {}, read.at(path), tuple(_nodes(read, entry, path)), is_key=True)]
+    tags = _tags_of(entry)
+    if tags is None or not any(isinstance(one, str | dict) for one in entry):
+        message = Message('"{key}" is not an object. Write "{key}": {{"tags": "...", "caption": "..."}}.', key=key)
+        raise read.source.error(message, read.at(path))
+    read.bodies.append(read.text((*path, ""), tags))  # no place but the list's
+    return []
 
 
-def _json_text(source: Source, value: Any, start: int, key: str) -> str:
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        value = ", ".join(value)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        value = json.dumps(value)
-    if value is None:
+def _people(read: _Json, entry: list[Any] | dict[str, Any], path: Path) -> list[Node]:
+    """A list of characters, numbered in order where they state no id; or an object of them, by id or name."""
+    named = entry.items() if isinstance(entry, dict) else enumerate(entry)
+    found = []
+    for number, (key, one) in enumerate(named, start=1):
+        if not isinstance(one, dict):
+            one = {"other": one}
+        stated = str(one.get("id", key if isinstance(key, str) else ""))
+        id = next(filter(None, map(character_id, (stated, f"character_{stated}"))), None)
+        if id in (None, "character_"):
+            id = f"character_{number}"
+            if isinstance(key, str) and not {"name", "n"} & set(map(str.lower, one)):
+                one = {"name": key} | one
+        found.append(_person(read, id, {k: v for k, v in one.items() if k != "id"}, (*path, key)))
+    return found
+
+
+def _person(read: _Json, key: str, entry: dict[str, Any], path: Path) -> Node:
+    content = [node for name, value in entry.items() for node in _field(read, name, value, (*path, name))]
+    return Node(key, {}, read.at(path), tuple(content), is_key=True)
+
+
+def _acts(read: _Json, key: str, entry: list[Any] | dict[str, Any], path: Path) -> list[Node]:
+    """Interactions as objects: {"type": "hug", "between": ["miku", "kaito"]}."""
+    found = []
+    for index, one in enumerate(entry) if isinstance(entry, list) else ((None, entry),):
+        here = path if index is None else (*path, index)
+        if not isinstance(one, dict):
+            found += _field(read, key, one, here)
+            continue
+        lower = {word_key(name): value for name, value in one.items()}
+        what = next((lower[name] for name in _WHAT if isinstance(lower.get(name), str)), "")
+        who = next((lower[name] for name in _WHO if lower.get(name)), None)
+        between = {"between": ", ".join(map(str, who)) if isinstance(who, list) else str(who)} if who else {}
+        words = Text(read.text((*here, ""), what).text, ((read.at(here), "", True),))
+        found.append(Node("interaction", between, read.at(here), (words,), is_key=True))
+    return found
+
+
+def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
+    """One thing said, as an element of this name would say it. An object's keys are elements inside of it."""
+    name = re.sub(r"\s+", "_", key.strip()) if "\n" not in key else key
+    at = read.at(path)
+    if isinstance(entry, dict):
+        inside = [node for inner, value in entry.items() for node in _field(read, inner, value, (*path, inner))]
+        return [Node(name, {}, at, tuple(inside), is_key=True)]
+    if isinstance(entry, list) and entry and all(isinstance(one, list) for one in entry):  # several boxes
+        return [Node(name, {}, at, (Text(json.dumps(one), ((at, "", True),)),), is_key=True) for one in entry]
+    if isinstance(entry, str):
+        inner = read.text(path, entry)
+        return [Node(name, {}, at, (_placed(inner, at, read.source),), is_key=True)]
+    if isinstance(entry, list) and character_field(key) == "bbox":
+        return [Node(name, {}, at, (Text(json.dumps(entry), ((at, "", True),)),), is_key=True)]
+    words = _tags_of(entry) if isinstance(entry, list) else _number(entry)
+    if words is None:
+        raise read.source.error(Message('The value of "{key}" is not text. Write text in quotes.', key=key), at)
+    if words == "" and not character_id(key):
+        return []
+    return [Node(name, {}, at, (Text(words, ((at, "", True),)),), is_key=True)]
+
+
+def _placed(inner: Source, at: int, outer: Source) -> Text:
+    """A text's words, each at the place where the outer text has it."""
+    places = []
+    for index, sign in enumerate(inner.text):
+        offset, source = index, inner
+        while source is not outer and source.outer is not None:
+            offset, source = source.offsets[min(offset, len(source.offsets) - 1)], source.outer
+        places.append((offset, sign, True))
+    return Text(inner.text, tuple(places) or ((at, "", True),))
+
+
+def _number(entry: Any) -> str | None:
+    if entry is None:
         return ""
-    if not isinstance(value, str):
-        raise source.error(Message('The value of "{key}" is not text. Write text in quotes.', key=key), start)
-    if bad := FORBIDDEN.search(value):
-        raise source.error(invisible(bad), start)
-    return value.replace("\r", "\n")
+    return json.dumps(entry) if isinstance(entry, int | float) and not isinstance(entry, bool) else None
+
+
+def _tags_of(entry: Any) -> str | None:
+    """A list as one text: of texts and numbers, or of tags as objects ({"tag": "hat", "weight": 1.2})."""
+    if not isinstance(entry, list):
+        return None
+    words = []
+    for one in entry:
+        if isinstance(one, dict):
+            names = ("tag", "text", "name", "value")
+            text = next((one[name] for name in names if isinstance(one.get(name), str)), None)
+            weight = one.get("weight", one.get("strength", 1.0))
+            if text is None or not isinstance(weight, int | float) or not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+                return None
+            words.append(tag_list((Tag(text.strip(), float(weight)),)) if text.strip() else "")
+        elif isinstance(one, str):
+            words.append(one)
+        elif (number := _number(one)) is not None:
+            words.append(number)
+        else:
+            return None
+    return ", ".join(filter(None, words))

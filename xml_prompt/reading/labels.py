@@ -1,0 +1,232 @@
+"""Plain text -> parts, each with the label that begins it: `Mira:`, `**Mira**`, `## Character 1`, `【背景】`.
+
+A part ends at `;` `；` a line end, `BREAK` and its like, and a `|` between spaces. A label stands where a part begins,
+in any dress, or, known or capitalised, in the middle of one. One with nothing behind it is of the parts that follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from ..genders import gender_of
+from ..messages import Message
+from ..tags import TagError, bracketed
+from ..words import GENERAL_BLOCK, ROOTS, character_id, word_key
+from .fields import character_field, picture_field
+from .plain_words import field_of_person, field_of_picture, people_in
+
+MAX_COLONS = 4096
+
+_WORDS_THAT_BREAK = r"\b(?:BREAK|ADDCOMM|ADDBASE|ADDCOL|ADDROW|AND)\b"
+_BREAK = re.compile(rf"[;；\n]|(?<!\S)\|(?!\S)|{_WORDS_THAT_BREAK}")
+_BAR = re.compile(r"\|")
+_COLON = re.compile(r"[:：]")
+_WEIGHT = re.compile(r"\s*[0-9]*\.?[0-9]+\s*(?:[,，、;；\n)）]|$)")
+_CHUNK_END = re.compile(r"[,，、。.!?！？]\s*")
+_BULLET = re.compile(r"^[ \t]*(?:(?:[-*•·●▪]|[0-9]{1,2}[.)、）]|[(（][0-9]{1,2}[)）])[ \t]+|[①-⑳][ \t]*)", re.MULTILINE)
+_STARS = re.compile(r"\*\*(?!\*)")
+_SPACE = " \t\n,，、*_"
+_LABEL_WORDS, _LABEL_SIGNS = 4, 40
+
+_IN_LINE = r"[^\n:：\[\]【】「」《》<>{}|]{1,60}?"
+_HEADING = re.compile(rf"\s*#{{1,6}}\s*(?P<label>{_IN_LINE})\s*#*\s*[:：]?\s*$")
+_RULED = re.compile(
+    rf"\s*(?P<rule>={{2,}}|-{{2,}}|~{{2,}}|\*{{2,3}})\s*(?P<label>{_IN_LINE})\s*(?:={{2,}}|-{{2,}}|~{{2,}}|\*{{2,3}})\s*$"
+)
+_STARRED = re.compile(
+    rf"\s*(?:#{{1,6}}\s*)?[*_`]{{1,3}}(?P<label>{_IN_LINE})(?:[*_`]{{1,3}}\s*[:：]|\s*[:：]\s*[*_`]{{1,3}})"
+)
+_TITLED = re.compile(rf"\s*[【「《〖](?P<label>{_IN_LINE})[】」》〗]\s*[:：]?")
+_SQUARE = re.compile(rf"\s*\[(?P<label>{_IN_LINE})\]\s*(?P<colon>[:：]?)")
+_ASIDE = re.compile(
+    r"\s*(?:#{1,6}\s*)?(?P<label>[^\n:：,，、;；()（）\[\]{}<>|]{1,40}?\s*[(（][^\n()（）]{1,40}[)）])\s*[:：](?![0-9.])"
+)
+_DASHED = re.compile(r"\s*(?P<label>[A-Z][\w.'’ ]{0,30}?|[\u3040-\u30ff\u4e00-\u9fff]{1,8})\s+(?:[-–—=→]|->|=>)\s+")
+_TIGHT = re.compile(
+    r"^[ \t]*(?P<label>[A-Z][\w.'’ \-]{0,30}|[\u3040-\u30ff\u4e00-\u9fff]{1,8})[:：](?=\S)(?![0-9/.:])", re.MULTILINE
+)
+_NUMBERED = re.compile(r"[\s_#]*(?:[0-9]{1,2}|[A-Ha-h]|[一二三四五六七八])$")
+_ORDINAL = re.compile(r"^(?:the\s+)?(?:first|second|third|fourth|1st|2nd|3rd|4th)\s+", re.IGNORECASE)
+
+PARTS_OF_A_BODY = {
+    **dict.fromkeys(("hair", "eyes", "eye", "头发", "发型", "眼睛", "髪", "髪型", "目", "瞳"), "appearance"),
+    **dict.fromkeys(("face", "feelings"), "expression"),
+}
+_PICTURE_WORDS = "overall picture whole_picture common shared base global 整体 环境描述 公共 全体"
+PICTURE = (ROOTS | GENERAL_BLOCK | frozenset(_PICTURE_WORDS.split())) - {"characters"}
+_EVERYONE_WORDS = """
+    both all everyone everybody together they each each_of_them both_of_them all_of_them both_girls both_boys
+    both_characters all_characters both_people all_people all_three all_four the_two the_three all_girls all_boys
+    两人 两个人 二人 俩人 他们 她们 大家 所有人 所有角色 三人 全员 全員 双方 每个人 二人とも ふたり ふたりとも みんな
+    両方 彼ら 彼女たち
+"""
+EVERYONE = frozenset(_EVERYONE_WORDS.split())
+
+
+@dataclass(frozen=True)
+class Part:
+    """A label ("" for none) and the words behind it, from start to end of the text."""
+
+    label: str
+    at: int  # where the label, or else the words, begin
+    start: int
+    end: int
+    first: bool = True  # the label stands where its part begins, not in the middle of a list
+    tight: bool = False  # nothing between the label's colon and the word behind it: `artist:name`
+    bar: bool = False  # what ended it is a | or BREAK, which put regions beside each other
+
+
+def parts_of(text: str, start: int, end: int) -> list[Part]:
+    """Raises TagError."""
+    inside = bracketed(text)
+    many = len(_TIGHT.findall(text, start, end)) > 1
+    return _headed(text, [part for first, last, bar in _runs(text, start, end, inside)
+                          for part in _labelled(text, first, last, inside, many, bar)])  # fmt: skip
+
+
+def plain_marks(text: str) -> str:
+    """The text with spaces for the bullets of its lines and for what makes words bold."""
+    text = _BULLET.sub(lambda match: " " * len(match.group()), text)
+    return _STARS.sub("  ", text)
+
+
+def _runs(text: str, start: int, end: int, inside: bytearray) -> Iterator[tuple[int, int, bool]]:
+    begin, bars = start, _bars(text, start, end, inside)
+    breaks = sorted([match.span() for match in _BREAK.finditer(text, start, end) if not inside[match.start()]] + bars)
+    for first, last in breaks:
+        if first >= begin:
+            yield begin, first, text[first] not in ";；\n"
+            begin = last
+    yield begin, end, False
+
+
+def _bars(text: str, start: int, end: int, inside: bytearray) -> list[tuple[int, int]]:
+    """`girl, red hair|girl, blue hair`: a | without spaces separates where people stand on both sides of it."""
+    found = [match.span() for match in _BAR.finditer(text, start, end) if not inside[match.start()]][:64]
+    edges = [start, *(last for _, last in found)], [*(first for first, _ in found), end]
+    runs = [re.split("[,，、]", text[first:last]) for first, last in zip(*edges, strict=True)]
+    return found if sum(any(people_in(tag.strip()) for tag in run) for run in runs) > 1 else []
+
+
+# Labels
+
+
+def _labelled(text: str, start: int, end: int, inside: bytearray, many: bool, bar: bool) -> Iterator[Part]:
+    """One part, cut again where a label begins."""
+    if not text[start:end].strip():
+        return
+    label, at, begin, first, tight = "", start, start, True, False
+    if head := _head(text, start, end):
+        label, at, begin = head
+    for number, colon in enumerate(_COLON.finditer(text, begin, end)):
+        i = colon.start()
+        if number >= MAX_COLONS:
+            raise TagError(Message("This part has more than {limit} colons. Shorten it.", limit=MAX_COLONS), i)
+        found = "" if inside[i] or _WEIGHT.match(text, i + 1, end) else _label_before(text, begin, i, at == begin)
+        spaced = colon.group() == "：" or text[i + 1 : i + 2].isspace() or i + 1 == end
+        if not found or not (spaced or known(found) or (at == begin and _stands_tight(text, i, end, found, many))):
+            continue
+        label_at = text.rindex(found, begin, i)
+        before = text[begin:label_at].strip(" \t,，、。.")
+        if label or label_at - begin > _LABEL_SIGNS or before:
+            yield Part(label, at, begin, label_at, first, tight)
+            first = not before and not label
+        label, at, begin, tight = found, label_at, i + 1, not spaced
+    yield Part(label, at, begin, end, first, tight, bar)
+
+
+def _head(text: str, start: int, end: int) -> tuple[str, int, int] | None:
+    """A label in some dress where a part begins: itself, where it begins, and where its words do."""
+    for form in (_HEADING, _RULED, _STARRED, _TITLED, _SQUARE, _ASIDE, _DASHED):
+        match = form.match(text, start, end)
+        if match is None or not re.search(r"\w", match["label"]):
+            continue
+        label = match["label"].strip(" \t*_`#")
+        if form is _SQUARE and not match["colon"] and not known(label):
+            continue  # [hat] is a weight
+        if form in (_HEADING, _RULED, _STARRED) and _is_tag(label):
+            continue  # **red hair**
+        if form is _DASHED and not _begins_with_person(text, match.end(), end):
+            continue
+        return label, match.start("label"), match.end()
+    return None
+
+
+def _is_tag(label: str) -> bool:
+    return not known(label) and bool(field_of_person(label) or field_of_picture(label))
+
+
+def _begins_with_person(text: str, start: int, end: int) -> bool:
+    return people_in(re.split(r"[,，、;；\n]", text[start:end], maxsplit=1)[0].strip()) is not None
+
+
+def _stands_tight(text: str, colon: int, end: int, label: str, many: bool) -> bool:
+    """`A:1girl`, `Mira:(smile)`: a label without a space behind it, which what follows or another such line shows."""
+    if text[colon + 1 : colon + 2] in ("/", ":", "：", ")", ""):
+        return False
+    if re.fullmatch(r"[A-Z]", label):
+        return True
+    named = label[0].isupper() or not label.isascii()
+    return named and (many or text[colon + 1] in "(（" or _begins_with_person(text, colon + 1, end))
+
+
+def _label_before(text: str, start: int, colon: int, first: bool) -> str:
+    """The label that ends at this colon, or an empty string."""
+    window = max(start, colon - 2 * _LABEL_SIGNS)
+    chunk_start = max([window, *(end.end() for end in _CHUNK_END.finditer(text, window, colon))])
+    chunk = text[chunk_start:colon].strip()
+    words = chunk.split()
+    if not words or re.search(r"[()\[\]{}<>（）\"\\]", chunk) or not re.search(r"\w", chunk):
+        return ""
+    at_start = first and chunk_start == start
+    short = len(words) <= _LABEL_WORDS and len(chunk) <= _LABEL_SIGNS
+    if short and (at_start or known(chunk) or (chunk_start > start and chunk[0].isupper())):
+        return chunk
+    for size in (2, 1):
+        if len(words) > size and (known(last := " ".join(words[-size:])) or (size == 1 and last[0].isupper())):
+            return chunk[chunk.rindex(words[-size]) :] if size == 2 else last
+    return ""
+
+
+def known(label: str) -> bool:
+    """Whether a label means something wherever it stands."""
+    return of_a_field(label) is not None or is_person(label) or word_key(label) in EVERYONE
+
+
+def is_person(label: str) -> bool:
+    bare = _ORDINAL.sub("", _NUMBERED.sub("", label))
+    return character_id(word_key(label)) not in (None, "character_") or gender_of(bare) is not None
+
+
+def bare_person(label: str) -> str:
+    """`girl 1`, `second girl` -> girl."""
+    return _ORDINAL.sub("", _NUMBERED.sub("", label))
+
+
+def of_a_field(label: str) -> str | None:
+    """The field that a label names, or "picture"; None for a name or a person."""
+    key = word_key(label)
+    if key in PARTS_OF_A_BODY:
+        return PARTS_OF_A_BODY[key]
+    if key in PICTURE:
+        return "picture"
+    return character_field(key) or picture_field(key)
+
+
+def _headed(text: str, parts: Sequence[Part]) -> list[Part]:
+    """A label with nothing behind it takes the unlabelled parts that follow, up to a blank line before someone new."""
+    found: list[Part] = []
+    takes = False
+    for part in parts:
+        if takes and not part.label and not found[-1].bar:
+            last = found[-1]
+            empty = not text[last.start : last.end].strip(_SPACE)
+            blank = text[last.end : part.start].count("\n") > 1
+            if empty or not (blank and _begins_with_person(text, part.start, part.end)):
+                found[-1] = replace(last, start=part.start if empty else last.start, end=part.end, bar=part.bar)
+                continue
+        found.append(part)
+        takes = bool(part.label) and not text[part.start : part.end].strip(_SPACE)
+    return found
