@@ -28,9 +28,9 @@ from comfy.sd import CLIP
 from torch import Tensor, nn
 
 from ..xml_prompt import SHARED, Scene
-from .lora_files import Layers, Pair, find, layer_name, read
+from .lora_files import Layers, find, layer_name, read
 from .lora_gates import EVERYTHING, Gates, PictureGates, Strengths, TextGates, nextdit_place, text_place, unet_place
-from .lora_layers import Decomposed, Host, Layer, Pairs, Spread, Target, hooked
+from .lora_layers import Decomposed, Host, Layer, Target, hooked, layer_of
 from .plan import Plan
 
 SIZES = 8  # of pictures, whose gates are kept
@@ -89,22 +89,6 @@ class Stack(nn.Module):
                 f"{names}: made for another model, whose {path} has {sizes}; this one's has {outputs} of {inputs}. "
                 "Choose a LoRA for this model."
             )
-
-
-def layer_of(found: Sequence[tuple[int, Any]]) -> Layer:
-    """found: (number of the LoRA, Pair or Other) of one layer. Raises ValueError where they differ in size."""
-    pairs = [(number, one) for number, one in found if isinstance(one, Pair)]
-    rest = [(number, one) for number, one in found if not isinstance(one, Pair)]
-    sizes = {(len(one.up), one.down.shape[1]) for _, one in pairs} | {(one.outputs,) for _, one in rest}
-    if len({size[0] for size in sizes}) > 1 or len({size for size in sizes if len(size) > 1}) > 1:
-        raise ValueError("These LoRAs were made for different models: use those of one model together.")
-    parts: list[nn.Module] = [one.part for _, one in rest]
-    spreads: list[Spread] = [((number, one.scale, 1),) for number, one in rest]
-    if not pairs:
-        return Layer(parts, spreads, rest[0][1].outputs)
-    spread = tuple((number, one.scale, len(one.down)) for number, one in pairs)
-    stacked = Pairs([one.down for _, one in pairs], [one.up for _, one in pairs])
-    return Layer([stacked, *parts], [spread, *spreads], len(stacked.up), stacked.down.shape[1])
 
 
 # ------------------------------------------------------------------ hooks
