@@ -266,7 +266,7 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
         isolation.look(x, text)
     with (
         eager(options),
-        forward.loras.acting(network, x, text) if forward.loras else nullcontext(),
+        forward.loras.acting(network, x, text, places) if forward.loras else nullcontext(),
         forward.isolated(network, x, text, options, kwargs, places) as options,
     ):
         return executor(x, timestep, concat, text, control, options, **kwargs)
