@@ -1,26 +1,34 @@
 """The host's HTTP and WebSocket API: queue a prompt, follow it, fetch its pictures, interrupt it.
 
-A prompt is the API form of a graph: {node id: {"class_type": ..., "inputs": {...}, "_meta": {"title": ...}}}.
+Whatever a server answers, the caller gets what was asked for or one sentence: answers are bounded in size and time, and
+one that is not of the form this file reads is told as that. aiohttp carries it; the host needs it anyway.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import aiohttp
 
 from .problem import Problem
-from .websocket import WebSocket, WebSocketError, connect
+from .workflow import Prompt
 
-Prompt = dict[str, dict[str, Any]]
+LOOK_AGAIN = 2.0  # seconds without a message after which queue and history are asked
+REQUEST = 60.0  # seconds that a whole answer may take
+PATIENCE = 900.0  # seconds without any progress after which the host counts as stuck
+GONE_FOR = 3  # looks in a row that find the prompt neither in the queue nor in the history
+MOST_BYTES = 256 << 20  # of one answer
+MOST_MESSAGE = 64 << 20  # bytes; the host's previews are far smaller
 
-LOOK_AGAIN = 2.0  # seconds without a message after which the history is asked
+Value = TypeVar("Value")
 
 
 class HostError(Problem):
@@ -46,6 +54,7 @@ class Server:
     url: str  # http://127.0.0.1:8188
     client: str
     alive: Callable[[], bool] = lambda: True  # False once the host's process has ended
+    log: str = ""  # the file that says why, where it is known
 
 
 @dataclass(frozen=True)
@@ -72,78 +81,92 @@ class Result:
     seconds: float
 
 
-def server(url: str, alive: Callable[[], bool] = lambda: True) -> Server:
-    return Server(url.rstrip("/"), uuid.uuid4().hex, alive)
+def server(url: str, alive: Callable[[], bool] = lambda: True, log: str = "") -> Server:
+    return Server(url.rstrip("/"), uuid.uuid4().hex, alive, log)
 
 
-# --- the verbs -------------------------------------------------------------------------------------------------------
+# --- the verbs --------------------------------------------------------------------------------------------------------
 
 
 def draw(at: Server, prompt: Prompt, show: Callable[[Progress], None] = lambda progress: None) -> Result:
     """Queues a prompt, follows it to its end, and returns what it saved. Raises HostError and Interrupted."""
     start = time.monotonic()
-    with open_socket(at) as socket:  # opened first: no message may be missed
-        prompt_id = queue(at, prompt)
-        try:
-            follow(at, socket, prompt, prompt_id, show)
-        except KeyboardInterrupt:
-            interrupt(at, prompt_id)
-            raise
-    return Result(pictures(history(at, prompt_id)), time.monotonic() - start)
+    return Result(asyncio.run(_drawn(at, prompt, show)), time.monotonic() - start)
 
 
 def queue(at: Server, prompt: Prompt) -> str:
     """The id of the queued prompt. Raises HostError with the host's reasons when it is refused."""
-    body = {"prompt": prompt, "client_id": at.client}
-    try:
-        answer = ask(at, "/prompt", body)
-    except Refused as error:
-        raise HostError(refusal(prompt, error.body)) from error
-    # With another branch in order the host queues that one alone and answers 200: half a graph is not what was asked.
-    if answer.get("node_errors"):
-        interrupt(at, answer["prompt_id"])
-        raise HostError("\n".join(reasons(prompt, answer["node_errors"])))
-    return answer["prompt_id"]
+    return _alone(at, lambda session: _queued(at, session, prompt))
 
 
 def interrupt(at: Server, prompt_id: str | None = None) -> None:
     """Stops the given prompt, waiting or running, or whatever runs."""
-    if prompt_id is not None:
-        ask(at, "/queue", {"delete": [prompt_id]})
-    ask(at, "/interrupt", {} if prompt_id is None else {"prompt_id": prompt_id})
+    _alone(at, lambda session: _interrupted(at, session, prompt_id))
 
 
 def history(at: Server, prompt_id: str) -> dict[str, Any] | None:
     """The host's record of a finished prompt, or None while it is not finished."""
-    return ask(at, f"/history/{prompt_id}").get(prompt_id)
+    return _alone(at, lambda session: _history(at, session, prompt_id))
 
 
 def download(at: Server, picture: Picture) -> bytes:
     """The file as the host saved it, its metadata included."""
     query = {"filename": picture.filename, "subfolder": picture.subfolder, "type": picture.kind}
-    return read(at, f"/view?{urllib.parse.urlencode(query)}")
+    return _alone(at, lambda session: _read(at, session, f"/view?{urllib.parse.urlencode(query)}"))
 
 
-# --- following a prompt ----------------------------------------------------------------------------------------------
+def ask(at: Server, path: str, body: dict[str, Any] | None = None) -> Any:
+    """The JSON that the host answers; {} where it answers with nothing."""
+    return _alone(at, lambda session: _ask(at, session, path, body))
 
 
-def follow(at: Server, socket: WebSocket, prompt: Prompt, prompt_id: str, show: Callable[[Progress], None]) -> None:
-    """Returns when the prompt is done and in the history. Raises HostError and Interrupted."""
-    while True:
+# --- following a prompt -----------------------------------------------------------------------------------------------
+
+
+async def _drawn(at: Server, prompt: Prompt, show: Callable[[Progress], None]) -> tuple[Picture, ...]:
+    async with _session() as session, _socket(at, session) as socket:  # opened first: no message may be missed
+        prompt_id = await _queued(at, session, prompt)
         try:
-            message = socket.receive(LOOK_AGAIN)
-        except (TimeoutError, WebSocketError) as error:
-            if isinstance(error, WebSocketError):
-                time.sleep(LOOK_AGAIN / 4)  # the history still tells when it is done
-            if settled(at, prompt, prompt_id):
+            await _follow(at, session, socket, prompt, prompt_id, show)
+        except (KeyboardInterrupt, asyncio.CancelledError):  # Ctrl-C, in our code or in asyncio's
+            await _interrupted(at, session, prompt_id)
+            raise
+        record = await _history(at, session, prompt_id)
+    with understood(at, "the history"):
+        return pictures(record)
+
+
+async def _follow(
+    at: Server,
+    session: aiohttp.ClientSession,
+    socket: aiohttp.ClientWebSocketResponse,
+    prompt: Prompt,
+    prompt_id: str,
+    show: Callable[[Progress], None],
+) -> None:
+    """Returns when the prompt is done and in the history. Raises HostError, Interrupted and Problem."""
+    last, gone = time.monotonic(), 0
+    while True:
+        event = await _event(socket)
+        if event is None:
+            if not at.alive():
+                raise Problem(f"ComfyUI stopped while drawing{_says_why(at)}.")
+            record = await _history(at, session, prompt_id)
+            if record is not None:
+                with understood(at, "the history"):
+                    raise_failure(prompt, record)
                 return
+            gone = 0 if await _is_queued(at, session, prompt_id) else gone + 1
+            if gone >= GONE_FOR:
+                raise Problem("ComfyUI no longer has this prompt, in its queue or in its history: draw it again.")
+            if time.monotonic() - last > PATIENCE:
+                await _interrupted(at, session, prompt_id)
+                minutes = f"{PATIENCE / 60:.0f} minutes"
+                raise Problem(f"ComfyUI has made no progress for {minutes}{_says_why(at)}: restart it.")
             continue
-        if message is None:
-            if settled(at, prompt, prompt_id):
-                return
-            time.sleep(LOOK_AGAIN / 4)
-        elif isinstance(message, str):
-            event = json.loads(message)
+        if event.get("type") in ("executing", "progress", "execution_success", "execution_error"):
+            last = time.monotonic()  # another's prompt before ours is progress too
+        with understood(at, "an event"):
             if event.get("data", {}).get("prompt_id") != prompt_id:
                 continue
             progress = progress_of(prompt, event)
@@ -155,6 +178,29 @@ def follow(at: Server, socket: WebSocket, prompt: Prompt, prompt_id: str, show: 
                 return  # sent after the history was written
 
 
+async def _event(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any] | None:
+    """The next event; None after LOOK_AGAIN seconds without any, and once the other side has closed."""
+    end = time.monotonic() + LOOK_AGAIN
+    while (left := end - time.monotonic()) > 0:
+        if socket.closed:
+            await asyncio.sleep(left)  # the history still tells when it is done
+            return None
+        with contextlib.suppress(asyncio.TimeoutError):
+            message = await socket.receive(left)
+            if message.type == aiohttp.WSMsgType.TEXT:
+                with contextlib.suppress(ValueError):
+                    event = json.loads(message.data)
+                    if isinstance(event, dict):
+                        return event
+    return None
+
+
+async def _is_queued(at: Server, session: aiohttp.ClientSession, prompt_id: str) -> bool:
+    waiting = await _ask(at, session, "/queue")
+    with understood(at, "the queue"):
+        return any(entry[1] == prompt_id for name in ("queue_running", "queue_pending") for entry in waiting[name])
+
+
 def progress_of(prompt: Prompt, event: dict[str, Any]) -> Progress | None:
     """What an event says about a node's progress, if anything."""
     data = event["data"]
@@ -164,17 +210,10 @@ def progress_of(prompt: Prompt, event: dict[str, Any]) -> Progress | None:
     return Progress(title_of(prompt, node), float(data.get("value", 0)), float(data.get("max", 0)))
 
 
-def settled(at: Server, prompt: Prompt, prompt_id: str) -> bool:
-    """Whether the history has the prompt. Raises its failure, if it failed, and Problem if the host has gone."""
-    if not at.alive():
-        raise Problem("ComfyUI stopped while drawing; its log says why.")
-    record = history(at, prompt_id)
-    if record is None:
-        return False
+def raise_failure(prompt: Prompt, record: dict[str, Any]) -> None:
     for kind, data in record.get("status", {}).get("messages", []):
         if kind in ("execution_error", "execution_interrupted"):
             raise failure(prompt, kind, data)
-    return True
 
 
 def pictures(record: dict[str, Any] | None) -> tuple[Picture, ...]:
@@ -187,20 +226,34 @@ def pictures(record: dict[str, Any] | None) -> tuple[Picture, ...]:
     )
 
 
-# --- errors ----------------------------------------------------------------------------------------------------------
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def understood(at: Server, what: str) -> Iterator[None]:
+    """An answer that is not of the form that is read here is a sentence."""
+    try:
+        yield
+    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise Problem(
+            f"{at.url} does not answer as ComfyUI does ({what}): is it ComfyUI, and 0.27 or newer?"
+        ) from error
+
+
+def _says_why(at: Server) -> str:
+    return f"; {at.log} says why" if at.log else ""
 
 
 def refusal(prompt: Prompt, body: bytes) -> str:
     """One sentence a node for what the host's validation refused."""
     try:
         answer = json.loads(body)
-    except ValueError:
+        sentences = reasons(prompt, answer.get("node_errors") or {})
+        error = answer.get("error") or {}
+        why = reason(error) if isinstance(error, dict) else error
+    except (AttributeError, RecursionError, TypeError, ValueError):
         return f"ComfyUI refused the prompt: {body[:200].decode('utf-8', 'replace')}"
-    sentences = reasons(prompt, answer.get("node_errors") or {})
-    if sentences:
-        return "\n".join(sentences)
-    error = answer.get("error") or {}
-    return f"ComfyUI refused the prompt: {reason(error) if isinstance(error, dict) else error}"
+    return "\n".join(sentences) or f"ComfyUI refused the prompt: {why}"
 
 
 def reasons(prompt: Prompt, node_errors: dict[str, Any]) -> list[str]:
@@ -237,31 +290,90 @@ def title_of(prompt: Prompt, node: str) -> str:
     return entry.get("_meta", {}).get("title") or entry.get("class_type") or f"node {node}"
 
 
-# --- HTTP ------------------------------------------------------------------------------------------------------------
+# --- HTTP -------------------------------------------------------------------------------------------------------------
 
 
-def open_socket(at: Server) -> WebSocket:
+def _alone(at: Server, work: Callable[[aiohttp.ClientSession], Coroutine[Any, Any, Value]]) -> Value:
+    async def run() -> Value:
+        async with _session() as session:
+            return await work(session)
+
+    return asyncio.run(run())
+
+
+def _session() -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST))  # no proxy: that needs trust_env
+
+
+@contextlib.asynccontextmanager
+async def _socket(at: Server, session: aiohttp.ClientSession) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+    address = f"{at.url}/ws?clientId={at.client}"
     try:
-        return connect(f"ws{at.url.removeprefix('http')}/ws?clientId={at.client}")
-    except WebSocketError as error:
-        raise Problem(f"ComfyUI at {at.url} does not answer: {error}") from error
-
-
-def ask(at: Server, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The JSON that the host answers; {} where it answers with nothing."""
-    answer = read(at, path, body)
-    return json.loads(answer) if answer.strip() else {}
-
-
-def read(at: Server, path: str, body: dict[str, Any] | None = None, timeout: float = 60.0) -> bytes:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(at.url + path, data, {"Content-Type": "application/json"} if data else {})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback: no proxy
+        opening = session.ws_connect(address, max_msg_size=MOST_MESSAGE, autoping=True)
+        socket = await asyncio.wait_for(opening, REQUEST)
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        raise _unreachable(at, error) from error
     try:
-        with opener.open(request, timeout=timeout) as answer:
-            return answer.read()
-    except urllib.error.HTTPError as error:
-        sentence = f"ComfyUI answered {error.code} {error.reason} to {path.partition('?')[0]}."
-        raise Refused(sentence, error.read()) from error
-    except (urllib.error.URLError, OSError) as error:
-        raise Problem(f"ComfyUI at {at.url} does not answer: {error}") from error
+        yield socket
+    finally:
+        with contextlib.suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):
+            await asyncio.wait_for(socket.close(), LOOK_AGAIN)
+
+
+def _unreachable(at: Server, error: BaseException) -> Problem:
+    why = f"no whole answer within {REQUEST:.0f} s" if isinstance(error, asyncio.TimeoutError) else str(error)
+    return Problem(f"ComfyUI at {at.url} does not answer: {why or type(error).__name__}.")
+
+
+async def _queued(at: Server, session: aiohttp.ClientSession, prompt: Prompt) -> str:
+    try:
+        answer = await _ask(at, session, "/prompt", {"prompt": prompt, "client_id": at.client})
+    except Refused as error:
+        raise HostError(refusal(prompt, error.body)) from error
+    with understood(at, "/prompt"):
+        prompt_id = answer["prompt_id"]
+        if not isinstance(prompt_id, str):
+            raise TypeError(prompt_id)
+        wrong = reasons(prompt, answer.get("node_errors") or {})
+    # With another branch in order the host queues that one alone and answers 200: half a graph is not what was asked.
+    if wrong:
+        await _interrupted(at, session, prompt_id)
+        raise HostError("\n".join(wrong))
+    return prompt_id
+
+
+async def _interrupted(at: Server, session: aiohttp.ClientSession, prompt_id: str | None) -> None:
+    if prompt_id is not None:
+        await _read(at, session, "/queue", {"delete": [prompt_id]})
+    await _read(at, session, "/interrupt", {} if prompt_id is None else {"prompt_id": prompt_id})
+
+
+async def _history(at: Server, session: aiohttp.ClientSession, prompt_id: str) -> dict[str, Any] | None:
+    records = await _ask(at, session, f"/history/{prompt_id}")
+    with understood(at, "/history"):
+        return records.get(prompt_id)
+
+
+async def _ask(at: Server, session: aiohttp.ClientSession, path: str, body: dict[str, Any] | None = None) -> Any:
+    answer = await _read(at, session, path, body)
+    with understood(at, path.partition("?")[0]):
+        return json.loads(answer) if answer.strip() else {}
+
+
+async def _read(
+    at: Server, session: aiohttp.ClientSession, path: str, body: dict[str, Any] | None = None
+) -> bytes:
+    try:
+        method = "GET" if body is None else "POST"
+        async with session.request(method, at.url + path, json=body, allow_redirects=False) as answer:
+            data = bytearray()
+            async for part in answer.content.iter_chunked(1 << 16):
+                data += part
+                if len(data) > MOST_BYTES:
+                    raise Problem(f"{at.url} answers {path.partition('?')[0]} with more than {MOST_BYTES >> 20} MiB.")
+            if answer.status >= 300:
+                sentence = f"ComfyUI answered {answer.status} {answer.reason} to {path.partition('?')[0]}."
+                raise Refused(sentence, bytes(data))
+            return bytes(data)
+    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+        raise _unreachable(at, error) from error

@@ -1,62 +1,57 @@
 """`./run create`: prompt after prompt, the host kept running.
 
 A prompt is one line, or XML over several: what starts with `<` goes on until its tags balance or an empty line comes.
-Lines that are already waiting, because they were pasted together, belong to the same prompt. An empty line or Ctrl-D
-at the question ends; Ctrl-C while a picture is drawn drops that picture and asks again.
+Lines that are already waiting, because they were pasted together, belong to the same prompt. At a terminal an empty
+line or Ctrl-D at the question ends; a file or a pipe ends where it ends, and empty lines between its prompts are
+passed over. Ctrl-C while a picture is drawn drops that picture and asks again.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import re
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import api, host, workflow
-from .options import add_drawing_options, settings_of
+from . import host, workflow
+from .arguments import SEED_END, settings_of
+from .commands import parser_of
+from .environment import ROOT, locate
 from .picture import draw_to
 from .problem import Problem
-from .setup import prepare
 
 QUESTION = "Enter prompt (XML or plain text): "
 GO_ON = "... "
 TAG = re.compile(r"<(/?)([^\W\d][\w.:-]*)[^<>]*?(/?)>")  # not the emoticons <3 and <_<
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_drawing_options(parser)
-    parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", default=Path(), help="where the pictures go (default: this folder)"
-    )
-
-
-def main(root: Path, options: argparse.Namespace) -> int:
-    if not options.out.is_dir():
-        raise Problem(f"The folder {options.out} does not exist: make it, or choose another with --out.")
+def main(typed: Sequence[str]) -> int:
+    """Returns 1 where a prompt of a file or a pipe failed: nobody was there to see it."""
+    options = parser_of("create").parse_args(typed)
+    if sys.stdin is None:
+        raise Problem("Standard input is closed, and prompts come from there: ./run demo --xml FILE draws a file.")
     settings = settings_of(options)
-    base = workflow.load(root / workflow.DEMO)
+    base = workflow.load(ROOT / workflow.DEMO)
     seed = settings.seed if settings.seed is not None else int(workflow.value_of(base, "seed"))
-    environment = prepare(root)
-    with host.announced(environment) as running:
-        server = api.server(running.url, running.alive)
+    with host.announced(locate()) as running:
+        server = running.server()
 
         def draw(text: str, number: int) -> str:
-            chosen = replace(settings, xml=text, seed=(seed + number) % (1 << 64))
+            chosen = replace(settings, xml=text, seed=(seed + number) % SEED_END)
             path = free_name(options.out)
             seconds = draw_to(server, workflow.apply(base, chosen), path)
             return f"{path.absolute()}  {seconds:.1f} s, seed {chosen.seed}"
 
-        rounds(ask, draw, running.alive)
-    return 0
+        failed = rounds(ask, draw, running.alive)
+    return 1 if failed and not sys.stdin.isatty() else 0
 
 
 def rounds(ask: Callable[[], str], draw: Callable[[str, int], str], alive: Callable[[], bool]) -> int:
-    """Asks and draws until there is no more; a round that fails says its sentence. Returns how many were drawn."""
-    number = 0
+    """Asks and draws until there is no more; a round that fails says its sentence. Returns how many failed."""
+    number = failed = 0
     while text := ask():
         try:
             sys.stdout.write(f"{draw(text, number)}\n")
@@ -66,23 +61,26 @@ def rounds(ask: Callable[[], str], draw: Callable[[str, int], str], alive: Calla
         except Problem as problem:
             if not alive():
                 raise
+            failed += 1
             sys.stdout.write(f"{problem}\n")
         sys.stdout.flush()
-    return number
+    return failed
 
 
 def ask() -> str:
     """One prompt from the terminal; empty at the end of the input, an empty line, or Ctrl-C."""
     try:
-        return read_prompt(input, pasted)
+        return read_prompt(input, pasted, sys.stdin.isatty())
     except (EOFError, KeyboardInterrupt):
         sys.stdout.write("\n")
         return ""
 
 
-def read_prompt(read_line: Callable[[str], str], more: Callable[[], bool]) -> str:
+def read_prompt(read_line: Callable[[str], str], more: Callable[[], bool], terminal: bool = True) -> str:
     """The question, its answer, and the lines that belong to it. Raises EOFError when there is no answer at all."""
     lines = [read_line(QUESTION)]
+    while not terminal and not lines[0].strip():
+        lines = [read_line("")]
     while more() or (lines[-1].strip() and unfinished("\n".join(lines))):
         try:
             lines.append(read_line(GO_ON))

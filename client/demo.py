@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-import time
-from pathlib import Path
+from collections.abc import Sequence
 
-from . import api, host, workflow
-from .options import add_drawing_options, settings_of
-from .picture import check_writable, draw_to
-from .setup import prepare
-from .text_file import read_text
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--xml", type=Path, metavar="FILE", help="the prompt, a UTF-8 file (default: the demo scene)")
-    add_drawing_options(parser)
-    out = Path("newbie-demo.png")
-    parser.add_argument("--out", type=Path, metavar="FILE", default=out, help="the PNG to write (default: %(default)s)")
+from . import host, workflow
+from .arguments import settings_of
+from .commands import parser_of
+from .environment import ROOT, locate
+from .picture import draw_to
 
 
-def main(root: Path, options: argparse.Namespace) -> int:
-    # Whatever can be wrong with the options is said before minutes of set-up.
-    check_writable(options.out)
-    xml = read_text(options.xml) if options.xml else None
-    prompt = workflow.apply(workflow.load(root / workflow.DEMO), settings_of(options, xml))
-
-    start = time.monotonic()
-    environment = prepare(root)
-    ready = time.monotonic()
-    with host.announced(environment) as running:
-        drawn = draw_to(api.server(running.url, running.alive), prompt, options.out)
-    sys.stdout.write(
-        f"{options.out.absolute()}\n"
-        f"set-up {ready - start:.1f} s, start {running.seconds:.1f} s, picture {drawn:.1f} s\n"
-    )
+def main(typed: Sequence[str]) -> int:
+    options = parser_of("demo").parse_args(typed)
+    prompt = workflow.apply(workflow.load(ROOT / workflow.DEMO), settings_of(options, options.xml))
+    with host.announced(locate()) as running:
+        drawn = draw_to(running.server(), prompt, options.out)
+    sys.stdout.write(f"{options.out.absolute()}\nstart {running.seconds:.1f} s, picture {drawn:.1f} s\n")
     return 0

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from .problem import Problem
 
+ROOT = Path(__file__).resolve().parent.parent  # this repository
 PACKAGES = {"cv2": "opencv-python-headless"}  # modules that are called otherwise than their package
 
 
@@ -32,9 +33,11 @@ class Environment:
         return self.home / "setup.log"
 
 
-def locate(root: Path, variables: Mapping[str, str] = os.environ) -> Environment:
+def locate(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Environment:
     """The environment that the variables ask for; looks, and makes nothing. Raises Problem."""
     home = Path(variables.get("NEWBIE_HOME") or root / ".comfyui").expanduser().absolute()
+    if home.exists() and not home.is_dir():
+        raise Problem(f"{home} is a file: set NEWBIE_HOME to a folder, or to one that can be made.")
     theirs = variables.get("COMFYUI_PATH")
     if not theirs:
         if variables.get("COMFYUI_PYTHON"):
@@ -82,3 +85,18 @@ def check_theirs(environment: Environment, wanted: tuple[str, ...]) -> None:
             f"{environment.python} lacks {', '.join(missing)}: "
             f'run "{environment.python}" -m pip install {" ".join(missing)}'
         )
+
+
+def models_folder(home: Path) -> Path:
+    """Our host's models, outside its own folder, so that a newer host keeps them."""
+    for name in ("diffusion_models", "text_encoders", "vae"):
+        (home / "models" / name).mkdir(parents=True, exist_ok=True)
+    return home / "models"
+
+
+def variables(environment: Environment, inherited: Mapping[str, str]) -> dict[str, str]:
+    changed = {name: value for name, value in inherited.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    changed["PYTHONUTF8"] = "1"
+    if not environment.ours:
+        changed["PYTHONDONTWRITEBYTECODE"] = "1"
+    return changed

@@ -18,15 +18,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .environment import Environment
+from . import api
+from .environment import Environment, models_folder, variables
 from .problem import Problem
-from .progress import Line
+from .terminal import Line
 
 BOOT_SECONDS = 300.0  # a cold disk and a first start may be slow; a host that died is noticed at once
 FIRST_NODE = "NewBieLoader"
@@ -37,9 +36,13 @@ class Host:
     """A running ComfyUI."""
 
     url: str  # http://127.0.0.1:PORT
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes]  # the guard, which ends with the host and the host with it
     log: Path
+    kept: Path  # where the log lies afterwards
     seconds: float  # from start to the first answer
+
+    def server(self) -> api.Server:
+        return api.server(self.url, self.alive, str(self.kept))
 
     def alive(self) -> bool:
         return self.process.poll() is None
@@ -60,7 +63,8 @@ def running(
     with tempfile.TemporaryDirectory(prefix="newbie-host-") as temporary:
         run = Path(temporary)
         log = run / "host.log"
-        command = [*arguments(environment, run, port, on_cpu(environment, device)), *flags]
+        guard = [str(environment.python), str(Path(__file__).with_name("guard.py"))]
+        command = [*guard, *arguments(environment, run, port, on_cpu(environment, device)), *flags]
         process = None
         try:
             start = time.monotonic()
@@ -69,7 +73,7 @@ def running(
                     command,
                     cwd=environment.comfyui,
                     env=variables(environment, os.environ),
-                    stdin=subprocess.DEVNULL,
+                    stdin=subprocess.PIPE,  # the guard's sign that we are alive
                     stdout=out,
                     stderr=subprocess.STDOUT,
                     # A group of its own: Ctrl-C reaches us alone, and we stop the whole group.
@@ -77,7 +81,7 @@ def running(
                 )
             url = f"http://127.0.0.1:{port}"
             wait_until_ready(url, process, log, start)
-            yield Host(url, process, log, time.monotonic() - start)
+            yield Host(url, process, log, home / "host.log", time.monotonic() - start)
         finally:
             if process is not None:
                 stop(process)
@@ -122,21 +126,6 @@ def arguments(environment: Environment, run: Path, port: int, cpu: bool) -> list
     return [str(environment.python), "-u", str(environment.comfyui / "main.py"), *flags]
 
 
-def models_folder(home: Path) -> Path:
-    """Our host's models, outside its own folder, so that a newer host keeps them."""
-    for name in ("diffusion_models", "text_encoders", "vae"):
-        (home / "models" / name).mkdir(parents=True, exist_ok=True)
-    return home / "models"
-
-
-def variables(environment: Environment, inherited: Mapping[str, str]) -> dict[str, str]:
-    changed = {name: value for name, value in inherited.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    changed["PYTHONUTF8"] = "1"
-    if not environment.ours:
-        changed["PYTHONDONTWRITEBYTECODE"] = "1"
-    return changed
-
-
 def on_cpu(environment: Environment, device: str | None = None) -> bool:
     """Whether the host must be told to use the CPU. NEWBIE_DEVICE decides, or else what the host's torch finds."""
     device = device or os.environ.get("NEWBIE_DEVICE", "auto")
@@ -178,12 +167,9 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, star
         if process.poll() is not None:
             code = process.returncode
             raise Problem(f"ComfyUI stopped while starting (exit code {code}). Its last words:\n{last(log)}")
-        try:
-            with direct().open(f"{url}/system_stats", timeout=5) as answer:
-                answer.read()
-                return
-        except (urllib.error.URLError, OSError):
-            pass
+        with contextlib.suppress(Problem):
+            api.ask(api.server(url), "/system_stats")
+            return
         if time.monotonic() - start > BOOT_SECONDS:
             raise Problem(f"ComfyUI did not answer within {BOOT_SECONDS:.0f} s. Its last words:\n{last(log)}")
         time.sleep(0.1)
@@ -191,17 +177,14 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, star
 
 def check_pack(host: Host) -> None:
     """Raises Problem when the host runs and this pack's nodes are not in it."""
-    with direct().open(f"{host.url}/object_info/{FIRST_NODE}", timeout=30) as answer:
-        if json.load(answer):
-            return
+    server = host.server()
+    if api.ask(server, f"/object_info/{FIRST_NODE}"):
+        return
     told = [line.strip() for line in words(host.log) if "comfy_entrypoint" in line or "Cannot import" in line]
-    why = told[-1] if told else "its log does not say why"
-    raise Problem(f"ComfyUI runs, but this pack's nodes did not load: {why}")
-
-
-def direct() -> urllib.request.OpenerDirector:
-    """Opens addresses without any proxy: the host is on loopback."""
-    return urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    why = told[-1] if told else f"{host.kept} may say why"
+    with api.understood(server, "/system_stats"):
+        version = api.ask(server, "/system_stats").get("system", {}).get("comfyui_version", "of an unknown version")
+    raise Problem(f"ComfyUI {version} runs (0.27 or newer is needed), but this pack's nodes did not load: {why}")
 
 
 def last(log: Path, lines: int = 12) -> str:

@@ -8,29 +8,10 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PACKAGE = "newbie_pack"  # the folder's own name may be anything, and need not be a Python name
-
-
-def run_module(python: Path, root: Path, module: str, arguments: Sequence[str]) -> int:
-    """Calls main(arguments) of a module of the pack, and returns its exit code."""
-    command = [str(python), "-P", str(root / "client" / "inside.py"), module, *arguments]
-    return call(command, dict(os.environ, PYTHONUTF8="1"))
-
-
-def call(command: Sequence[str], variables: Mapping[str, str], folder: Path | None = None) -> int:
-    """Runs a program in the terminal that we have, and waits for its end even when Ctrl-C comes."""
-    process = subprocess.Popen(list(command), cwd=folder, env=dict(variables))
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        process.wait()  # Ctrl-C reached it too; let it put its things in order
-        raise
 
 
 def load_pack(root: Path) -> None:
@@ -49,9 +30,4 @@ if __name__ == "__main__":
     load_pack(here.parent)
     sys.argv[0] = sys.argv[1]  # what a --help calls itself
     problem = importlib.import_module(f"{PACKAGE}.client.problem")
-    try:
-        sys.exit(importlib.import_module(f"{PACKAGE}.{sys.argv[1]}").main(sys.argv[2:]))
-    except problem.Problem as sentence:
-        sys.exit(str(sentence))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(problem.exit_code(lambda: importlib.import_module(f"{PACKAGE}.{sys.argv[1]}").main(sys.argv[2:])))

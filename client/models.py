@@ -12,12 +12,12 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import inside
-from .environment import Environment, locate
-from .host import models_folder, variables
+from .environment import ROOT, Environment, locate, models_folder, variables
 from .problem import Problem
 
 FOLDERS = ("diffusion_models", "text_encoders", "vae", "checkpoints", "loras", "diffusers")
@@ -35,25 +35,24 @@ print(json.dumps({name: folder_paths.get_folder_paths(name) for name in sys.argv
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def main(typed: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./run models", description="The full model's files, looked at.")
     tasks = parser.add_subparsers(dest="task", required=True, metavar="check|lora")
     check = tasks.add_parser("check", help="list what is there and what is missing")
     check.add_argument("--folder", type=Path, help="a models folder to look into instead of ComfyUI's own")
     lora = tasks.add_parser("lora", help="rename a LoRA of the authors' trainer for ComfyUI's LoraLoader")
     lora.add_argument("file", type=Path, help="the .safetensors file, beside its adapter_config.json; both stay")
     lora.add_argument("--out", type=Path, help="the new file (default: beside it, NAME-comfyui.safetensors)")
+    options = parser.parse_args(typed)
+    return convert_lora(options) if options.task == "lora" else check_files(options)
 
 
-def main(root: Path, options: argparse.Namespace) -> int:
-    return convert(root, options) if options.task == "lora" else check(root, options)
-
-
-def convert(root: Path, options: argparse.Namespace) -> int:
+def convert_lora(options: argparse.Namespace) -> int:
     if options.file.is_dir():
         inner = options.file / "adapter_model.safetensors"
         raise Problem(f"{options.file} is a folder: give the file in it, such as {inner}.")
     target = options.out or options.file.with_name(f"{options.file.stem}-comfyui.safetensors")
-    lora = reader(root, "lora.convert")
+    lora = reader("lora.convert")
     try:
         done = lora.convert(options.file, target)
     except lora.CheckpointError as problem:
@@ -72,15 +71,15 @@ def convert(root: Path, options: argparse.Namespace) -> int:
     return 0
 
 
-def check(root: Path, options: argparse.Namespace) -> int:
+def check_files(options: argparse.Namespace) -> int:
     """Returns 0 where one whole set of files is there, 1 where something is missing."""
     if options.folder is not None and not options.folder.is_dir():
         raise Problem(f"{options.folder} is not a folder: name a models folder.")
     within = options.folder / "models" if options.folder is not None else None
     if within is not None and within.is_dir() and not any((options.folder / name).is_dir() for name in FOLDERS):
         raise Problem(f"{options.folder} is not a models folder, but has one in it: name {within}.")
-    folders = below(options.folder) if options.folder is not None else folders_of(locate(root))
-    found = reader(root, "check.survey").survey(folders)
+    folders = below(options.folder) if options.folder is not None else folders_of(locate())
+    found = reader("check.survey").survey(folders)
     for title, lines in (
         ("NewBie's files", [one.line() for one in found.found]),
         ("Missing", found.advice),
@@ -97,10 +96,10 @@ def check(root: Path, options: argparse.Namespace) -> int:
     return 0 if found.complete else 1
 
 
-def reader(root: Path, module: str) -> Any:
+def reader(module: str) -> Any:
     """The pack's own reading of checkpoints, which needs nothing but Python."""
     if inside.PACKAGE not in sys.modules:
-        inside.load_pack(root)
+        inside.load_pack(ROOT)
     return importlib.import_module(f"{inside.PACKAGE}.model_loader.{module}")
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 from . import api
 from .problem import Problem
-from .progress import Line, bar
+from .terminal import Line, bar
+from .workflow import Prompt
+
+SIGNATURE, LAST_CHUNK = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"  # https://www.w3.org/TR/png-3/
 
 
-def draw_to(server: api.Server, prompt: api.Prompt, path: Path) -> float:
+def draw_to(server: api.Server, prompt: Prompt, path: Path) -> float:
     """Draws the prompt, writes the first one it saves to `path`, and returns the seconds it took."""
     line = Line("Drawing")
 
@@ -21,7 +25,7 @@ def draw_to(server: api.Server, prompt: api.Prompt, path: Path) -> float:
         saved = [picture for picture in result.pictures if picture.kind == "output"]  # a preview is none
         if not saved:
             raise Problem("The workflow saved no picture: it needs a Save Image node.")
-        write(path, api.download(server, saved[0]))
+        write(path, checked(api.download(server, saved[0]), saved[0].filename))
     except BaseException as error:
         line.end("failed" if isinstance(error, Problem) else "stopped")
         raise
@@ -29,18 +33,20 @@ def draw_to(server: api.Server, prompt: api.Prompt, path: Path) -> float:
     return result.seconds
 
 
-def check_writable(path: Path) -> None:
-    """Raises Problem now rather than after the drawing."""
-    if path.is_dir():
-        raise Problem(f"{path} is a folder: give the name of a file, such as {path / 'picture.png'}.")
-    if not path.absolute().parent.is_dir():
-        raise Problem(f"The folder {path.absolute().parent} does not exist: make it, or choose another.")
-    if path.suffix.lower() != ".png":
-        raise Problem(f"{path} must end in .png: that is what is written.")
+def checked(data: bytes, name: str) -> bytes:
+    """The bytes of a whole PNG. Raises Problem for anything else that a server sends."""
+    whole = data.startswith(SIGNATURE) and data.endswith(LAST_CHUNK) and len(data) > 33
+    if not whole or data[12:16] != b"IHDR" or 0 in struct.unpack(">II", data[16:24]):
+        raise Problem(f"What ComfyUI sent for {name} is not a whole PNG picture: draw it again.")
+    return data
 
 
 def write(path: Path, data: bytes) -> None:
+    """All or nothing: a picture that was there stays until the new one is whole."""
+    part = path.with_name(f".{path.name}.part")
     try:
-        path.write_bytes(data)
+        part.write_bytes(data)
+        part.replace(path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise Problem(f"{path} cannot be written: {error.strerror or error}.") from error

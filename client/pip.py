@@ -12,7 +12,7 @@ from typing import IO
 
 from .environment import Environment
 from .problem import Problem
-from .progress import Line
+from .terminal import Line
 
 
 def pip(environment: Environment, title: str, arguments: list[str], log: IO[bytes], line: Line) -> None:

@@ -26,9 +26,8 @@ from ..xml_prompt import (
     text_of,
     to_xml,
 )
-from .options import size
+from .arguments import read_text, size
 from .problem import Problem
-from .text_file import read_text
 
 SQUARE = (1, 1)
 

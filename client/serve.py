@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 
 from . import host
+from .commands import parser_of
+from .environment import locate
 from .problem import Problem
-from .setup import prepare
 
 USUAL_PORT = 8188
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, help=f"the port (default: {USUAL_PORT}, or a free one if that is taken)")
-
-
-def main(root: Path, options: argparse.Namespace) -> int:
+def main(typed: Sequence[str]) -> int:
+    options = parser_of("serve").parse_args(typed)
     if options.port and not host.port_is_free(options.port):
-        raise Problem(f"Port {options.port} is taken: choose another, or leave --port out.")
-    environment = prepare(root)
+        raise Problem(f"Port {options.port} is taken or not allowed: choose another, or leave --port out.")
+    environment = locate()
     port = options.port or (USUAL_PORT if host.port_is_free(USUAL_PORT) else 0)
     with host.announced(environment, port) as running:
         pictures = environment.home / "output"

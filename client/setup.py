@@ -15,15 +15,15 @@ import shutil
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from .environment import Environment, check_theirs, locate
+from .environment import ROOT, Environment, check_theirs, locate
 from .pip import explain, pip, run_logged, tail
 from .problem import Problem
-from .progress import Line
+from .terminal import Line
 
 PYTHON_AT_LEAST = (3, 11)
 DISK_NEEDED = 10_000_000_000  # bytes: 6.8 GB installed, and the downloads while they are unpacked
@@ -57,12 +57,9 @@ class Step:
         new.replace(self.stamp)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`./run setup` has none."""
-
-
-def main(root: Path, options: argparse.Namespace) -> int:
-    environment = prepare(root)
+def main(typed: Sequence[str]) -> int:
+    argparse.ArgumentParser(prog="./run setup", description="Installs ComfyUI and what it needs.").parse_args(typed)
+    environment = prepare(ROOT)
     sys.stdout.write(f"Ready: {environment.comfyui} with {environment.python}\n")
     return 0
 

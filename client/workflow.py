@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .api import Prompt
 from .problem import Problem
+
+Prompt = dict[str, dict[str, Any]]  # {node id: {"class_type": ..., "inputs": {...}, "_meta": {"title": ...}}}
 
 DEMO = Path("workflows") / "api" / "NewBie first picture (mini).json"
 SIZE_STEP = 16  # pixels: the autoencoder's 8 times the model's patch of 2

@@ -1,96 +1,36 @@
-"""The API client against a small host of our own: real HTTP, real WebSocket, the real host's answers."""
+"""The API client against a small host of our own: real HTTP, real WebSocket, the real host's answers and bad ones."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import asyncio
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs, urlsplit
+import sys
+from pathlib import Path
 
 import pytest
 from newbie_pack.client import api
-from newbie_pack.client import websocket as ws
+from newbie_pack.client.picture import draw_to
 from newbie_pack.client.problem import Problem
+
+sys.path.append(str(Path(__file__).parent))
+from aiohttp import web
+from fake_host import ID, FakeHost
 
 PROMPT = {
     "1": {"class_type": "NewBieXMLPrompt", "inputs": {"xml": "<a>"}, "_meta": {"title": "XML prompt"}},
     "2": {"class_type": "NewBieSample", "inputs": {}},
 }
-ID = "11111111-2222-3333-4444-555555555555"
-
-
-class FakeHost:
-    """Answers as told; `events` go out over the socket once a prompt is queued."""
-
-    def __init__(self) -> None:
-        self.refuse: dict | None = None
-        self.node_errors: dict = {}
-        self.events: list[tuple[str, dict]] = []
-        self.record: dict | None = {"outputs": {}, "status": {"messages": []}}
-        self.asked: list[tuple[str, dict | None]] = []
-        self.files: dict[str, bytes] = {}
-        self.queued = threading.Event()
-        self.stopped = threading.Event()
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def log_message(self, *_: object) -> None:
-                pass
-
-            def do_GET(self) -> None:
-                url = urlsplit(self.path)
-                if url.path == "/ws":
-                    return fake.socket(self)
-                fake.asked.append((url.path, None))
-                if url.path == f"/history/{ID}":
-                    return self.answer(200, json.dumps({ID: fake.record} if fake.record else {}).encode())
-                name = parse_qs(url.query).get("filename", [""])[0]
-                if url.path == "/view" and name in fake.files:
-                    return self.answer(200, fake.files[name])
-                return self.answer(404, b"")
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                fake.asked.append((self.path, body))
-                if self.path != "/prompt":
-                    return self.answer(200, b"")
-                if fake.refuse is not None:
-                    return self.answer(400, json.dumps(fake.refuse).encode())
-                self.answer(200, json.dumps({"prompt_id": ID, "number": 1, "node_errors": fake.node_errors}).encode())
-                fake.queued.set()
-
-            def answer(self, code: int, body: bytes) -> None:
-                self.send_response(code)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def socket(self, handler: BaseHTTPRequestHandler) -> None:
-        key = handler.headers["Sec-WebSocket-Key"]
-        answer = base64.b64encode(hashlib.sha1((key + ws.ACCEPT_KEY).encode()).digest()).decode()
-        out = handler.connection
-        out.sendall(f"HTTP/1.1 101 Switching\r\nSec-WebSocket-Accept: {answer}\r\n\r\n".encode())
-        self.queued.wait(10)
-        for kind, data in self.events:
-            out.sendall(ws.build_frame(ws.TEXT, json.dumps({"type": kind, "data": data}).encode()))
-            out.sendall(ws.build_frame(ws.BINARY, b"\x00\x00\x00\x01preview"))
-        self.stopped.wait(10)
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63606060000000040001f61738"
+    "550000000049454e44ae426082"
+)
 
 
 @pytest.fixture
 def fake():
     host = FakeHost()
     yield host
-    host.queued.set()
-    host.stopped.set()
-    host.server.shutdown()
-    host.server.server_close()
+    host.stop()
 
 
 def of_prompt(**data: object) -> dict:
@@ -146,15 +86,13 @@ def test_half_a_graph_is_refused_and_taken_out_of_the_queue(fake):
 
 
 def test_a_preview_is_not_taken_for_the_picture(fake, tmp_path):
-    from newbie_pack.client.picture import draw_to
-
     fake.events = [("executing", of_prompt(node=None))]
     preview = {"filename": "layout.png", "subfolder": "", "type": "temp"}
     image = {"filename": "a.png", "subfolder": "", "type": "output"}
     fake.record = {"outputs": {"8": {"images": [preview]}, "9": {"images": [image]}}, "status": {"messages": []}}
-    fake.files = {"layout.png": b"boxes", "a.png": b"picture"}
+    fake.files = {"layout.png": b"boxes", "a.png": PNG}
     draw_to(api.server(fake.url), PROMPT, tmp_path / "out.png")
-    assert (tmp_path / "out.png").read_bytes() == b"picture"
+    assert (tmp_path / "out.png").read_bytes() == PNG
 
 
 def test_an_interrupted_prompt_says_so(fake):
@@ -194,6 +132,8 @@ def test_a_host_that_died_is_noticed(fake, monkeypatch):
 def test_nobody_there_is_one_sentence():
     with pytest.raises(Problem, match=r"http://127\.0\.0\.1:1 does not answer"):
         api.queue(api.server("http://127.0.0.1:1"), PROMPT)
+    with pytest.raises(Problem, match=r"http://127\.0\.0\.1:1 does not answer"):
+        api.draw(api.server("http://127.0.0.1:1"), PROMPT)
 
 
 def test_a_missing_file_is_a_sentence_too(fake):
@@ -264,3 +204,166 @@ def test_an_answer_that_is_no_json_is_quoted():
 def test_a_node_made_by_another_has_its_makers_title():
     assert api.title_of(PROMPT, "1.0.3") == "XML prompt"
     assert api.title_of(PROMPT, "77") == "node 77"
+
+
+# --- a server that misbehaves -----------------------------------------------------------------------------------------
+
+IMAGE = {"filename": "a.png", "subfolder": "", "type": "output"}
+NO_JSON = [b"", b"<html>", b"null", b"[]", b"1", b'"text"', b"{", b"\xff\xfe", b"[" * 5000, b'{"a": NaN}']
+WRONG = [None, [], 1, "text", True, {"x": 1}]
+RECORDS = [
+    *WRONG[1:5],
+    *({"outputs": wrong, "status": {"messages": []}} for wrong in [*WRONG[1:], {"9": 1}, {"9": {"images": [1]}}]),
+    {"outputs": {"9": {"images": [{}]}}, "status": {"messages": []}},
+    *({"outputs": {}, "status": wrong} for wrong in WRONG[1:5]),
+    *({"outputs": {}, "status": {"messages": wrong}} for wrong in [1, True, [1], [[]], [["execution_error"]]]),
+    {"outputs": {}, "status": {"messages": [["execution_error", 1]]}},
+]
+
+
+def says(body: bytes, status: int = 200):
+    async def answer(request):
+        return web.Response(body=body, status=status)
+
+    return answer
+
+
+def drawn(fake, tmp_path):
+    """Draws with a client in a hurry. Whatever happens: a Problem, or a whole picture and nothing half-written."""
+    fake.files.setdefault("a.png", PNG)
+    path = tmp_path / "out.png"
+    try:
+        draw_to(api.server(fake.url), PROMPT, path)
+    except Problem as problem:
+        assert str(problem).strip() and not list(tmp_path.iterdir())
+        return str(problem)
+    assert path.read_bytes() == PNG and list(tmp_path.iterdir()) == [path]
+    return ""
+
+
+@pytest.fixture
+def hurry(monkeypatch):
+    monkeypatch.setattr(api, "LOOK_AGAIN", 0.02)
+    monkeypatch.setattr(api, "REQUEST", 0.5)
+    monkeypatch.setattr(api, "PATIENCE", 0.3)
+
+
+@pytest.mark.parametrize("body", NO_JSON)
+@pytest.mark.parametrize("path", ["/prompt", "/history", "/queue", "/view"])
+def test_an_answer_of_another_form_is_a_sentence(fake, hurry, tmp_path, path, body):
+    fake.record = None if path == "/queue" else {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
+    fake.answers[path] = says(body)
+    assert drawn(fake, tmp_path)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=repr)
+def test_a_history_of_another_form_is_a_sentence(fake, hurry, tmp_path, record):
+    fake.record = record
+    assert drawn(fake, tmp_path)
+
+
+@pytest.mark.parametrize("data", [*WRONG, {"prompt_id": ID, "node": [], "value": "x"}], ids=repr)
+@pytest.mark.parametrize("kind", ["executing", "progress", "execution_error", "unheard of", 7, None])
+def test_events_of_another_form_are_passed_over_or_a_sentence(fake, hurry, tmp_path, kind, data):
+    fake.record = {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
+    odd = [json.dumps({"type": kind, "data": data}), "no json", "[]", "1", b"\x00"]
+    fake.events = [*odd, ("executing", of_prompt(node=None))]
+    told = drawn(fake, tmp_path)
+    failed = kind == "execution_error" and isinstance(data, dict) and "prompt_id" in data
+    assert told == ("ComfyUI: failed" if failed else "") or "does not answer as ComfyUI does" in told
+
+
+@pytest.mark.parametrize("status", [204, 301, 302, 400, 401, 403, 404, 405, 413, 500, 502, 503])
+@pytest.mark.parametrize("path", ["/prompt", "/history", "/view", "/ws"])
+def test_every_status_is_a_sentence(fake, hurry, tmp_path, path, status):
+    fake.record = {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
+    fake.answers[path] = says(b"" if status == 204 else b"busy", status)
+    assert drawn(fake, tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", PNG[:-1], PNG[:40], b"GIF89a", PNG[:16] + bytes(8) + PNG[24:], b"\x00" + PNG])
+def test_what_is_no_picture_is_not_kept(fake, hurry, tmp_path, data):
+    fake.record = {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
+    fake.files["a.png"] = data
+    assert "not a whole PNG" in drawn(fake, tmp_path)
+
+
+@pytest.mark.parametrize("path", ["/prompt", "/history", "/view"])
+@pytest.mark.parametrize("pause", [0.05, 5.0], ids=["drips", "stops in the middle"])
+def test_a_body_without_end_is_noticed(fake, hurry, tmp_path, path, pause):
+    async def drip(request):
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        for _ in range(200):
+            await answer.write(b" ")
+            await asyncio.sleep(pause)
+        return answer
+
+    fake.record = {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
+    fake.answers[path] = drip
+    assert "no whole answer within" in drawn(fake, tmp_path)
+
+
+def test_a_body_that_is_too_long_is_noticed(fake, hurry, tmp_path, monkeypatch):
+    monkeypatch.setattr(api, "MOST_BYTES", 1 << 20)
+    fake.record = {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
+    fake.files["a.png"] = bytes(2 << 20)
+    assert "more than 1 MiB" in drawn(fake, tmp_path)
+
+
+def test_a_prompt_that_is_nowhere_any_more_is_noticed(fake, hurry, tmp_path):
+    fake.record, fake.queue = None, {"queue_running": [], "queue_pending": []}
+    assert "no longer has this prompt" in drawn(fake, tmp_path)
+
+
+def test_a_worker_that_has_died_is_noticed_and_the_prompt_taken_back(fake, hurry, tmp_path):
+    fake.record = None
+    assert "no progress" in drawn(fake, tmp_path)
+    assert ("/interrupt", {"prompt_id": ID}) in fake.asked
+
+
+def test_progress_extends_the_deadline(fake, hurry, tmp_path):
+    """Events for three times the patience, then the end."""
+
+    async def slow(request):
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        for step in range(20):
+            await socket.send_json({"type": "progress", "data": of_prompt(node="2", value=step, max=20)})
+            await asyncio.sleep(0.05)
+        fake.record = {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
+        await socket.send_json({"type": "executing", "data": of_prompt(node=None)})
+        await socket.receive()
+        return socket
+
+    fake.record, fake.answers["/ws"] = None, slow
+    assert drawn(fake, tmp_path) == ""
+
+
+def test_a_socket_that_closes_leaves_it_to_the_history(fake, hurry, tmp_path):
+    fake.record = {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
+    fake.close_socket = True
+    assert drawn(fake, tmp_path) == ""
+
+
+def test_a_server_that_speaks_no_http_is_a_sentence(hurry, tmp_path):
+    import socket
+    import threading
+
+    for said in (b"SSH-2.0-x\r\n", b"", b"HTTP/1.1 abc\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx"):
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def answer(listener=listener, said=said):
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(said)
+
+        threading.Thread(target=answer, daemon=True).start()
+        at = api.server(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with pytest.raises(Problem, match="does not answer"):
+            api.ask(at, "/history/x")
+        with pytest.raises(Problem, match="does not answer"):
+            api.draw(at, PROMPT)
+        listener.close()

@@ -81,6 +81,15 @@ def test_pasted_lines_are_one_prompt_empty_ones_too():
     )
 
 
+def test_empty_lines_in_a_pipe_are_passed_over():
+    read, asked, left = typed("", " ", "1girl", "", "<scene>", "</scene>", "")
+    assert create.read_prompt(read, never, terminal=False) == "1girl"
+    assert create.read_prompt(read, never, terminal=False) == "<scene>\n</scene>"
+    with pytest.raises(EOFError):
+        create.read_prompt(read, never, terminal=False)
+    assert not left and asked.count(create.QUESTION) == 3
+
+
 def test_five_rounds_with_a_bad_prompt_among_them(capsys):
     texts = iter(["one", "two", "bad", "three", "four", "five", ""])
     drawn = []
@@ -91,7 +100,7 @@ def test_five_rounds_with_a_bad_prompt_among_them(capsys):
         drawn.append((text, number))
         return f"{text}.png"
 
-    assert create.rounds(lambda: next(texts), draw, lambda: True) == 5
+    assert create.rounds(lambda: next(texts), draw, lambda: True) == 1
     assert drawn == [("one", 0), ("two", 1), ("three", 2), ("four", 3), ("five", 4)]
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
@@ -112,7 +121,7 @@ def test_ctrl_c_while_drawing_drops_that_picture_alone(capsys):
             raise KeyboardInterrupt
         return text
 
-    assert create.rounds(lambda: next(texts), draw, lambda: True) == 1
+    assert create.rounds(lambda: next(texts), draw, lambda: True) == 0
     assert capsys.readouterr().out == "Dropped.\ntwo\n"
 
 

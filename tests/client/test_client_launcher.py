@@ -14,11 +14,12 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
+from newbie_pack.client import api, arguments, commands, host
 from newbie_pack.client import environment as environments
-from newbie_pack.client import host, launcher, options, progress, setup
-from newbie_pack.client.problem import Problem
+from newbie_pack.client import terminal as terminals
+from newbie_pack.client.problem import Problem, exit_code
 
-ROOT = Path(launcher.__file__).resolve().parent.parent
+ROOT = Path(commands.__file__).resolve().parent.parent
 
 
 def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -69,6 +70,9 @@ def test_no_command_shows_the_help_and_fails():
         (["demo", "--out", "a.jpg"], "must end in .png"),
         (["demo", "--xml", "no-such-file.xml"], "cannot be read"),
         (["create", "--out", "no/such/folder"], "does not exist"),
+        (["demo", "--out", "/proc/a.png"], "nothing can be written to /proc"),
+        (["create", "--out", "/proc"], "nothing can be written to /proc"),
+        (["serve", "--port", "99999"], "is not between 1 and 65535"),
         (["models"], "the following arguments are required: check|lora"),
         (["models", "check", "--folder", "no/such/folder"], "is not a folder"),
         (["models", "lora", "no-such-file.safetensors"], "does not exist"),
@@ -91,6 +95,21 @@ def test_a_wrong_comfyui_path_is_one_sentence(tmp_path):
     assert len(answer.stderr.splitlines()) == 1
 
 
+def test_a_home_that_is_a_file_is_one_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    answer = run("setup", NEWBIE_HOME=str(tmp_path / "file"))
+    assert answer.returncode == 1
+    assert answer.stderr == f"{tmp_path / 'file'} is a file: set NEWBIE_HOME to a folder, or to one that can be made.\n"
+
+
+@pytest.mark.parametrize("python", ["/no/such/python", "/bin/false"])
+def test_a_python_that_does_not_run_is_one_sentence(tmp_path, python):
+    (tmp_path / "main.py").touch()
+    answer = run("demo", COMFYUI_PATH=str(tmp_path), COMFYUI_PYTHON=python)
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(f"{python} does not run") and len(answer.stderr.splitlines()) == 1
+
+
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path):
     (tmp_path / "file").touch()
     answer = run("setup", NEWBIE_HOME=str(tmp_path / "file" / "home"))
@@ -107,39 +126,97 @@ def test_old_pythons_can_read_the_launcher_and_get_their_sentence(monkeypatch, c
         exec(compile(text, "run", "exec"), {"__name__": "__main__", "__file__": str(ROOT / "run")})
 
 
-def test_launcher_and_client_use_the_standard_library_alone():
-    for path in [ROOT / "run", *(ROOT / "client").glob("*.py")]:
+FIRST_STAGE = (
+    "run", "commands", "problem", "process", "arguments", "workflow", "environment", "setup", "pip", "terminal",
+    "models", "inside", "guard",
+)  # fmt: skip
+
+
+def test_what_runs_without_an_environment_uses_the_standard_library_alone():
+    for name in FIRST_STAGE:
+        path = ROOT / "run" if name == "run" else ROOT / "client" / f"{name}.py"
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 names = [node.module or ""]
+            elif isinstance(node, ast.ImportFrom):
+                names = [node.module] if node.module else [alias.name for alias in node.names]
+                assert node.level == 1 and set(names) <= set(FIRST_STAGE), (path, names)
+                continue
             else:
                 continue
-            for name in names:
-                top = name.partition(".")[0]
-                assert top in sys.stdlib_module_names or (path.name == "run" and top == "client"), (path, name)
+            for imported in names:
+                top = imported.partition(".")[0]
+                assert top in sys.stdlib_module_names or (name == "run" and top == "client"), (path, imported)
 
 
-def test_a_problem_is_a_sentence_and_ctrl_c_is_130(monkeypatch, capsys):
-    for error, code, said in [(Problem("So it is."), 1, "So it is.\n"), (KeyboardInterrupt(), 130, "\nStopped.\n")]:
+def test_every_command_but_two_runs_in_the_environments_python(monkeypatch):
+    here = environments.Environment(ROOT, ROOT, Path("/their/python"), ROOT, ours=False)
+    started = []
+    monkeypatch.setattr(commands, "prepare", lambda root, wanted: here)
+    monkeypatch.setattr(commands, "run_module", lambda *given: started.append(given) or 7)
+    for typed, module, rest in [
+        (["demo", "--steps", "3"], "client.demo", ["--steps", "3"]),
+        (["prompt", "show", "--size", "x"], "client.prompt_tool", ["show", "--size", "x"]),
+        (["test", "-k", "stamp"], "client.testing", ["-k", "stamp"]),
+        (["mini", "train", "--out", "F"], "lab.training.train", ["--out", "F"]),
+        (["bench", "prompt", "--json"], "lab.benchmarks.prompt", ["--json"]),
+    ]:
+        assert commands.launch(ROOT, typed) == 7
+        assert started.pop() == (Path("/their/python"), ROOT, module, rest)
 
-        def main(root: Path, options: object, error: BaseException = error) -> int:
-            raise error
 
-        monkeypatch.setattr(setup, "main", main)
-        monkeypatch.setattr(launcher.signal, "signal", lambda *arguments: None)
-        monkeypatch.setattr(launcher.importlib, "import_module", lambda name: setup)
-        assert launcher.launch(ROOT, {"setup": ("client.setup", "help")}, ["setup"]) == code
-        assert capsys.readouterr().err == said
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+def test_a_command_becomes_the_environments_process():
+    """So that signals, the terminal and the exit code are its own."""
+    code = (
+        "import os, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); print(os.getpid())\n"
+        "from client.process import become\n"
+        "become([sys.executable, '-c', 'import os; print(os.getpid()); raise SystemExit(7)'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(ROOT)], capture_output=True, text=True, timeout=60)
+    first, second = done.stdout.split()
+    assert first == second and done.returncode == 7
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (Problem("So it is."), 1, "So it is.\n"),
+        (KeyboardInterrupt(), 130, "\nStopped.\n"),
+        (OSError(28, "No space", "a.png"), 1, "a.png cannot be written or read: No space.\n"),
+    ],
+)
+def test_a_problem_is_a_sentence_and_ctrl_c_is_130(monkeypatch, capfd, error, code, said):
+    monkeypatch.setattr(signal, "signal", lambda *given: None)
+
+    def work() -> int:
+        raise error
+
+    assert exit_code(work) == code
+    assert capfd.readouterr().err == said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a POSIX shell")
+@pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "| true", "2>/dev/full"])
+@pytest.mark.parametrize("command", ["--help", "bench", "prompt check -", "models check --folder docs", "demo --eta x"])
+def test_closed_and_full_streams_never_show_a_traceback(tmp_path, command, stream):
+    variables = {**os.environ, "COMFYUI_PATH": str(tmp_path), "COMFYUI_PYTHON": sys.executable, "PYTHONUTF8": "1"}
+    (tmp_path / "main.py").touch()
+    shell = f'"{sys.executable}" "{ROOT / "run"}" {command} {stream}'
+    answer = subprocess.run(["bash", "-c", shell], capture_output=True, timeout=60, cwd=ROOT, env=variables)
+    assert b"Traceback" not in answer.stderr and b"Exception ignored" not in answer.stderr, answer.stderr
+    if stream == ">/dev/full" and command != "--help":  # argparse itself passes over a help that can't be written
+        assert answer.returncode != 0
 
 
 def test_options_become_settings():
     parser = ArgumentParser()
-    options.add_drawing_options(parser)
+    arguments.create(parser)
     drawing = ["--steps", "5", "--guidance", "2", "--eta", "0", "--size", "384x256"]
     given = parser.parse_args(["--seed", "18446744073709551615", *drawing])
-    found = options.settings_of(given, "<a/>")
+    found = arguments.settings_of(given, "<a/>")
     assert (found.xml, found.seed, found.steps) == ("<a/>", 2**64 - 1, 5)
     assert (found.guidance, found.eta, found.size) == (2.0, 0.0, (384, 256))
     with pytest.raises(SystemExit):
@@ -223,8 +300,7 @@ def test_the_host_and_its_children_are_stopped_on_every_way_out(tmp_path, error)
     (here.comfyui / "main.py").write_text(HOST)
     try:
         with host.running(here, device="cpu") as running:
-            with host.direct().open(f"{running.url}/pid") as answer:
-                child = int(answer.read())
+            child = api.ask(running.server(), "/pid")
             assert running.alive()
             if error:
                 raise error
@@ -263,12 +339,11 @@ def gone(pid: int, patience: float = 5.0) -> bool:
 def test_a_polite_kill_ends_like_ctrl_c(tmp_path):
     code = (
         "import sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[1])\n"
-        "from client import launcher, setup\n"
-        "def main(root, options):\n"
+        "from client.problem import exit_code\n"
+        "def main():\n"
         "    try: print('ready', flush=True); time.sleep(60)\n"
         "    finally: print('cleaned', flush=True)\n"
-        "setup.main = main\n"
-        "sys.exit(launcher.launch(Path('.'), {'setup': ('client.setup', 'x')}, ['setup']))\n"
+        "sys.exit(exit_code(main))\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(ROOT)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
@@ -276,6 +351,31 @@ def test_a_polite_kill_ends_like_ctrl_c(tmp_path):
     process.send_signal(signal.SIGTERM)
     out, _ = process.communicate(timeout=20)
     assert (out, process.returncode) == (b"cleaned\n", 130)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from client import api, host
+from client.environment import Environment
+root, folder = map(Path, sys.argv[1:])
+here = Environment(root, folder / "home", Path(sys.executable), folder / "ComfyUI", True)
+with host.running(here, device="cpu") as running:
+    print(running.process.pid, api.ask(running.server(), "/pid"), flush=True)
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
+def test_kill_9_leaves_no_host_behind(tmp_path):
+    (tmp_path / "ComfyUI").mkdir()
+    (tmp_path / "ComfyUI" / "main.py").write_text(HOST)
+    command = [sys.executable, "-c", KILLED, str(ROOT), str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert answer.returncode == -signal.SIGKILL, answer.stderr
+    for pid in map(int, answer.stdout.split()):
+        assert gone(pid), pid
 
 
 # --- progress --------------------------------------------------------------------------------------------------------
@@ -289,7 +389,7 @@ class Terminal(io.StringIO):
 def test_a_pipe_gets_one_plain_line_and_a_terminal_a_rewritten_one():
     pipe, terminal = io.StringIO(), Terminal()
     for stream in (pipe, terminal):
-        line = progress.Line("Drawing", stream)
+        line = terminals.Line("Drawing", stream)
         line.show("1/2")
         line.end("2.0 s")
         line.end("failed")  # a second end says nothing
@@ -298,7 +398,7 @@ def test_a_pipe_gets_one_plain_line_and_a_terminal_a_rewritten_one():
 
 
 def test_bars_and_wide_characters():
-    assert progress.bar(7, 28, 8) == "[##------] 7/28"
-    assert progress.bar(30, 28, 4) == "[####] 30/28"
-    assert progress.cut("绘制ab", 5) == "绘制a"
-    assert progress.cut("绘制", 3) == "绘"
+    assert terminals.bar(7, 28, 8) == "[##------] 7/28"
+    assert terminals.bar(30, 28, 4) == "[####] 30/28"
+    assert terminals.cut("绘制ab", 5) == "绘制a"
+    assert terminals.cut("绘制", 3) == "绘"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -12,10 +11,10 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
-from newbie_pack.client import bench, environment
+from newbie_pack.client import commands, environment
 from newbie_pack.client.problem import Problem
 
-ROOT = Path(bench.__file__).resolve().parent.parent
+ROOT = Path(commands.__file__).resolve().parent.parent
 NAMES = [
     "attention", "binding", "colours", "decode", "fullsize", "fullsize_files", "gentle", "prompt", "rehearsal",
     "sampling", "style",
@@ -55,12 +54,12 @@ def python(*arguments, folder=None, **variables):
 
 
 def asked(*arguments):
-    return bench.main(ROOT, argparse.Namespace(rest=list(arguments)))
+    return commands.bench(ROOT, list(arguments))
 
 
 def test_alone_it_lists_them_with_a_line_each(capsys):
     for arguments in ((), ("--help",)):
-        assert asked(*arguments) == 0
+        assert asked(*arguments) is None
         usage, _, *lines, _, hint = capsys.readouterr().out.splitlines()
         assert [line.split()[0] for line in lines] == NAMES
         assert all(len(line) <= 130 and line.endswith(".") and len(line.split()) > 5 for line in lines)
@@ -71,15 +70,6 @@ def test_an_unknown_name_is_one_sentence_with_the_names():
     with pytest.raises(Problem) as caught:
         asked("speed", "--json")
     assert str(caught.value) == f"There is no benchmark 'speed': choose one of {', '.join(NAMES)}."
-
-
-def test_it_starts_in_the_environments_python_with_its_arguments(monkeypatch):
-    here = environment.Environment(ROOT, ROOT, Path("/their/python"), ROOT, ours=False)
-    started = []
-    monkeypatch.setattr(bench, "prepare", lambda root, wanted: here)
-    monkeypatch.setattr(bench, "run_module", lambda *arguments: started.append(arguments) or 7)
-    assert asked("prompt", "--json") == 7
-    assert started == [(Path("/their/python"), ROOT, "lab.benchmarks.prompt", ["--json"])]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,130 @@
+"""What is typed behind a command: its options, checked before anything is set up, and the text files they name."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from .problem import Problem
+from .workflow import Settings, parse_size
+
+SEED_END = 1 << 64
+PORTS = 65535
+
+
+def demo(parser: argparse.ArgumentParser) -> None:
+    xml = "the prompt, a UTF-8 file (default: the demo scene)"
+    parser.add_argument("--xml", type=text_file, metavar="FILE", help=xml)
+    _add_drawing(parser)
+    out = Path("newbie-demo.png")
+    parser.add_argument("--out", type=png, metavar="FILE", default=out, help="the PNG to write (default: %(default)s)")
+
+
+def create(parser: argparse.ArgumentParser) -> None:
+    _add_drawing(parser)
+    parser.add_argument(
+        "--out", type=folder, metavar="FOLDER", default=Path(), help="where the pictures go (default: this folder)"
+    )
+
+
+def serve(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--port", type=_integer(1, PORTS), help="the port (default: 8188, or a free one if that is taken)"
+    )
+
+
+def settings_of(options: argparse.Namespace, xml: str | None = None) -> Settings:
+    return Settings(xml, options.seed, options.steps, options.guidance, options.eta, options.size)
+
+
+def _add_drawing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=_integer(0, SEED_END - 1), help="the random seed (default: the workflow's)")
+    parser.add_argument("--steps", type=_integer(1, 1000), help="sampling steps (default: 28)")
+    parser.add_argument("--guidance", type=_number, help="how strongly the prompt is followed (default: 7.5)")
+    parser.add_argument("--eta", type=_number, help="fresh noise at every step, 0 for none (default: 0.3)")
+    parser.add_argument("--size", type=size, metavar="WxH", help="size in pixels (default: the workflow's)")
+
+
+# --- types ------------------------------------------------------------------------------------------------------------
+
+
+def _integer(least: int, most: int) -> Callable[[str], int]:
+    def integer(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"{value} is not between {least} and {most}")
+        return value
+
+    return integer
+
+
+def _number(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not math.isfinite(value) or value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return value
+
+
+def size(text: str) -> tuple[int, int]:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def text_file(name: str) -> str:
+    """The text in a file."""
+    try:
+        return read_text(Path(name))
+    except Problem as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def png(name: str) -> Path:
+    """Where a PNG can be written, told now rather than after the drawing."""
+    path = Path(name)
+    if path.is_dir():
+        raise argparse.ArgumentTypeError(f"{path} is a folder: give the name of a file, such as {path / 'picture.png'}")
+    if path.suffix.lower() != ".png":
+        raise argparse.ArgumentTypeError(f"{path} must end in .png, the form that is written")
+    folder(path.absolute().parent)
+    return path
+
+
+def folder(name: str | Path) -> Path:
+    """A folder in which files can be made."""
+    path = Path(name)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"the folder {path} does not exist: make it, or choose another")
+    try:
+        probe = path / ".newbie-writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"nothing can be written to {path} ({error.strerror or error})") from None
+    return path
+
+
+def read_text(source: Path | str) -> str:
+    """UTF-8 text; "-" is standard input. Raises Problem."""
+    try:
+        if source == "-":
+            if sys.stdin is None:
+                raise Problem("Standard input is closed: name a file instead of -.")
+            data = sys.stdin.buffer.read()
+        else:
+            data = Path(source).read_bytes()
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Problem(f"{source} is not UTF-8 text: save it as UTF-8.") from None
+    except OSError as error:
+        raise Problem(f"{source} cannot be read: {error.strerror or error}.") from error
