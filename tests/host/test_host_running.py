@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import sys
@@ -18,25 +19,33 @@ PREVIEW, JPEG = (1).to_bytes(4, "big"), (1).to_bytes(4, "big")  # the host's hea
 @pytest.fixture
 def watched(server):
     """Queues a prompt with previews -> (text events of this prompt, preview pictures), each in order."""
+    import aiohttp
     from newbie_pack.client import api
 
-    def run(prompt, method="latent2rgb"):
-        events, previews = [], []
+    async def watch(prompt, method, events, previews):
         body = {"prompt": prompt, "client_id": server.client, "extra_data": {"preview_method": method}}
-        with api.open_socket(server) as socket:
-            id = api.ask(server, "/prompt", body)["prompt_id"]
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{server.url}/ws?clientId={server.client}", max_msg_size=api.MOST_MESSAGE) as socket,
+        ):
+            async with session.post(f"{server.url}/prompt", json=body) as answer:
+                id = (await answer.json())["prompt_id"]
             while not events or events[-1] != ("executing", None):
-                message = socket.receive(120)
-                if isinstance(message, bytes):
-                    assert message[:8] == PREVIEW + JPEG
-                    previews.append(np.asarray(Image.open(io.BytesIO(message[8:])).convert("RGB")))
+                message = await socket.receive(120)
+                if message.type == aiohttp.WSMsgType.BINARY:
+                    assert message.data[:8] == PREVIEW + JPEG
+                    previews.append(np.asarray(Image.open(io.BytesIO(message.data[8:])).convert("RGB")))
                     continue
-                event = json.loads(message)
+                event = json.loads(message.data)
                 data = event["data"]
                 if data.get("prompt_id") == id and event["type"] == "executing":
                     events.append(("executing", data["node"]))
                 elif data.get("prompt_id") == id and event["type"] == "progress":
                     events.append(("progress", data["node"], data["value"], data["max"]))
+
+    def run(prompt, method="latent2rgb"):
+        events, previews = [], []
+        asyncio.run(watch(prompt, method, events, previews))
         return events, previews
 
     return run
