@@ -171,7 +171,7 @@ async def _follow(
                 continue
             progress = progress_of(prompt, event)
             if progress:
-                show(progress)
+                await asyncio.to_thread(show, progress)  # it may call the verbs, which run loops of their own
             elif event["type"] in ("execution_error", "execution_interrupted"):
                 raise failure(prompt, event["type"], event["data"])
             elif event["type"] == "executing" and event["data"].get("node") is None:
