@@ -30,23 +30,20 @@ from ..sampling.steps import progress
 from ..sentences import log
 from .bias import Bias, bias_of
 from .lora import Loras
-from .plan import SQUARE, WHOLE, Plan, Rectangle
+from .plan import KEY, WHOLE, Plan, Rectangle, misfit
 
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]
 Options = dict[str, Any]  # the host's transformer_options
 
 OVERRIDE = "optimized_attention_override"  # the host's transformer option that every attention call goes through
-KEY = "newbie_isolation"  # of the wrapper, and of what comes with the text among the model's arguments
 PROGRESS = "newbie_progress"  # of the transformer options: how far the run was when the step began
 PLACES = 32  # sizes of pictures, and places of tiles, whose bias is kept
 ALIKE = 1 - 1e-4  # a token's features scaled and rounded to bfloat16 are within 1e-5; 5 % of other text is beyond
 HINT = 256  # pixels a side of the picture that tiled upscalers cut up
-ALIKE_SHAPES = 0.02  # difference of width / height that nobody sees
-PIXELS = 8  # a side of one latent cell; in NewBie, Lumina 2 and SD alike
 
 DROPPED = (
-    "The isolation of the characters was dropped: a node between Encode Characters and the sampler replaces what the "
-    "prompt brings along. Remove that node, or set the mode of Encode Characters to off."
+    "The isolation of the characters was dropped: a node between Encode Characters and the sampler replaces the "
+    "prompt's control. Remove that node, or set the mode of Encode Characters to off."
 )
 NOT_REACHED = (
     "The isolation of the characters did not reach the model's attention: another node replaces it. Remove that node, "
@@ -176,11 +173,6 @@ class Isolation:
         """The model asks every argument for it, and so this one where no wrapper has taken it away before."""
         raise ValueError(DROPPED)
 
-    def has(self, text: Tensor | None) -> bool:
-        """Whether it is this entry's own text [B, L, D]."""
-        own = self.features
-        return text is not None and text.shape[1:] == own.shape[1:] and torch.equal(text[:1].to(own), own)
-
     def look(self, x: Tensor, text: Tensor) -> None:
         """Warns of what other nodes have made of the text, and of a picture that the layout was not made for.
 
@@ -190,10 +182,10 @@ class Isolation:
             self.run.unseen -= 1
             if is_mixed(self.features, text):
                 self.run.say(MIXED)
-        if self.run.places and set(self.run.places) == {WHOLE} and not self.run.in_parts:
+        if self.run.places == (WHOLE,) and not self.run.in_parts:
             problem = misfit(self.forward.plan.size, x.shape[-2:])
             if problem:
-                self.run.say(problem)
+                self.run.say(f"NewBie: {problem}")
 
     def places(self, x: Tensor) -> Sequence[Rectangle]:
         """What of the picture x [B, C, H, W] shows: all of it, or one tile or B of them."""
@@ -229,26 +221,6 @@ def is_mixed(features: Tensor, text: Tensor) -> bool:
     return bool(((alike < ALIKE) & text.any(-1)).any())
 
 
-def misfit(made_for: tuple[int, int] | None, drawn: Sequence[int]) -> str | None:
-    """A sentence where the boxes were laid out for a picture of another shape than is drawn, or a larger one.
-
-    made_for, drawn: height and width of the latents.
-    """
-    if made_for is None:
-        return None
-    (rows, columns), (height, width) = made_for, drawn
-    if abs(columns * height - rows * width) <= ALIKE_SHAPES * rows * width and height >= rows and width >= columns:
-        return None
-    if made_for == SQUARE:
-        laid_out = "a square picture, for want of a latent"
-    else:
-        laid_out = f"{PIXELS * columns} x {PIXELS * rows} pixels"
-    return (
-        f"NewBie: the characters' boxes were laid out for {laid_out}, but {PIXELS * width} x {PIXELS * height} are "
-        "drawn: connect the latent that is drawn to Encode Characters, too."
-    )
-
-
 # --- around every pass -----------------------------------------------------------------------------------------------
 
 
@@ -266,7 +238,7 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
         isolation.look(x, text)
     with (
         eager(options),
-        forward.loras.acting(network, x, text, places) if forward.loras else nullcontext(),
+        forward.loras.acting(network, x, text) if forward.loras else nullcontext(),
         forward.isolated(network, x, text, options, kwargs, places) as options,
     ):
         return executor(x, timestep, concat, text, control, options, **kwargs)
@@ -410,17 +382,12 @@ class IsolationControl(ControlBase):
         loras = self.isolation.forward.loras
         return super().get_models() + ([loras.weights.patcher] if loras else [])
 
-    def get_control(self, x: Tensor, timestep: Tensor, passed: Options, *rest: Any) -> dict[str, Any] | None:
-        """Nothing of its own; asked before every pass, of the picture x [B, C, H, W] or of tiles of it.
-
-        passed: the pass's arguments. Raises ValueError where the entry's text comes without what belongs to it.
-        """
+    def get_control(self, x: Tensor, *arguments: Any) -> dict[str, Any] | None:
+        """Nothing of its own; asked before every pass, of the picture x [B, C, H, W] or of tiles of it."""
         run, hint = self.isolation.run, self.cond_hint
-        if KEY not in passed and self.isolation.has(passed.get("c_crossattn")):
-            raise ValueError(DROPPED)
         run.places = places_in(self.cond_hint_original if hint is None else hint)
         run.shape = tuple(x.shape[-2:])
-        return self.previous_controlnet and self.previous_controlnet.get_control(x, timestep, passed, *rest)
+        return self.previous_controlnet and self.previous_controlnet.get_control(x, *arguments)
 
     def copy(self) -> IsolationControl:
         """As the host's controls have it: for nodes that change a control's hint."""

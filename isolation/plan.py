@@ -21,6 +21,9 @@ Rectangle = tuple[float, float, float, float]  # left, top, right, bottom as fra
 Region = tuple[Rectangle | Tensor, ...]  # all of its parts; a tensor is a mask [h, w], 0..1, of any size
 WHOLE: Rectangle = (0.0, 0.0, 1.0, 1.0)
 SQUARE = (1, 1)
+KEY = "newbie_isolation"  # what a CONDITIONING's isolation is called among its model_conds, and its wrapper in a run
+ALIKE_SHAPES = 0.02  # difference of width / height that nobody sees
+PIXELS = 8  # a side of one latent cell; in NewBie, Lumina 2 and SD alike
 PADDING = -1  # the owner of what is no token at all
 
 
@@ -82,6 +85,26 @@ class Plan:
     def released(self) -> Plan:
         """What is left of it where isolation is off: everyone reads everything; weights and genders hold."""
         return replace(self, options=replace(self.options, strength=0.0, start=0.0, end=1.0))
+
+
+def misfit(made_for: tuple[int, int] | None, drawn: Sequence[int]) -> str | None:
+    """A sentence where the boxes were laid out for a picture of another shape than is drawn, or a larger one.
+
+    made_for, drawn: height and width of the latents.
+    """
+    if made_for is None:
+        return None
+    (rows, columns), (height, width) = made_for, drawn
+    if abs(columns * height - rows * width) <= ALIKE_SHAPES * rows * width and height >= rows and width >= columns:
+        return None
+    if made_for == SQUARE:
+        laid_out = "a square picture, for want of a latent"
+    else:
+        laid_out = f"{PIXELS * columns} x {PIXELS * rows} pixels"
+    return (
+        f"The characters' boxes were laid out for {laid_out}, but {PIXELS * width} x {PIXELS * height} are "
+        "drawn: connect the latent that is drawn to Encode Characters, too."
+    )
 
 
 # --- regions ---------------------------------------------------------------------------------------------------------

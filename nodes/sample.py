@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..sampling.sample import sample, schedulers
 from .common import CATEGORY
+from .doubts import doubts, with_doubts
 from .guider import guidance_end_input, guidance_input, guidance_start_input, renorm_input
 from .inputs import checked
 from .sampler import eta_input, problem_of_eta, s_noise_input, sampler_input
@@ -23,6 +24,7 @@ class NewBieSample(io.ComfyNode):
             category=CATEGORY,
             description="Samples with NewBie's defaults: guidance 7.5, eta 0.3, shift 6, 28 steps.",
             search_aliases=["sampler", "ksampler", "eta", "guidance", "newbie sampler"],
+            has_intermediate_output=True,  # warnings stay on the node when it is not run again
             inputs=[
                 io.Model.Input("model", tooltip="The model, from NewBie Loader. Its shift is set here."),
                 io.Conditioning.Input("positive", tooltip="What to draw."),
@@ -77,4 +79,5 @@ class NewBieSample(io.ComfyNode):
     def execute(
         cls, model: ModelPatcher, positive: list, negative: list, latent: dict[str, Any], **settings: Any
     ) -> io.NodeOutput:
-        return io.NodeOutput(sample(model, positive, negative, latent, **settings))
+        drawn = sample(model, positive, negative, latent, **settings)
+        return with_doubts(doubts(model, positive, latent), drawn)

@@ -8,7 +8,6 @@ NODE_IDS = (
     "NewBieTextToXML",
     "NewBieCharacter",
     "NewBieScene",
-    "NewBieCharacterLoRA",
     "NewBieEncodeCharacters",
     "NewBieIsolationOptions",
     "NewBieSample",

@@ -71,8 +71,7 @@ def _character(character: Character) -> list[str]:
 
 
 def _lora(lora: Lora) -> str:
-    text = "" if lora.text is None else f":{lora.text:.8g}"
-    return _element("lora", f"{lora.name}:{lora.strength:.8g}{text}")
+    return _element("lora", f"{lora.name}:{lora.strength:.8g}")
 
 
 def _numbers(box: Box) -> str:
