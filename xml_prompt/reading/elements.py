@@ -101,18 +101,19 @@ def _read_loose(reading: Reading, text: Text, warn: bool) -> None:
 
 def _read_general_element(reading: Reading, node: Node) -> None:
     key = node.name.lower()
+    name = picture_field(key)
     if key in ROOTS or key in GENERAL_BLOCK:
         _attributes(reading, node, ())
         read_general(reading, node, beside=bool(node.children))
-    elif is_panel(node.name) and node.children:
+    elif name is None and node.children and is_panel(node.name):
         reading.panels.append((reading.source, node))
-    elif picture_field(key) is None and _is_person(node):
+    elif name is None and _is_person(node):
         _read_named_character(reading, node)
-    elif picture_field(key) is None and node.children and not _own_words(node) and not looks_like_character(node.name):
+    elif name is None and node.children and not _own_words(node) and not looks_like_character(node.name):
         _read_unknown_frame(reading, node)
         read_general(reading, node, beside=True)
     else:
-        stated, beside = _stated(reading, node, _LEAVES_OF_PICTURE.get(picture_field(key) or ""))
+        stated, beside = _stated(reading, node, _LEAVES_OF_PICTURE.get(name or ""))
         state_of_picture(reading, stated)
         for child in beside:
             if character_id(child.name):
@@ -246,7 +247,8 @@ def _stated(reading: Reading, node: Node, leaf: tuple[str, ...] | None) -> tuple
     attributes = _attributes(reading, node, ("weight",) if leaf is None else leaf)
     texts = node.texts if leaf is None else node.all_texts
     weight = _weight_of(reading, attributes, node.offset)
-    for child in () if leaf is None and node.is_key else node.children:
+    children = node.children
+    for child in () if leaf is None and node.is_key else children:
         names = {"inner": child.name, "outer": node.name}
         message = (
             Message("<{inner}> is inside <{outer}>; it is read as if beside it.", **names)
@@ -255,7 +257,7 @@ def _stated(reading: Reading, node: Node, leaf: tuple[str, ...] | None) -> tuple
         )
         reading.warn(child.offset, message)
     stated = Stated(node.name, node.spelled, texts, node.offset, weight, attributes.get("between"))
-    return stated, node.children if leaf is None else ()
+    return stated, children if leaf is None else ()
 
 
 def _read_unknown_frame(reading: Reading, node: Node) -> None:

@@ -97,9 +97,6 @@ def state_of_picture(reading: Reading, stated: Stated) -> None:
                 element=stated.spelled,
             )
             raise reading.source.error(message, stated.offset)
-    elif word_key(stated.key) in THOUGHTS:
-        message = Message("This is a language model's reasoning, not part of the prompt; it is ignored.")
-        reading.warn(stated.offset, message)
     else:
         refuse_misspelt_character(reading, stated.key, stated.spelled, stated.offset)
         _add_field(reading, None, reading.general, stated, name, GENERAL_ELEMENTS)
@@ -127,9 +124,6 @@ def state_of_character(reading: Reading, draft: Draft, stated: Stated) -> None:
             state_box(reading, draft, stated.words, stated.offset)
     elif name == "negative":
         draft.negative += tags_in(reading, stated.texts, stated.weight)
-    elif word_key(stated.key) in THOUGHTS:
-        message = Message("This is a language model's reasoning, not part of the prompt; it is ignored.")
-        reading.warn(stated.offset, message)
     else:
         _add_field(reading, draft, draft.fields, stated, name, CHARACTER_ELEMENTS)
 
@@ -143,6 +137,10 @@ def _add_field(
     known: Mapping[str, str],
 ) -> None:
     if name is None:
+        if word_key(stated.key) in THOUGHTS:
+            message = Message("This is a language model's reasoning, not part of the prompt; it is ignored.")
+            reading.warn(stated.offset, message)
+            return
         if not is_field_name(stated.key, known):
             raise reading.source.error(not_a_field(stated.key), stated.offset)
         _warn_unknown(reading, stated, known)

@@ -89,7 +89,7 @@ class Node:
         """As messages show it."""
         return f'"{self.name}"' if self.is_key else f"<{self.name}>"
 
-    @cached_property
+    @property
     def children(self) -> tuple[Node, ...]:
         return tuple(part for part in self.content if isinstance(part, Node))
 
@@ -242,6 +242,8 @@ def _add_text(found: _Pass, start: int, end: int, verbatim: bool = False, lone: 
 
 def _escaped(found: _Pass, raw: str, start: int, verbatim: bool = False) -> str:
     """The text for lxml: references that XML knows stay, every other mark is escaped."""
+    if not _MARK.search(raw):
+        return raw
 
     def escape(match: re.Match[str]) -> str:
         mark = match.group()
