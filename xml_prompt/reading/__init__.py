@@ -1,8 +1,9 @@
 """Text -> Scene.
 
-parse goes the whole way: prompt_text (places, bounds), document (system prompt, fence, braces, JSON), markup (tags, and
-lxml behind them), elements or template (what they say), draft (what is known so far), interactions (who with whom).
-plain reads plain words as characters: clauses cuts Chinese, plain_words knows which field a tag belongs to.
+parse goes the whole way. prompt_text knows places and bounds; cleaning and document take away what is not the prompt;
+markup finds the elements (lxml behind it), template makes them of JSON (json_text); elements asks of each what it is,
+fields what it says, and draft holds what is known so far; interactions and panels need everybody to be known.
+plain reads plain words as characters: labels and clauses cut them, plain_words knows which field a tag belongs to.
 """
 
 from .parse import parse

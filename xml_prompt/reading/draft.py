@@ -7,12 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ..foreign import foreign_syntax
 from ..genders import gender_of, genders_in
 from ..messages import Message
 from ..positions import nearest_position, read_position
 from ..scene import GRID, Box, Character, Field, Interaction, Lora, Tag
-from ..tags import SEPARATORS, PlacedTag, TagError, read_tags
+from ..tags import SEPARATORS, PlacedTag, TagError, foreign_syntax, read_tags
 from ..words import word_key
 from .markup import Node, Text
 from .prompt_text import Source, Warnings

@@ -92,3 +92,12 @@ def invisible(found: re.Match[str]) -> Message:
     """For a match of FORBIDDEN."""
     code = f"{ord(found.group()):04X}"
     return Message("The prompt contains the invisible character U+{code}. Delete it.", code=code)
+
+
+def stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without the space around what it holds."""
+    while start < end and (text[start].isspace() or text[start] == "\ufeff"):
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end

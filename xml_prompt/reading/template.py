@@ -19,10 +19,11 @@ from ..scene import GRID, Box, Tag
 from ..tags import MAX_WEIGHT, MIN_WEIGHT, tag_list
 from ..words import GENERAL_BLOCK, PERSONAL, ROOTS, character_id, is_negative, word_key
 from .cleaning import cleaned
-from .document import Document, Path, json_places, json_text, read_json, with_raw_backslashes
+from .document import Document
 from .draft import Draft, Reading
 from .elements import read_body, read_general
 from .fields import character_field
+from .json_text import Path, json_places, json_text, read_json, with_raw_backslashes
 from .markup import Node, Text
 from .prompt_text import FORBIDDEN, Source, invisible
 
