@@ -25,7 +25,7 @@ _THOUGHT_END = re.compile(rf"</(?:{_THINKING})\s*>", re.IGNORECASE)
 _LINE = re.compile(r"(?:(?<=[\s,，、;；])|(?<=[\w\"'/]>)|^)//(?!/|.{0,3}[<>]).*?(?=\n|<|$)", re.MULTILINE)
 _INSIDE_TAG = re.compile(r"</?[^\W\d][^<>]*\Z")
 _LONGEST_TAG = 1024
-_LINE_END = re.compile(r"(?<!\\)(?:\\r\\n|\\n(?!/)|\\[rt](?![a-z]))")
+_LINE_END = re.compile(r"(?<!\\)(?:\\r\\n|\\[nt](?!/)|\\r(?![a-z]))")
 _QUOTE = re.compile(r"(?<!\\)\\\"")
 _ESCAPED_TAG = re.compile(r"&(?:amp;)*(?:lt|#0*60|#x0*3c);\s*/?\s*([^\W\d][\w.\-]*)", re.IGNORECASE)
 _TAG = re.compile(r"<\s*/?\s*([^\W\d][\w.\-]*)")
@@ -54,7 +54,8 @@ def edited(source: Source, edits: Sequence[Edit]) -> Source:
 def visible(source: Source, warnings: Warnings) -> Source:
     if source.text.isascii():
         return source
-    edits = [(*match.span(), "") for match in INVISIBLE.finditer(source.text) if match.start()]  # a mark at 0 is a BOM
+    start = 1 if source.text[:1] == "\ufeff" else 0  # a byte order mark is nobody's
+    edits = [(*match.span(), "") for match in INVISIBLE.finditer(source.text, start)]
     if edits:
         message = Message("The prompt contains invisible characters ({count}, the first one here); they are ignored.",
                           count=len(edits))  # fmt: skip

@@ -76,6 +76,7 @@ class Reading:
     settled: list[Interaction] = field(default_factory=list)  # who takes part is known already
     tags: int = 0
     marked_up: bool = False  # elements or JSON, not plain words
+    plain: bool = False  # to be read again where it is not marked up, with its labels
 
     def warn(self, offset: int, message: Message) -> None:
         self.warnings.warn(self.source, offset, message)

@@ -32,7 +32,7 @@ _CHINESE_END = re.compile(r"[。！？]")
 _ENGLISH_END = re.compile(r"\w[\"')]*[.!?](?=\s|$)")
 _CHINESE = re.compile("[\u3400-\u9fff]")
 _LABELLED_LINE = re.compile(
-    r"^[ \t\W]{0,8}?(?P<label>[^\W\d][\w \-]{0,30}?)[\"*_\s]{0,4}[:：][ \t]*(?P<words>[^\n]*\S)[ \t]*$", re.MULTILINE
+    r"^[ \t\W]{0,8}?(?P<label>[^\W\d][\w \-]{0,30}?)[\"*_\s]{0,4}[:：][ \t*_]*(?P<words>[^\n]*\S)[ \t]*$", re.MULTILINE
 )
 _PLACEHOLDER = re.compile(r"\$\w+\$")  # the template's own
 _RUN = re.compile(f"[^{re.escape(SEPARATORS)}]+")
@@ -74,7 +74,7 @@ def _read_stray(reading: Reading, text: Text, beside: bool) -> None:
     start = 0
     for line in _LABELLED_LINE.finditer(text.words):
         name = picture_field(line["label"])
-        if name is None or not (beside or name in ("caption", "negative")):
+        if name is None or reading.plain or not (beside or name in ("caption", "negative")):
             continue
         if name == "negative":
             message = Message("A negative prompt does not belong here. Type it into the negative prompt.")

@@ -36,6 +36,7 @@ _CAPTION_LABEL = re.compile(
     r"\W*(?:natural language )?(?:caption|description|自然语言描述|描述|说明|キャプション)\W{0,3}?[:：]\s*",
     re.IGNORECASE,
 )
+_QUOTED = re.compile(r'["“]([^"“”]*)["”]\s*,?')
 _NAME_ESCAPE = re.compile(r"\\([()\[\]{}（）\\:：,，、;；])")
 
 
@@ -104,11 +105,10 @@ def state_of_picture(reading: Reading, stated: Stated) -> None:
 
 def caption_of(words: str) -> str:
     """The caption without a label that a language model put before it, and the quotes of one."""
-    label = _CAPTION_LABEL.match(words)
-    if label is None:
-        return words
-    rest = words[label.end() :].strip()
-    return rest.rstrip(",").strip('"“”').strip() if rest[:1] in ('"', "“") else rest
+    if label := _CAPTION_LABEL.match(words):
+        words = words[label.end() :].strip()
+    quoted = _QUOTED.fullmatch(words)
+    return quoted.group(1).strip() if quoted else words
 
 
 def state_of_character(reading: Reading, draft: Draft, stated: Stated) -> None:

@@ -31,6 +31,7 @@ _SPACE = " \t\n,，、*_"
 _LABEL_WORDS, _LABEL_SIGNS = 4, 40
 
 _IN_LINE = r"[^\n:：\[\]【】「」《》<>{}|]{1,60}?"
+_HASHES = re.compile(r"\s*#{1,6}\s+")
 _HEADING = re.compile(rf"\s*#{{1,6}}\s*(?P<label>{_IN_LINE})\s*#*\s*[:：]?\s*$")
 _RULED = re.compile(
     rf"\s*(?P<rule>={{2,}}|-{{2,}}|~{{2,}}|\*{{2,3}})\s*(?P<label>{_IN_LINE})\s*(?:={{2,}}|-{{2,}}|~{{2,}}|\*{{2,3}})\s*$"
@@ -75,6 +76,7 @@ class Part:
     end: int
     first: bool = True  # the label stands where its part begins, not in the middle of a list
     tight: bool = False  # nothing between the label's colon and the word behind it: `artist:name`
+    heading: bool = False
     bar: bool = False  # what ended it is a | or BREAK, which put regions beside each other
 
 
@@ -86,9 +88,13 @@ def parts_of(text: str, start: int, end: int) -> list[Part]:
                           for part in _labelled(text, first, last, inside, many, bar)])  # fmt: skip
 
 
-def plain_marks(text: str) -> str:
-    """The text with spaces for the bullets of its lines and for what makes words bold."""
-    text = _BULLET.sub(lambda match: " " * len(match.group()), text)
+def without_bullets(text: str) -> str:
+    """The text with spaces for the bullets of its lines."""
+    return _BULLET.sub(lambda match: " " * len(match.group()), text)
+
+
+def without_stars(text: str) -> str:
+    """The text with spaces for what makes words bold."""
     return _STARS.sub("  ", text)
 
 
@@ -118,8 +124,11 @@ def _labelled(text: str, start: int, end: int, inside: bytearray, many: bool, ba
     if not text[start:end].strip():
         return
     label, at, begin, first, tight = "", start, start, True, False
+    heading = _HASHES.match(text, start, end)
     if head := _head(text, start, end):
         label, at, begin = head
+    elif heading:
+        at = begin = heading.end()
     for number, colon in enumerate(_COLON.finditer(text, begin, end)):
         i = colon.start()
         if number >= MAX_COLONS:
@@ -131,10 +140,10 @@ def _labelled(text: str, start: int, end: int, inside: bytearray, many: bool, ba
         label_at = text.rindex(found, begin, i)
         before = text[begin:label_at].strip(" \t,，、。.")
         if label or label_at - begin > _LABEL_SIGNS or before:
-            yield Part(label, at, begin, label_at, first, tight)
+            yield Part(label, at, begin, label_at, first, tight, bool(heading))
             first = not before and not label
         label, at, begin, tight = found, label_at, i + 1, not spaced
-    yield Part(label, at, begin, end, first, tight, bar)
+    yield Part(label, at, begin, end, first, tight, bool(heading), bar)
 
 
 def _head(text: str, start: int, end: int) -> tuple[str, int, int] | None:
@@ -228,5 +237,5 @@ def _headed(text: str, parts: Sequence[Part]) -> list[Part]:
                 found[-1] = replace(last, start=part.start if empty else last.start, end=part.end, bar=part.bar)
                 continue
         found.append(part)
-        takes = bool(part.label) and not text[part.start : part.end].strip(_SPACE)
+        takes = bool(part.label) and (part.heading or not text[part.start : part.end].strip(_SPACE))
     return found

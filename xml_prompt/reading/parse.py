@@ -26,10 +26,11 @@ def parse(text: str) -> Scene:
     return scene_of(read_prompt(text)[0])
 
 
-def read_prompt(text: str) -> tuple[Reading, Document]:
+def read_prompt(text: str, plain: bool = False) -> tuple[Reading, Document]:
+    """plain: words without any element are read again, with their labels."""
     source, warnings = source_of(text), Warnings()
     document = find_document(source, warnings)
-    reading = Reading(document.source, warnings, system=document.system)
+    reading = Reading(document.source, warnings, system=document.system, plain=plain)
     if document.is_json:
         read_template(reading, document)
     else:

@@ -55,7 +55,7 @@ from .draft import (
 )
 from .elements import is_language
 from .fields import caption_of, unescaped_name
-from .labels import EVERYONE, PARTS_OF_A_BODY, Part, bare_person, of_a_field, parts_of, plain_marks
+from .labels import EVERYONE, PARTS_OF_A_BODY, Part, bare_person, of_a_field, parts_of, without_bullets, without_stars
 from .loras import without_loras
 from .markup import Text
 from .parse import read_prompt, scene_of
@@ -79,13 +79,13 @@ _SENTENCE_WORDS = 4  # of a clause of a sentence
 
 def convert(text: str) -> Scene:
     """The scene that plain words describe, with characters. Raises PromptError as parse does, and nothing else."""
-    reading, document = read_prompt(text)
+    reading, document = read_prompt(text, plain=True)
     if reading.marked_up:
         return scene_of(reading)
     source, start, end = document.source, document.start, document.end
     plain = Reading(source, Warnings(list(document.warnings)), system=document.system)
     plain.source = replace(source, text=without_loras(plain, start, end))
-    plain.source = replace(source, text=source.text[:start] + plain_marks(plain.source.text[start:end]))
+    plain.source = replace(source, text=source.text[:start] + without_bullets(plain.source.text[start:end]))
     try:
         parts = parts_of(plain.source.text, start, end)
     except TagError as error:
@@ -159,7 +159,7 @@ class _Plain:
         return self.reading.source.text[part.start : part.end].strip(" \t\n,，、")
 
     def _clauses(self, part: Part) -> list[Clause]:
-        words = self.reading.source.text[part.start : part.end]
+        words = without_stars(self.reading.source.text[part.start : part.end])
         if part.label and (stop := _STOP.search(words)):
             words = words[: stop.start()]
         tags = _apart(placed_tags(self.reading, (Text(words, ((part.start, words, True),)),)))

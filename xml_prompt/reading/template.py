@@ -86,7 +86,7 @@ def _leave_out_default_box(reading: Reading, draft: Draft) -> None:
     if draft.boxes_of_key is None or draft.boxes != [_WHOLE]:
         return
     place, _ = read_position(tag.text for tag in draft.fields.get("position", ()))
-    if place != Place():
+    if place not in (Place(), Place(box=_WHOLE)):
         message = Message("The bbox of {id} is the whole picture, but its position is not; the position is used.",
                           id=draft.id)  # fmt: skip
     elif len(reading.drafts) > 1:
