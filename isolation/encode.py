@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import Any
 
 import torch
 from comfy.sd import CLIP
@@ -54,6 +55,8 @@ from .unet import IsolatedUNet
 
 Masks = Sequence[Tensor | None]  # [h, w] in 0..1, one a character; None, or no entry, leaves a character its box
 EVERYWHERE = Plan((), ())
+MOST_TOKENS = 8192  # that Jina reads at once; far more than any of these models was trained on
+POSITIVE, NEGATIVE = "prompt", "negative prompt"  # which of the two a sentence is about
 
 
 def places(scene: Scene, boxes: Sequence[Box], masks: Masks) -> tuple[Region, ...]:
@@ -65,12 +68,26 @@ def places(scene: Scene, boxes: Sequence[Box], masks: Masks) -> tuple[Region, ..
     return tuple(where)
 
 
-def encode_plain(clip: CLIP, text: str, plan: Plan = EVERYWHERE, worn: Worn | None = None) -> Conditioning:
+def check_length(tokens: int, name: str) -> None:
+    """Raises ValueError before anything is encoded that the model could not read, or no memory would hold."""
+    if tokens > MOST_TOKENS:
+        raise ValueError(f"The {name} has {tokens:,} tokens, but at most {MOST_TOKENS:,} can be read: shorten it.")
+
+
+def length_of(tokens: dict[str, Any]) -> int:
+    """Tokens of the encoder that has the most, as the host's tokenize gives them."""
+    return max(sum(map(len, own)) for own in tokens.values() if isinstance(own, list))
+
+
+def encode_plain(
+    clip: CLIP, text: str, plan: Plan = EVERYWHERE, worn: Worn | None = None, name: str = POSITIVE
+) -> Conditioning:
     """The host's own way, exactly as its CLIP Text Encode node does it; a text that stays is not read again.
 
-    plan: where LoRAs act.
+    plan: where LoRAs act. name: POSITIVE or NEGATIVE, in all that follows. Raises ValueError for too long a text.
     """
     tokens, readers = clip.tokenize(text), of_text(worn)
+    check_length(length_of(tokens), name)
     if key_of(clip, tokens) is None:  # a schedule on the encoder, among others
         with readers.reading(clip, []) if readers else nullcontext():
             entries = clip.encode_from_tokens_scheduled(tokens)
@@ -169,13 +186,13 @@ def encode_unwanted(
     """
     plan, worn = Plan((), places(scene, boxes, masks), options=options, size=size), worn_in(clip, scene, mode == OFF)
     if reads_chunks(clip) and mode != OFF:
-        return encode_runs(clip, negative_tag_runs(scene, text), plan, mode, worn)
+        return encode_runs(clip, negative_tag_runs(scene, text), plan, mode, worn, NEGATIVE)
     mode = resolve(clip, mode)
     if mode == OFF or not any(character.negative for character in scene.characters):
-        return encode_plain(clip, text, plan, worn)
+        return encode_plain(clip, text, plan, worn, NEGATIVE)
     plan = replace(plan, options=settled(options, mode))
     stated = boxes if plan.options.encoder == CLOSED else [None] * len(boxes)  # boxes in XML are for reading apart
-    return encode_segments(clip, render_negatives(scene, stated, text), plan, worn)
+    return encode_segments(clip, render_negatives(scene, stated, text), plan, worn, NEGATIVE)
 
 
 def check_schedule(clip: CLIP) -> None:
@@ -187,9 +204,12 @@ def check_schedule(clip: CLIP) -> None:
         )
 
 
-def encode_segments(clip: CLIP, segments: Sequence[Segment], plan: Plan, worn: Worn | None) -> Conditioning:
+def encode_segments(
+    clip: CLIP, segments: Sequence[Segment], plan: Plan, worn: Worn | None, name: str = POSITIVE
+) -> Conditioning:
     """NewBie and Lumina 2. plan: without its tokens, options settled."""
     check_schedule(clip)
+    check_length(length_of(clip.tokenize(text_of(segments), disable_weights=True)), name)
     reader = Reader(clip, any(plan.genders), of_text(worn))
     whole = plan.options.pooled != CLOSED
     pooled = text_of(segment for segment in segments if whole or segment.owner == SHARED)
@@ -199,7 +219,9 @@ def encode_segments(clip: CLIP, segments: Sequence[Segment], plan: Plan, worn: W
     return conditioning(features, extra, IsolatedNextDiT(plan, of_model(worn, plan)))
 
 
-def encode_runs(clip: CLIP, runs: Sequence[TagRun], plan: Plan, mode: str, worn: Worn | None) -> Conditioning:
+def encode_runs(
+    clip: CLIP, runs: Sequence[TagRun], plan: Plan, mode: str, worn: Worn | None, name: str = POSITIVE
+) -> Conditioning:
     """SD1.5, SD2 and SDXL: chunks of tags -> one entry, without a plan where there is nothing to keep.
 
     plan: without its tokens.
@@ -208,6 +230,7 @@ def encode_runs(clip: CLIP, runs: Sequence[TagRun], plan: Plan, mode: str, worn:
     check_for_clip_text(plan.options)
     options = settled(plan.options, STRICT if mode == AUTO else resolve(clip, mode))
     chunks = chunks_of(clip, runs)
+    check_length(sum(len(chunk.known) for chunk in chunks), name)
     features, extra = read_chunks(clip, chunks, of_text(worn))
     plan = replace(plan, options=options, tokens=tuple(token for chunk in chunks for token in chunk.known))
     loras = of_model(worn, plan)

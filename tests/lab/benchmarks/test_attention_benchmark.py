@@ -31,7 +31,7 @@ def test_the_set_up_is_made_anew_each_time():
     network = attention.make_network(attention.DIFFUSION, attention.torch.device("cpu"), attention.torch.float32)
     step = attention.Step(network, attention.DIFFUSION, 320, 2, 1)
     step.set_up()
-    (first,) = step.wrapper.kept.values()
+    (first,) = step.isolation.kept.values()
     step.set_up()
-    (second,) = step.wrapper.kept.values()
+    (second,) = step.isolation.kept.values()
     assert first is not second
