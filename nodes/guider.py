@@ -7,7 +7,9 @@ from comfy_api.latest import io
 
 from ..sampling.guidance import guider_for
 from ..sampling.steps import GUIDANCE_END
+from .arrival import HIDDEN, lost
 from .common import CATEGORY
+from .doubts import with_doubts
 from .inputs import checked
 
 
@@ -69,6 +71,7 @@ class NewBieGuider(io.ComfyNode):
             display_name="NewBie Guider",
             category=CATEGORY,
             description="NewBie Sample's guidance as a GUIDER: for part of the steps, and with a cap.",
+            has_intermediate_output=True,  # warnings stay on the node when it is not run again
             search_aliases=["guider", "cfg guider", "guidance interval", "renorm cfg"],
             inputs=[
                 io.Model.Input(
@@ -84,6 +87,7 @@ class NewBieGuider(io.ComfyNode):
                 renorm_input(),
             ],
             outputs=[io.Guider.Output()],
+            hidden=HIDDEN,
         )
 
     @classmethod
@@ -98,4 +102,5 @@ class NewBieGuider(io.ComfyNode):
         guidance_end: float,
         renorm: float,
     ) -> io.NodeOutput:
-        return io.NodeOutput(guider_for(model, positive, negative, guidance, guidance_start, guidance_end, renorm))
+        guider = guider_for(model, positive, negative, guidance, guidance_start, guidance_end, renorm)
+        return with_doubts(lost(cls.hidden, positive), guider)

@@ -8,6 +8,7 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..sampling.sample import sample, schedulers
+from .arrival import HIDDEN, lost
 from .common import CATEGORY
 from .doubts import doubts, with_doubts
 from .guider import guidance_end_input, guidance_input, guidance_start_input, renorm_input
@@ -68,6 +69,7 @@ class NewBieSample(io.ComfyNode):
                 s_noise_input(),
             ],
             outputs=[io.Latent.Output()],
+            hidden=HIDDEN,
         )
 
     @classmethod
@@ -80,4 +82,4 @@ class NewBieSample(io.ComfyNode):
         cls, model: ModelPatcher, positive: list, negative: list, latent: dict[str, Any], **settings: Any
     ) -> io.NodeOutput:
         drawn = sample(model, positive, negative, latent, **settings)
-        return with_doubts(doubts(model, positive, latent), drawn)
+        return with_doubts(doubts(model, positive, latent) + lost(cls.hidden, positive), drawn)

@@ -2,7 +2,9 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
-const PROMPT_NODES = new Set(["NewBieXMLPrompt", "NewBieTextToXML", "NewBieCharacter", "NewBieScene", "NewBieSample"]);
+const PROMPT_NODES = new Set([
+  "NewBieXMLPrompt", "NewBieTextToXML", "NewBieCharacter", "NewBieScene", "NewBieSample", "NewBieGuider",
+]);
 const WIDGET = "newbie_messages";
 const COLOURS = { warning: "#e8b339", error: "#ff6b6b" };
 const LINE = 16; // all in pixels
