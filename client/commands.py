@@ -39,7 +39,7 @@ class Command:
 
 
 def mini(root: Path, typed: Sequence[str]) -> tuple[str, Sequence[str]]:
-    modules = {"train": "lab.training.train", "evaluate": "lab.judging.evaluate"}
+    modules = {"train": "lab.training.train", "evaluate": "lab.judging.evaluate", "lora": "lab.training.lora"}
     if not typed or typed[0] not in modules:
         raise Problem(f"./run mini is followed by {' or '.join(modules)}, then by that task's options, such as --help.")
     return modules[typed[0]], typed[1:]
@@ -82,7 +82,7 @@ COMMANDS = {
     "models": Command(
         "check: which of the full model's files are there; lora: rename a trainer's LoRA", "models", here=True
     ),
-    "mini": Command("train or evaluate the built-in model", mini, wanted=TRAINING),
+    "mini": Command("train or evaluate the built-in model, or train LoRAs for it", mini, wanted=TRAINING),
     "bench": Command("run a benchmark; alone it lists them", bench, wanted=("lxml", *TRAINING)),
 }
 

@@ -1,0 +1,326 @@
+"""LoRAs of several characters: on their own, do they bleed into the others, and what do they cost.
+
+    ./run bench lora --loras FOLDER --out FOLDER       pictures, with what ./run mini lora trained
+    ./run bench lora --speed                           a step of the full 3.5B architecture on a GPU
+    ./run bench lora --speed --model mini              the default on a CPU
+
+Pictures of the mini, 1 to 3 people on held-out combinations, each person with a LoRA of their own (of three people the
+third has none), in several ways:
+
+    ours         isolated, each LoRA on its own character's tokens (isolation/lora_layers.py)
+    everywhere   isolated, all LoRAs on the whole model
+    today        one prompt for all, all LoRAs on the whole model: what people do
+    hooks        a pass for every character's own prompt with its own LoRA, which counts in its box: the host's hook
+                 LoRAs with masks; and one for what is shared
+    none         isolated, without LoRAs: what the judge sees where there is nothing
+
+recall: who has their own LoRA's concept; leak: who has another's, of all pairs; attributes: what else the prompt states
+(the hair's colour not where the LoRA changes it); frechet: of figures' features, from drawings of the same scenes.
+
+Speed: ratios of medians to the isolated step, with LoRAs of rank 32 on all matrices that see tokens; `a pass each` is
+what hook LoRAs need at least, without the time in which the host exchanges the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ...isolation.lora_gates import CAPTION, EVERYTHING, JOINT, Gates, nextdit_place
+from ...isolation.lora_layers import Host, Pair, Target, hooked, layer_of
+from ..drawing.attributes import CONCEPT, VALUES
+from ..drawing.draw import render
+from ..drawing.scenes import Picture, sample_picture
+from ..judging import concepts
+from ..judging.evaluate import Mini, load, sheet, true_labels
+from ..judging.judge import judge_figures
+from ..training import prompts, tokens
+from ..training.config import DIFFUSION
+from ..training.generate import Predict, collate, empty, predictor
+from ..training.lora import with_concept
+from . import attention
+from .binding_arms import coverage, draw, weighted_mean
+from .binding_measures import frechet
+from .host import add_host, chosen_device
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "mini" / "weights"
+SAMPLING = {"guidance": 7.5, "guidance_end": 0.75, "eta": 0.3}
+ARMS = ("ours", "everywhere", "today", "hooks", "none")
+PEOPLE, SIZE, RANK, LIMIT = (1, 2, 3), (320, 320), 32, 1.15
+NAMES = tuple(CONCEPT)
+HAIR = list(VALUES).index("hair")
+ACCESSORY = list(VALUES).index("accessory")
+
+
+# ------------------------------------------------------------------ pictures
+
+
+def read(folder: Path) -> list[Target]:
+    """All concepts' LoRAs, stacked, by the training network's layers."""
+    files = [load_file(folder / f"{name}.safetensors") for name in NAMES]
+    paths = [key.removeprefix("diffusion_model.").removesuffix(".lora_A.weight") for key in files[0] if "lora_A" in key]
+    return [
+        Target(path, layer_of([
+            (number, Pair(*(file[f"diffusion_model.{path}.lora_{side}.weight"].float() for side in "AB"), 1.0))
+            for number, file in enumerate(files)
+        ]))
+        for path in paths
+    ]
+
+
+class Autocast(Host):
+    """Weights in the dtype in which the layer computes."""
+
+    def cast(self, weight: Tensor, x: Tensor) -> Tensor:
+        dtype = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
+        return weight.to(x.device, dtype)
+
+
+class BatchGates(Gates):
+    """Of a batch of prompts, each with wearers of its own."""
+
+    def __init__(self, caption: Tensor, image: Tensor) -> None:
+        """[B, L, K], [B, N, K]"""
+        super().__init__(torch.zeros_like(image[:, :1]))
+        self.caption, self.image = caption, image
+
+    def table(self, place: str, out: Tensor) -> Tensor:
+        parts = {CAPTION: self.caption, JOINT: torch.cat([self.caption, self.image], 1), EVERYTHING: self.everything}
+        return parts.get(place, self.image)
+
+
+def acting(network: nn.Module, targets: Sequence[Target], predict: Predict, gates: Gates) -> Predict:
+    def with_loras(x: Tensor, sigma: Tensor) -> Tensor:
+        found = [
+            (network.get_submodule(t.path), t, partial(gates.of, nextdit_place(t.path))) for t in targets
+        ]
+        with hooked(found, Autocast()):
+            return predict(x, sigma)
+
+    return with_loras
+
+
+def gates_for(wearers: Tensor, owner: Tensor, covers: Tensor, everywhere: bool) -> BatchGates:
+    """wearers [B, R, K]; owner [B, L]; covers [B, R, N]."""
+    if everywhere:
+        every = wearers.amax(1, keepdim=True)
+        return BatchGates(every.expand(-1, owner.shape[1], -1), every.expand(-1, covers.shape[2], -1))
+    own = (owner[:, None] == torch.arange(1, wearers.shape[1] + 1, device=owner.device)[:, None]).float()  # [B, R, L]
+    caption, image = (torch.einsum("brk,brt->btk", wearers, part.float()).clamp(max=1) for part in (own, covers))
+    return BatchGates(caption, image)
+
+
+Predictors = tuple[Predict, Predict]
+
+
+def predictors(
+    mini: Mini, arm: str, targets: Sequence[Target], wearers: dict[int, Tensor], tokenizers: tokens.Tokenizers,
+    described: Sequence[prompts.Description], grid: tuple[int, int],
+) -> Predictors:
+    """wearers: of each description, by its id, [R, K]."""
+    covered = torch.from_numpy(coverage(described, grid))
+    worn = torch.zeros(len(described), covered.shape[1], len(NAMES), device=mini.device)
+    for i, one in enumerate(described):
+        worn[i, : len(one.boxes)] = wearers[id(one)]
+    nothing = empty(len(described), covered.shape[2], mini.device)
+    negative, covers = predictor(mini.networks, nothing), covered.to(mini.device)
+    network = mini.networks.diffusion
+    if arm == "hooks":
+        return by_hooks(mini, targets, worn, covers, tokenizers, described, grid), negative
+    made = [tokens.tokenize(prompts.segments(one, "boxes"), arm != "today", tokenizers) for one in described]
+    batch = collate(made, covered, mini.device)
+    positive = predictor(mini.networks, batch)
+    if arm == "none":
+        return positive, negative
+    everywhere = arm != "ours"
+    return (
+        acting(network, targets, positive, gates_for(worn, batch.owner, covers, everywhere)),
+        acting(network, targets, negative, gates_for(worn, nothing.owner, covers, everywhere)),
+    )
+
+
+def by_hooks(
+    mini: Mini, targets: Sequence[Target], worn: Tensor, covers: Tensor, tokenizers: tokens.Tokenizers,
+    described: Sequence[prompts.Description], grid: tuple[int, int],
+) -> Predict:
+    """A forward an owner, with that owner's text and LoRA on the whole model, weighted by masks as the host does it."""
+    masks = covers.view(len(described), -1, 1, *grid).float().repeat_interleave(2, -2).repeat_interleave(2, -1)
+    predictions, weights = [], []
+    for owner in range(covers.shape[1] + 1):
+        texts = [[part for part in prompts.segments(one, "boxes") if part.owner == owner] for one in described]
+        if owner and not any(texts):
+            continue
+        batch = collate([tokens.tokenize(text, False, tokenizers) for text in texts], covers.cpu(), mini.device)
+        predict = predictor(mini.networks, batch)
+        if owner:
+            gates = gates_for(worn[:, owner - 1 : owner], batch.owner, covers, everywhere=True)
+            predict = acting(mini.networks.diffusion, targets, predict, gates)
+        predictions.append(predict)
+        weights.append(masks[:, owner - 1] if owner else torch.ones_like(masks[:, 0]))
+    return weighted_mean(predictions, weights)
+
+
+def scenes(people: int, count: int, seed: int) -> list[Picture]:
+    """Held-out looks; the first two people have each a concept of their own."""
+    rng, made = random.Random(seed), []
+    while len(made) < count:
+        picture = sample_picture(rng, SIZE, people, held_out=True)
+        if any(figure.height < 120 for figure in picture.figures):  # below it, a judge sees too little
+            continue
+        for person, concept in enumerate(rng.sample(NAMES, min(people, 2))):
+            picture = with_concept(picture, person, concept)
+        made.append(picture)
+    return made
+
+
+def measure(
+    mini: Mini, probe: concepts.Probe, pictures: Sequence[Picture], images: Tensor, drawn: Tensor
+) -> dict[str, float]:
+    """Percentages, and the Frechet distance."""
+    index, boxes, values = true_labels(pictures, mini.device)
+    looks = [figure.look for picture in pictures for figure in picture.figures]
+    own = torch.tensor([[look.get("concept") == name for name in NAMES] for look in looks], device=mini.device)
+    there = torch.stack([own[index == i].any(0) for i in range(len(pictures))])[index]
+    has = probe.has(mini.judge, images, index, boxes)
+    verdict = judge_figures(mini.judge, images, index, boxes)
+    right = (verdict.attributes == values) & verdict.present[:, None]
+    counted = torch.ones_like(right)
+    counted[own[:, NAMES.index("orange")], HAIR] = False
+    counted[own[:, NAMES.index("cone")], ACCESSORY] = False
+    features = [concepts.features(mini.judge, one, index, boxes)[:, :160].cpu().numpy() for one in (images, drawn)]
+
+    def share(of: Tensor, among: Tensor) -> float:
+        return round(100 * (of & among).sum().item() / max(1, among.sum().item()), 1)
+
+    return {
+        "recall": share(has, own), "leak": share(has, there & ~own), "attributes": share(right, counted),
+        "frechet": round(frechet(*features), 2),
+        **{f"recall {name}": share(has[:, i], own[:, i]) for i, name in enumerate(NAMES)},
+    }
+
+
+def bench_pictures(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    mini = load(options.weights, chosen_device())
+    probe = concepts.fit(mini, options.fitted)
+    yield {"judge": {name: round(100 * right, 1) for name, right in zip(NAMES, probe.right, strict=True)}}
+    targets, tokenizers = read(options.loras), tokens.Tokenizers()
+    for people in options.people:
+        pictures = scenes(people, options.count, 300 + people)
+        rng = random.Random(people)
+        described = [prompts.describe(picture, rng, complete=True) for picture in pictures]
+        wearers = {
+            id(one): torch.tensor(
+                [[picture.figures[k].look.get("concept") == name for name in NAMES] for k in one.order]
+            ).float()
+            for one, picture in zip(described, pictures, strict=True)
+        }
+        drawn = torch.from_numpy(np.stack([render(picture) for picture in pictures])).to(mini.device)
+        drawn = drawn.permute(0, 3, 1, 2).float() / 255
+        for arm in options.arms:
+            conditioned = partial(predictors, mini, arm, targets, wearers, tokenizers)
+            images = draw(mini, conditioned, described, SIZE, options.steps, SAMPLING)
+            yield {"arm": arm, "people": people, **measure(mini, probe, pictures, images, drawn)}
+            if options.out:
+                options.out.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(options.out / f"{arm}_{people}.jpg"), sheet(images[:12], 6)[..., ::-1])
+
+
+# ------------------------------------------------------------------ speed
+
+
+def random_layers(network: nn.Module, rank: int) -> dict[str, Pair]:
+    """A LoRA on every matrix that sees tokens, by the names of lora_files.layer_name."""
+    made = {}
+    for path, module in network.named_modules():
+        if isinstance(module, nn.Linear) and (".attention." in path or ".feed_forward." in path):
+            weight = module.weight
+            down = torch.randn(rank, weight.shape[1], device=weight.device, dtype=weight.dtype) * 0.01
+            up = torch.randn(weight.shape[0], rank, device=weight.device, dtype=weight.dtype) * 0.01
+            made[path.replace(".", "_")] = Pair(down, up, 1.0)
+    return made
+
+
+def with_loras(step: attention.Step, layers: Sequence[dict[str, Pair]]) -> Callable[[], Tensor]:
+    """The isolated step with a LoRA for every character."""
+    from ...isolation.lora import Loras, Stack
+
+    stack = Stack([f"LoRA {i + 1}" for i in range(len(layers))], layers, lambda _name: True)
+    worn = SimpleNamespace(weights=SimpleNamespace(stack=stack), model=[{i + 1: 1.0} for i in range(len(layers))])
+    loras = Loras(worn, step.plan)
+    known = {path: f"{path}.weight" for path, _ in step.network.named_modules()}
+    loras.targets = stack.fit(known, step.network)
+
+    def work() -> Tensor:
+        with loras.acting(step.network, step.x, step.context):
+            return step.isolated()
+
+    return work
+
+
+def bench_speed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    add_host()
+    import comfy.model_management
+
+    device = comfy.model_management.get_torch_device()
+    full = (options.model or ("mini" if device.type == "cpu" else "full")) == "full"
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    network = attention.make_network(attention.FULL if full else DIFFUSION, device, dtype)
+    for size in options.sizes or ([1024, 1536] if full else [320]):
+        for people in (2, 4):
+            step = attention.Step(network, attention.FULL if full else DIFFUSION, size, people, 1)
+            layers = [random_layers(network, RANK) for _ in range(people)]
+            arms = {
+                "isolated": step.isolated, "one LoRA": with_loras(step, layers[:1]), "LoRAs": with_loras(step, layers),
+                "a pass each": step.one_by_one,
+            }
+            memory = {name: attention.peak(work, device) for name, work in arms.items()}
+            times: dict[str, list[float]] = {name: [] for name in arms}
+            for _ in range(options.runs):
+                for name, work in arms.items():
+                    times[name].append(attention.timed(work, device))
+            median = {name: statistics.median(found) for name, found in times.items()}
+            row: dict[str, Any] = {"size": size, "people": people, "layers": len(layers[0]), "rank": RANK}
+            row["isolated_ms"] = round(median["isolated"], 2)
+            row |= {name: round(median[name] / median["isolated"], 4) for name in list(arms)[1:]}
+            if memory["isolated"]:
+                row["memory"] = round(memory["LoRAs"] / memory["isolated"], 4)
+            yield row
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./run bench lora", description=__doc__.splitlines()[0])
+    parser.add_argument("--loras", type=Path, help="folder of ./run mini lora: pictures are drawn and judged")
+    parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--out", type=Path, help="folder for contact sheets")
+    parser.add_argument("--count", type=int, default=96, help="pictures an arm")
+    parser.add_argument("--steps", type=int, default=28)
+    parser.add_argument("--fitted", type=int, default=1500, help="drawings that the judge of concepts is fitted on")
+    parser.add_argument("--people", type=int, nargs="+", default=list(PEOPLE), choices=PEOPLE)
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
+    parser.add_argument("--model", choices=("full", "mini"))
+    parser.add_argument("--sizes", type=int, nargs="+")
+    parser.add_argument("--runs", type=int, default=15)
+    options = parser.parse_args(arguments)
+    if not options.loras and not options.speed:
+        parser.error("Say --loras FOLDER for pictures, or --speed.")
+    torch.set_grad_enabled(False)
+    slow = False
+    for bench, wanted in ((bench_pictures, options.loras), (bench_speed, options.speed)):
+        for row in bench(options) if wanted else ():
+            print(json.dumps(row), flush=True)
+            slow |= row.get("LoRAs", 0) > LIMIT and row["size"] >= 1024
+    return int(slow)
