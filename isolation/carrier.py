@@ -42,8 +42,8 @@ ALIKE = 1 - 1e-4  # a token's features scaled and rounded to bfloat16 are within
 HINT = 256  # pixels a side of the picture that tiled upscalers cut up
 
 DROPPED = (
-    "The isolation of the characters was dropped: a node between Encode Characters and the sampler replaces the "
-    "prompt's control. Remove that node, or set the mode of Encode Characters to off."
+    "The isolation of the characters was dropped: a node between Encode Characters and the sampler replaces what the "
+    "prompt brings along. Remove that node, or set the mode of Encode Characters to off."
 )
 NOT_REACHED = (
     "The isolation of the characters did not reach the model's attention: another node replaces it. Remove that node, "
@@ -173,6 +173,11 @@ class Isolation:
         """The model asks every argument for it, and so this one where no wrapper has taken it away before."""
         raise ValueError(DROPPED)
 
+    def has(self, text: Tensor | None) -> bool:
+        """Whether it is this entry's own text [B, L, D]."""
+        own = self.features
+        return text is not None and text.shape[1:] == own.shape[1:] and torch.equal(text[:1].to(own), own)
+
     def look(self, x: Tensor, text: Tensor) -> None:
         """Warns of what other nodes have made of the text, and of a picture that the layout was not made for.
 
@@ -182,7 +187,7 @@ class Isolation:
             self.run.unseen -= 1
             if is_mixed(self.features, text):
                 self.run.say(MIXED)
-        if self.run.places == (WHOLE,) and not self.run.in_parts:
+        if self.run.places and set(self.run.places) == {WHOLE} and not self.run.in_parts:
             problem = misfit(self.forward.plan.size, x.shape[-2:])
             if problem:
                 self.run.say(f"NewBie: {problem}")
@@ -238,7 +243,7 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
         isolation.look(x, text)
     with (
         eager(options),
-        forward.loras.acting(network, x, text) if forward.loras else nullcontext(),
+        forward.loras.acting(network, x, text, places) if forward.loras else nullcontext(),
         forward.isolated(network, x, text, options, kwargs, places) as options,
     ):
         return executor(x, timestep, concat, text, control, options, **kwargs)
@@ -382,12 +387,17 @@ class IsolationControl(ControlBase):
         loras = self.isolation.forward.loras
         return super().get_models() + ([loras.weights.patcher] if loras else [])
 
-    def get_control(self, x: Tensor, *arguments: Any) -> dict[str, Any] | None:
-        """Nothing of its own; asked before every pass, of the picture x [B, C, H, W] or of tiles of it."""
+    def get_control(self, x: Tensor, timestep: Tensor, passed: Options, *rest: Any) -> dict[str, Any] | None:
+        """Nothing of its own; asked before every pass, of the picture x [B, C, H, W] or of tiles of it.
+
+        passed: the pass's arguments. Raises ValueError where the entry's text comes without what belongs to it.
+        """
         run, hint = self.isolation.run, self.cond_hint
+        if KEY not in passed and self.isolation.has(passed.get("c_crossattn")):
+            raise ValueError(DROPPED)
         run.places = places_in(self.cond_hint_original if hint is None else hint)
         run.shape = tuple(x.shape[-2:])
-        return self.previous_controlnet and self.previous_controlnet.get_control(x, *arguments)
+        return self.previous_controlnet and self.previous_controlnet.get_control(x, timestep, passed, *rest)
 
     def copy(self) -> IsolationControl:
         """As the host's controls have it: for nodes that change a control's hint."""

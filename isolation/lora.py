@@ -28,12 +28,12 @@ from comfy.sd import CLIP
 from torch import Tensor, nn
 
 from ..xml_prompt import SHARED, Scene
-from .lora_files import Layers, Pair, find, layer_name, read
+from .lora_files import Layers, find, layer_name, read
 from .lora_gates import EVERYTHING, Gates, PictureGates, Strengths, TextGates, nextdit_place, text_place, unet_place
-from .lora_layers import Decomposed, Host, Layer, Pairs, Spread, Target, hooked
-from .plan import Plan
+from .lora_layers import Decomposed, Host, Layer, Target, hooked, layer_of
+from .plan import WHOLE, Plan, Rectangle
 
-SIZES = 8  # of pictures, whose gates are kept
+PLACES = 32  # sizes of pictures, and places of tiles, whose gates are kept
 HALVINGS = 6  # of a UNet's picture, at most
 _ATTRIBUTE = "newbie_loras"  # on clip.cond_stage_model: those of the last prompt, so that the next does not read again
 
@@ -91,22 +91,6 @@ class Stack(nn.Module):
             )
 
 
-def layer_of(found: Sequence[tuple[int, Any]]) -> Layer:
-    """found: (number of the LoRA, Pair or Other) of one layer. Raises ValueError where they differ in size."""
-    pairs = [(number, one) for number, one in found if isinstance(one, Pair)]
-    rest = [(number, one) for number, one in found if not isinstance(one, Pair)]
-    sizes = {(len(one.up), one.down.shape[1]) for _, one in pairs} | {(one.outputs,) for _, one in rest}
-    if len({size[0] for size in sizes}) > 1 or len({size for size in sizes if len(size) > 1}) > 1:
-        raise ValueError("These LoRAs were made for different models: use those of one model together.")
-    parts: list[nn.Module] = [one.part for _, one in rest]
-    spreads: list[Spread] = [((number, one.scale, 1),) for number, one in rest]
-    if not pairs:
-        return Layer(parts, spreads, rest[0][1].outputs)
-    spread = tuple((number, one.scale, len(one.down)) for number, one in pairs)
-    stacked = Pairs([one.down for _, one in pairs], [one.up for _, one in pairs])
-    return Layer([stacked, *parts], [spread, *spreads], len(stacked.up), stacked.down.shape[1])
-
-
 # ------------------------------------------------------------------ hooks
 
 
@@ -148,25 +132,13 @@ class LoraSet:
         files = [read(name) for name in names]
         known = comfy.lora.model_lora_keys_clip(clip.cond_stage_model, {})
         texts = {layer_name(name) for name in known}
-        self.names, self.devices = tuple(names), (clip.patcher.load_device, clip.patcher.offload_device)
+        self.names = tuple(names)
         self.stack = Stack(names, files, lambda name: name not in texts)
         self.text_stack = Stack(names, files, texts.__contains__)
         self.text_targets = self.text_stack.fit(known, clip.cond_stage_model)
-        self.wrap()
-
-    def wrap(self) -> None:
-        """For the host's memory management."""
-        self.patcher = ModelPatcher(
-            self.stack, model_management.get_torch_device(), model_management.unet_offload_device()
-        )
-        self.text_patcher = ModelPatcher(self.text_stack, *self.devices)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if not name.endswith("patcher")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.wrap()
+        devices = model_management.get_torch_device(), model_management.unet_offload_device()
+        self.patcher = ModelPatcher(self.stack, *devices)
+        self.text_patcher = ModelPatcher(self.text_stack, clip.patcher.load_device, clip.patcher.offload_device)
 
 
 def loaded(clip: CLIP, names: Sequence[str]) -> LoraSet:
@@ -235,20 +207,9 @@ class Loras:
 
     def __init__(self, worn: Worn, plan: Plan) -> None:
         self.weights, self.worn, self.plan = worn.weights, worn.model, plan
-        self.forget()
-
-    def forget(self) -> None:
-        """What belongs to one model or size: a CONDITIONING may be kept for long, and written down."""
         self.targets: list[Target] = []
         self.found: weakref.WeakKeyDictionary[nn.Module, Found] = weakref.WeakKeyDictionary()
         self.kept: dict[tuple, Gates] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"weights": self.weights, "worn": self.worn, "plan": self.plan}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self.forget()
 
     def fit(self, model: BaseModel) -> None:
         """Before a run: to the model's layers and dtype. Raises ValueError, one sentence."""
@@ -272,24 +233,27 @@ class Loras:
                 logging.info("NewBie: layers without tokens (modulation) take no LoRA that is one character's.")
         return self.found[network]
 
-    def gates(self, network: nn.Module, x: Tensor, context: Tensor) -> Gates:
-        """x [B, C, H, W], context [B, L, D]. Raises ValueError where the text is not the one that was encoded."""
-        key = tuple(x.shape[-2:]), context.shape[1], x.device
+    def gates(self, network: nn.Module, x: Tensor, text: Tensor, places: Sequence[Rectangle]) -> Gates:
+        """Raises ValueError where the text is not the one that was encoded."""
+        key = tuple(x.shape[-2:]), text.shape[1], tuple(places), x.device
         if key not in self.kept:
-            owners = self.plan.owners if any(self.plan.owners) else (SHARED,) * context.shape[1]
-            if len(owners) != context.shape[1]:
+            owners = self.plan.owners if any(self.plan.owners) else (SHARED,) * text.shape[1]
+            if len(owners) != text.shape[1]:
                 raise ValueError(
-                    f"The prompt with LoRAs has {len(owners)} tokens, but the model was given {context.shape[1]}: "
+                    f"The prompt with LoRAs has {len(owners)} tokens, but the model was given {text.shape[1]}: "
                     "remove the node that joins conditionings after Encode Characters."
                 )
-            if len(self.kept) >= SIZES:
+            if len(self.kept) >= PLACES:
                 self.kept.clear()
-            self.kept[key] = PictureGates(self.worn, self.plan, owners, grids(network, *x.shape[-2:]), x.device)
+            sizes = grids(network, *x.shape[-2:])
+            self.kept[key] = PictureGates(self.worn, self.plan, owners, sizes, x.device, places)
         return self.kept[key]
 
-    def acting(self, network: nn.Module, x: Tensor, context: Tensor) -> AbstractContextManager[None]:
-        """On the model's forward of x."""
-        return acting_on(self.layers(network), self.gates(network, x, context))
+    def acting(
+        self, network: nn.Module, x: Tensor, text: Tensor, places: Sequence[Rectangle] = (WHOLE,)
+    ) -> AbstractContextManager[None]:
+        """On the model's forward of x [B, C, H, W] and text [B, L, D]; places: what of the picture x shows."""
+        return acting_on(self.layers(network), self.gates(network, x, text, places))
 
 
 def grids(network: nn.Module, height: int, width: int) -> dict[int, tuple[int, int]]:

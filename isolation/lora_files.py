@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import accumulate
 from pathlib import PurePosixPath
@@ -22,31 +21,13 @@ import torch
 from comfy.weight_adapter import LoHaAdapter, LoKrAdapter, LoRAAdapter, WeightAdapterBase
 from torch import Tensor
 
-from .lora_layers import Adapter, Decomposed, Hadamard, Kronecker, Product, Whole
+from .lora_layers import Adapter, Decomposed, Hadamard, Kronecker, Other, Pair, Product, Whole
 
 PREFIXES = re.compile(
     r"(model\.diffusion_model\.|diffusion_model\.|lora_unet_|unet\.base_model\.model\.|base_model\.model\.|unet\."
     r"|transformer\.|lycoris_)"
 )
 WHOLE_MODEL = "it can't be split between characters: use it with LoraLoader, for the whole picture"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A plain LoRA of one layer: down [rank, in ...], up [out, rank], and what their product is multiplied by."""
-
-    down: Tensor
-    up: Tensor
-    scale: float
-
-
-@dataclass(frozen=True)
-class Other:
-    """Anything else. scale: as above; outputs: of the layer."""
-
-    part: Adapter | Decomposed
-    scale: float
-    outputs: int
 
 
 Layers = dict[str, Pair | Other]

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..xml_prompt import SHARED
 from .lora_layers import Spread
-from .plan import Plan, coverage
+from .plan import WHOLE, Plan, Rectangle, coverage
 
 CAPTION, IMAGE, JOINT, EVERYTHING = "caption", "image", "joint", "everything"  # what a layer's tokens are
 Strengths = Mapping[int, float]  # of one LoRA: owner -> strength; that of SHARED counts everywhere
@@ -53,7 +53,7 @@ class Gates:
         self.made: dict[tuple, Tensor] = {}
 
     def table(self, place: str, out: Tensor) -> Tensor:
-        """[..., K], or [K, H, W] for a feature map. out: of the layer."""
+        """[..., K], or [..., K, H, W] for a feature map. out: of the layer."""
         return self.everything
 
     def of(self, place: str, out: Tensor, spread: Spread) -> Tensor:
@@ -62,13 +62,11 @@ class Gates:
         key = place, size, spread, out.dtype
         if key not in self.made:
             table = self.table(place, out)
-            first = out.ndim == 4 and table.ndim == 3
-            columns = [
-                (table[number] if first else table[..., number]).unsqueeze(0 if first else -1) * scale
-                for number, scale, rank in spread
-                for _ in range(rank)
-            ]
-            self.made[key] = torch.cat(columns, 0 if first else -1).to(out)
+            axis = -3 if out.ndim == 4 and table.ndim > 2 else -1
+            numbers = torch.tensor([number for number, _, rank in spread for _ in range(rank)], device=table.device)
+            scales = table.new_tensor([scale for _, scale, rank in spread for _ in range(rank)])
+            scales = scales[:, None, None] if axis == -3 else scales
+            self.made[key] = (table.index_select(axis, numbers) * scales).to(out)
         return self.made[key]
 
 
@@ -77,18 +75,24 @@ class PictureGates(Gates):
 
     def __init__(
         self, worn: Sequence[Strengths], plan: Plan, owners: Sequence[int], grids: Mapping[int, tuple[int, int]],
-        device: torch.device,
+        device: torch.device, places: Sequence[Rectangle] = (WHOLE,),
     ) -> None:
-        """owners: one a caption token; grids: rows and columns of the picture's tokens, by their number."""
+        """owners: one a caption token; grids: rows and columns of the picture's tokens, by their number; places: what
+
+        of the picture they are, in one tile or each of a batch of them.
+        """
         super().__init__(everyones(worn).to(device))
-        self.worn, self.plan, self.grids, self.device = worn, plan, grids, device
+        self.worn, self.plan, self.grids, self.device, self.places = worn, plan, grids, device, places
         self.caption = shares(worn, owned(owners, len(plan.regions))).to(device)  # [L, K]
 
     def image(self, rows: int, columns: int) -> Tensor:
-        """[rows * columns, K]"""
+        """[rows * columns, K], or one for each of several places."""
         soft, regions = self.plan.options.soft_edge, self.plan.regions
-        inside = torch.stack([torch.zeros(rows * columns), *(coverage(one, rows, columns, soft) for one in regions)])
-        return shares(self.worn, inside[1:]).to(self.device)
+        made = []
+        for place in self.places:
+            covered = [coverage(region, rows, columns, soft, place) for region in regions]
+            made.append(shares(self.worn, torch.stack([torch.zeros(rows * columns), *covered])[1:]))
+        return (made[0] if len(made) == 1 else torch.stack(made)).to(self.device)
 
     def table(self, place: str, out: Tensor) -> Tensor:
         if place == EVERYTHING:
@@ -96,7 +100,7 @@ class PictureGates(Gates):
         if place == CAPTION:
             return self.caption
         if out.ndim == 4:
-            return self.image(*out.shape[2:]).T.unflatten(1, tuple(out.shape[2:]))
+            return self.image(*out.shape[2:]).transpose(-1, -2).unflatten(-1, tuple(out.shape[2:]))  # [.., K, H, W]
         tokens = out.shape[1] - (len(self.caption) if place == JOINT else 0)
         if tokens not in self.grids:
             raise ValueError(
@@ -104,7 +108,9 @@ class PictureGates(Gates):
                 "theirs: remove that node, or the LoRAs from the characters."
             )
         image = self.image(*self.grids[tokens])
-        return torch.cat([self.caption, image]) if place == JOINT else image
+        if place != JOINT:
+            return image
+        return torch.cat([self.caption.expand(*image.shape[:-2], -1, -1), image], -2)
 
 
 class TextGates(Gates):

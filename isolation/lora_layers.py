@@ -164,6 +164,40 @@ class Layer(nn.Module):
 
 
 @dataclass(frozen=True)
+class Pair:
+    """A plain LoRA of one layer: down [rank, in ...], up [out, rank], and what their product is multiplied by."""
+
+    down: Tensor
+    up: Tensor
+    scale: float
+
+
+@dataclass(frozen=True)
+class Other:
+    """Anything else. scale: as above; outputs: of the layer."""
+
+    part: Adapter | Decomposed
+    scale: float
+    outputs: int
+
+
+def layer_of(found: Sequence[tuple[int, Pair | Other]]) -> Layer:
+    """found: (number of the LoRA, Pair or Other) of one layer. Raises ValueError where they differ in size."""
+    pairs = [(number, one) for number, one in found if isinstance(one, Pair)]
+    rest = [(number, one) for number, one in found if not isinstance(one, Pair)]
+    sizes = {(len(one.up), one.down.shape[1]) for _, one in pairs} | {(one.outputs,) for _, one in rest}
+    if len({size[0] for size in sizes}) > 1 or len({size for size in sizes if len(size) > 1}) > 1:
+        raise ValueError("These LoRAs were made for different models: use those of one model together.")
+    parts: list[nn.Module] = [one.part for _, one in rest]
+    spreads: list[Spread] = [((number, one.scale, 1),) for number, one in rest]
+    if not pairs:
+        return Layer(parts, spreads, rest[0][1].outputs)
+    spread = tuple((number, one.scale, len(one.down)) for number, one in pairs)
+    stacked = Pairs([one.down for _, one in pairs], [one.up for _, one in pairs])
+    return Layer([stacked, *parts], [spread, *spreads], len(stacked.up), stacked.down.shape[1])
+
+
+@dataclass(frozen=True)
 class Target:
     """A layer of a model and what is added to it; rows: first and number of the outputs concerned, all where None."""
 

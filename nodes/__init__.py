@@ -18,6 +18,7 @@ NODES = {  # node -> its file, in the order in which they are offered
     "NewBieTextToXML": "text",
     "NewBieCharacter": "builders",
     "NewBieScene": "builders",
+    "NewBieCharacterLoRA": "lora",
     "NewBieEncodeCharacters": "encode",
     "NewBieIsolationOptions": "isolation_options",
     "NewBieSample": "sample",

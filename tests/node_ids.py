@@ -8,6 +8,7 @@ NODE_IDS = (
     "NewBieTextToXML",
     "NewBieCharacter",
     "NewBieScene",
+    "NewBieCharacterLoRA",
     "NewBieEncodeCharacters",
     "NewBieIsolationOptions",
     "NewBieSample",

@@ -36,7 +36,7 @@ def _character(character: Character, box: Box) -> dict[str, Any]:
 
 
 def _loras(loras: Sequence[Lora]) -> list[dict[str, Any]]:
-    return [{"name": lora.name, "strength": lora.strength} for lora in loras]
+    return [{"name": lora.name, "strength": lora.strength, "text": lora.text_strength} for lora in loras]
 
 
 def _edges(box: Box) -> list[float]:

@@ -71,7 +71,8 @@ def _character(character: Character) -> list[str]:
 
 
 def _lora(lora: Lora) -> str:
-    return _element("lora", f"{lora.name}:{lora.strength:.8g}")
+    text = "" if lora.text is None else f":{lora.text:.8g}"
+    return _element("lora", f"{lora.name}:{lora.strength:.8g}{text}")
 
 
 def _numbers(box: Box) -> str:

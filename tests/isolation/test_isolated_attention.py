@@ -20,7 +20,7 @@ from newbie_pack.isolation import fused, nextdit
 from newbie_pack.isolation.bias import bias_of
 from newbie_pack.isolation.fused import FusedBias
 from newbie_pack.isolation.nextdit import IsolatedNextDiT
-from newbie_pack.isolation.plan import coverage, joint_rules
+from newbie_pack.isolation.plan import WHOLE, coverage, joint_rules
 from newbie_pack.xml_prompt.reading.draft import MAX_CHARACTERS
 from plans import changed, make_plan, weights_of
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -31,10 +31,13 @@ OWNER = (0, 0, 1, 1, 1, 2, 2, 2, 0)
 
 
 def reference(q, k, v, plan, rows, columns):
-    scores = q.double() @ k.double().transpose(-1, -2) / math.sqrt(q.shape[-1])
     table = [[added(plan, i, j, rows, columns) for j in range(k.shape[2])] for i in range(q.shape[2])]
-    out = (scores + torch.tensor(table, dtype=torch.float64)).softmax(-1) @ v.double()
-    return out.transpose(1, 2).flatten(2)
+    return attend(q.double(), k.double(), v.double(), torch.tensor(table, dtype=torch.float64))
+
+
+def attend(q, k, v, bias):
+    scores = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    return ((scores + bias).softmax(-1) @ v).transpose(1, 2).flatten(2)
 
 
 def qkv(length, seed=0, heads=3, width=16, dtype=torch.float32, batch=2):
@@ -46,24 +49,24 @@ def relative_error(out, expected):
     return ((out.double() - expected).norm() / expected.norm()).item()
 
 
-def override_of(plan, rows, columns, refiners=2, inner=None):
-    return IsolatedNextDiT(plan).override(plan, rows, columns, torch.device("cpu"), refiners, inner)
+def override_of(plan, rows, columns, refiners=2, inner=None, places=(WHOLE,)):
+    return IsolatedNextDiT(plan).override(plan, rows, columns, torch.device("cpu"), refiners, inner, places)
 
 
-def through_dense(plan, q, k, v, rows, columns):
-    override = override_of(plan, rows, columns, 2)
+def through_dense(plan, q, k, v, rows, columns, places=(WHOLE,)):
+    override = override_of(plan, rows, columns, 2, places=places)
     return override(attention_pytorch, q, k, v, q.shape[1], None, skip_reshape=True)
 
 
-def through_codes(plan, q, k, v, rows, columns):
+def through_fused(plan, q, k, v, rows, columns, places=(WHOLE,)):
     """As FusedBias.attend, with whatever kernel the CPU has."""
     if plan.neutral:
         return attention_pytorch(q, k, v, q.shape[1], None, skip_reshape=True)
-    wide = FusedBias(bias_of(plan, rows, columns), q).wide(q, k)
+    wide = FusedBias(bias_of(plan, rows, columns, places), q).wide(q, k)
     return F.scaled_dot_product_attention(*wide, v, scale=q.shape[-1] ** -0.5).transpose(1, 2).flatten(2)
 
 
-@pytest.mark.parametrize("way", [through_dense, through_codes])
+@pytest.mark.parametrize("way", [through_dense, through_fused])
 @pytest.mark.parametrize("seed", range(36))
 def test_random_plans_match_the_reference(way, seed):
     """float32: 1e-5 of the output's norm; bf16: 1e-2 (its own rounding is 4e-3).
@@ -77,6 +80,25 @@ def test_random_plans_match_the_reference(way, seed):
     assert relative_error(way(plan, q, k, v, rows, columns), reference(q, k, v, plan, rows, columns)) <= 1e-5
     q, k, v = (tensor.bfloat16() for tensor in (q, k, v))
     assert relative_error(way(plan, q, k, v, rows, columns), reference(q, k, v, plan, rows, columns)) <= 1e-2
+
+
+@pytest.mark.parametrize("way", [through_dense, through_fused])
+@pytest.mark.parametrize("seed", range(12))
+def test_tiles_match_the_reference_of_the_whole_picture(way, seed):
+    """Two tiles of 4 x 6 tokens in a batch, out of a picture of 9 x 13, each against its own part of the reference."""
+    rows, columns, corners = 9, 13, ((random.Random(seed).randint(0, 5), seed % 8), (5, 7))
+    plan = random_plan(seed, 23)
+    places = [(left / columns, top / rows, (left + 6) / columns, (top + 4) / rows) for top, left in corners]
+    q, k, v = qkv(23 + 24, seed, 2, 64)
+    out = way(plan, q, k, v, 4, 6, places)
+    for i, (top, left) in enumerate(corners):
+        cells = [23 + y * columns + x for y in range(top, top + 4) for x in range(left, left + 6)]
+        tokens = [*range(23), *cells]
+        table = torch.tensor(
+            [[added(plan, a, b, rows, columns) for b in tokens] for a in tokens], dtype=torch.float64
+        )
+        one = (tensor[i : i + 1].double() for tensor in (q, k, v))
+        assert relative_error(out[i : i + 1], attend(*one, table)) <= 1e-5
 
 
 def test_every_part_of_a_plan_matters_to_the_reference():
@@ -187,7 +209,7 @@ def test_the_fused_cut_is_exact_in_every_dtype(dtype):
     plan, other = make_plan(OWNER, ((LEFT,), (RIGHT,))), v.clone()
     theirs = torch.tensor(OWNER) == 2
     other[:, :, : len(OWNER)][:, :, theirs] += 100
-    first, second = (through_codes(plan, q, k, value, 4, 6) for value in (v, other))
+    first, second = (through_fused(plan, q, k, value, 4, 6) for value in (v, other))
     readers = ~theirs
     assert torch.equal(first[:, : len(OWNER)][:, readers], second[:, : len(OWNER)][:, readers])
     image, image_2 = (out[:, len(OWNER) :].unflatten(1, (4, 6)) for out in (first, second))
@@ -279,7 +301,7 @@ def test_more_characters_than_the_kernel_is_wide_have_a_dense_mask(kernel_of_128
             "NewBie: isolating with a dense mask, which takes longer, because no kernel for width "
             f"{width} in torch.float32."
         ]
-    assert relative_error(through_codes(plan, q, k, v, 4, 6), expected) <= 1e-5  # where a kernel does take them
+    assert relative_error(through_fused(plan, q, k, v, 4, 6), expected) <= 1e-5  # where a kernel does take them
     q, k, v = (tensor[:, :, :tokens] for tensor in (q, k, v))
     refined = wrapper.override(plan, 4, 6, torch.device("cpu"), 2)(hosts, q, k, v, 2, None, skip_reshape=True)
     assert relative_error(refined, reference(q, k, v, plan, 4, 6)) <= 1e-5

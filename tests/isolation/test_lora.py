@@ -285,3 +285,15 @@ def test_any_sampler(mini, folder, sampler):
     tiny = pictures(mini, scene_with([Lora("cone", 1e-4)]), sampler_name=sampler, steps=3)
     plain, full = (pictures(mini, scene_with(loras), sampler_name=sampler, steps=3) for loras in ([], [Lora("cone")]))
     assert 0 < (tiny - plain).norm() < 0.01 * (full - plain).norm()
+
+
+def test_the_node_gives_a_character_a_lora_with_both_strengths(mini, folder):
+    from newbie_pack.nodes.lora import NewBieCharacterLoRA
+
+    scene, xml = NewBieCharacterLoRA.execute(scene_with(), 2, "cone.safetensors", 0.8, 0.0).result
+    assert scene == scene_with((), [Lora("cone.safetensors", 0.8, 0.0)])
+    assert "<lora>cone.safetensors:0.8:0</lora>" in xml
+    everyones, _ = NewBieCharacterLoRA.execute(scene, 0, "tail.safetensors", 1.0, 1.0).result
+    assert everyones.loras == (Lora("tail.safetensors"),)
+    with pytest.raises(ValueError, match="character is 3, but the scene has 2"):
+        NewBieCharacterLoRA.execute(scene, 3, "tail.safetensors", 1.0, 1.0)

@@ -10,10 +10,10 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.lora
 import comfy.ops
 import torch
-from newbie_pack.isolation.lora import acting_on, layer_of
+from newbie_pack.isolation.lora import acting_on
 from newbie_pack.isolation.lora_files import found_in, layer_name, split
 from newbie_pack.isolation.lora_gates import CAPTION, IMAGE, Gates, shares
-from newbie_pack.isolation.lora_layers import Target
+from newbie_pack.isolation.lora_layers import Target, layer_of
 
 OUT, IN, RANK = 24, 16, 3
 LINEAR, CONV = (OUT, IN), (OUT, IN, 3, 3)

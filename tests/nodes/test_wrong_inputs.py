@@ -14,10 +14,12 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import torch
 from comfy.nested_tensor import NestedTensor
 from comfy_api.latest import io
+from loras import listed
 from newbie_pack.model_loader import mini as loader
 from newbie_pack.nodes import NODES, NewBieExtension
 from newbie_pack.nodes.inputs import CONNECT
 from newbie_pack.xml_prompt import parse
+from safetensors.torch import save_file
 
 CLASSES = {cls.GET_SCHEMA().node_id: cls for cls in asyncio.run(NewBieExtension().get_node_list())}
 WIDGETS = ("INT", "FLOAT", "STRING", "BOOLEAN", "COMBO")
@@ -50,7 +52,16 @@ OF_KIND = {
 
 
 @pytest.fixture(scope="module")
-def right(weights):
+def a_lora(tmp_path_factory):
+    """The only one in the host's list."""
+    folder = tmp_path_factory.mktemp("loras")
+    save_file({"x.lora_A.weight": torch.zeros(1, 2), "x.lora_B.weight": torch.zeros(2, 1)}, folder / "x.safetensors")
+    with listed(folder):
+        yield "x.safetensors"
+
+
+@pytest.fixture(scope="module")
+def right(weights, a_lora):
     """For every node what it takes gladly."""
     patch = pytest.MonkeyPatch()
     patch.setattr(loader, "WEIGHTS", weights)
@@ -63,7 +74,8 @@ def right(weights):
         "MODEL": model, "CLIP": clip, "VAE": vae, "NEWBIE_SCENE": scene, "LATENT": latent(1, 16, 4, 4),
         "MASK": torch.ones(1, 8, 8),
     }
-    named = {"positive": positive, "negative": negative, "steps": 1, "sampler": "euler_ancestral", "count": 2}
+    named = {"positive": positive, "negative": negative, "steps": 1, "sampler": "euler_ancestral", "count": 2,
+             "lora": a_lora}
     made = {}
     for name, cls in CLASSES.items():
         made[name] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -62,20 +61,22 @@ def _loras_in(reading: Reading, node: Node) -> Iterator[Lora]:
 
 
 def _lora(reading: Reading, words: str, offset: int) -> Lora:
-    """`name`, `name:0.8`, or `name:0.8:0.6` with another strength for the text encoder, which is left out."""
+    """`name`, `name:0.8`, or `name:0.8:0.6` with another strength for the text encoders."""
     name, *numbers = (part.strip() for part in words.replace("：", ":").split(":"))
-    strength = round(float(numbers[0]), 4) if numbers and _STRENGTH.fullmatch(numbers[0]) else math.nan
-    if math.isnan(strength):
-        if numbers and numbers[0]:
-            message = Message('"{text}" is not a strength for the LoRA {name}; 1 is used.', text=numbers[0], name=name)
-            reading.warn(offset, message)
-        strength = 1.0
-    if len(numbers) > 1:
+    strengths = [_strength(reading, name, number, offset) for number in numbers[:2]]
+    if len(numbers) > 2:
         message = Message(
-            'Only the first strength of the LoRA {name} is used; "{text}" is ignored.', name=name, text=numbers[1]
+            'Only two strengths of the LoRA {name} are used; "{text}" is ignored.', name=name, text=numbers[2]
         )
         reading.warn(offset, message)
-    reading.warn(
-        offset, Message("The LoRA {name} is kept with the scene; its name is not passed on as text.", name=name)
-    )
-    return Lora(name, strength)
+    strength, text = [*strengths, None, None][:2]
+    return Lora(name, 1.0 if strength is None else strength, text)
+
+
+def _strength(reading: Reading, name: str, number: str, offset: int) -> float | None:
+    if _STRENGTH.fullmatch(number):
+        return round(float(number), 4)
+    if number:
+        message = Message('"{text}" is not a strength for the LoRA {name}; 1 is used.', text=number, name=name)
+        reading.warn(offset, message)
+    return None

@@ -1,0 +1,30 @@
+"""The two strengths of a LoRA, as other programs write them, read and written."""
+
+from __future__ import annotations
+
+import pytest
+from newbie_pack.xml_prompt import Lora, parse, to_xml
+
+
+@pytest.mark.parametrize(("written", "read"), [
+    ("<lora:a>", Lora("a")),
+    ("<lora:a:0.8>", Lora("a", 0.8)),
+    ("<lora:a:0.8:0.6>", Lora("a", 0.8, 0.6)),
+    ("<lora:a:-1:0>", Lora("a", -1.0, 0.0)),
+    ("<lora:a::0.5>", Lora("a", 1.0, 0.5)),
+    ("<lora>folder/a.safetensors:0.8:1</lora>", Lora("folder/a.safetensors", 0.8, 1.0)),
+])
+def test_strengths(written, read):
+    scene = parse(f"<character_1><appearance>red hair {written}</appearance></character_1>")
+    assert scene.characters[0].loras == (read,) and not scene.warnings
+    assert parse(to_xml(scene)).characters[0].loras == (read,)
+
+
+def test_without_another_the_text_encoders_have_the_models_strength():
+    assert (Lora("a", 0.8).text_strength, Lora("a", 0.8, 0.0).text_strength) == (0.8, 0.0)
+
+
+@pytest.mark.parametrize(("written", "said"), [("<lora:a:1:2:3>", '"3" is ignored'), ("<lora:a:1:x>", '"x" is not a')])
+def test_what_is_too_much_or_no_number_is_said(written, said):
+    scene = parse(f"<character_1><appearance>red hair {written}</appearance></character_1>")
+    assert [said in str(warning.message) for warning in scene.warnings] == [True]
