@@ -26,7 +26,7 @@ CONNECT = {  # what to do where a socket has none, or something else
     "CLIP": "connect the CLIP of NewBie Loader or of another loader; some checkpoints have none",
     "VAE": "connect the VAE of NewBie Loader or of another loader; some checkpoints have none",
     "CONDITIONING": "connect an output of NewBie Encode Characters, or of another node that encodes text",
-    "LATENT": "connect EmptySD3LatentImage, or another node that gives the latent of a picture",
+    "LATENT": "connect NewBie Size, or another node that gives the latent of a picture",
     "MASK": "connect a mask, or nothing",
     "NEWBIE_SCENE": "connect the scene of a NewBie prompt node",
     "NEWBIE_ISOLATION_OPTIONS": "connect NewBie Isolation Options, or nothing",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from comfy_api.latest import io
 
 from ..xml_prompt import parse
 from .common import CATEGORY, SceneSocket, check_layout, problem_of, scene_output
 from .inputs import checked
+from .prompt_check import plain_tags_hint
 
 EXAMPLE = """\
 <scene>
@@ -58,4 +61,6 @@ class NewBieXMLPrompt(io.ComfyNode):
     @classmethod
     @checked
     def execute(cls, xml: str) -> io.NodeOutput:
-        return scene_output(parse(xml))
+        scene = parse(xml)
+        hint = plain_tags_hint(xml, scene)
+        return scene_output(scene if hint is None else replace(scene, warnings=(*scene.warnings, hint)))

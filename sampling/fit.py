@@ -48,7 +48,7 @@ def check_latent(model: ModelPatcher, image: Tensor) -> None:
     if image.is_nested or image.ndim != dimensions or image.shape[1] != wanted:
         shape = "has several parts" if image.is_nested else f"is {' x '.join(map(str, image.shape))}"
         raise ValueError(
-            f"The latent {shape}, but this model draws images of {wanted} channels: use EmptySD3LatentImage, or encode "
+            f"The latent {shape}, but this model draws images of {wanted} channels: use NewBie Size, or encode "
             "the picture with the model's own VAE."
         )
     if not image.isfinite().all():

@@ -1,6 +1,7 @@
 """Makes the pack importable as `newbie_pack`, whatever its folder is called, the way the host imports it.
 
-Puts a host on the path where there is one, and gives the tests the built-in model with random weights.
+Puts a host on the path where there is one, and gives the tests the built-in model with random weights, and one real
+ComfyUI process for the whole session with this pack in it.
 """
 
 from __future__ import annotations
@@ -46,3 +47,24 @@ def mini(weights):
     patch.setattr(loader, "WEIGHTS", weights)
     yield loader.load()
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def comfyui():
+    """The host's folder. `./run test` always names one."""
+    folder = Path(os.environ.get("NEWBIE_HOST", ""))
+    if not (folder / "main.py").is_file():
+        pytest.skip("NEWBIE_HOST does not name a ComfyUI folder")
+    weights = ROOT / "mini" / "weights" / "diffusion_model.safetensors"
+    assert weights.is_file(), f"{weights} is missing: this clone is not complete"
+    return folder
+
+
+@pytest.fixture(scope="session")
+def host(comfyui, tmp_path_factory):
+    from newbie_pack.client import host as hosts
+    from newbie_pack.client.environment import Environment
+
+    environment = Environment(ROOT, tmp_path_factory.mktemp("home"), Path(sys.executable), comfyui, ours=True)
+    with hosts.running(environment, device="cpu") as running:
+        yield running

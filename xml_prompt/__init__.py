@@ -9,6 +9,7 @@
     swapped(scene)         the same scene with everybody looking as the next one should
     to_xml(scene)          the canonical document; parse reads it back as the same scene
     report(scene, boxes)   all of it as plain lists and dicts
+    vocabulary()           the names that the reader knows
 
 Other rooms import from here alone. Inside: reading/ (text -> Scene), layout/ (Scene -> boxes, regions), and for both
 of them scene (the data), words, tags and positions (the language); render, write, swap and report are ways out.
@@ -38,6 +39,7 @@ from .render import (
 from .report import report
 from .scene import GRID, Box, Character, Field, Interaction, Lora, PromptError, PromptWarning, Scene, Tag
 from .swap import swapped
+from .vocabulary import vocabulary
 from .words import UNSTATED
 from .write import to_xml
 
@@ -79,4 +81,5 @@ __all__ = [
     "tag_text",
     "text_of",
     "to_xml",
+    "vocabulary",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,27 +27,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.host)
-
-
-@pytest.fixture(scope="session")
-def comfyui():
-    """The host's folder. `./run test` always names one."""
-    folder = Path(os.environ.get("NEWBIE_HOST", ""))
-    if not (folder / "main.py").is_file():
-        pytest.skip("NEWBIE_HOST does not name a ComfyUI folder")
-    weights = ROOT / "mini" / "weights" / "diffusion_model.safetensors"
-    assert weights.is_file(), f"{weights} is missing: this clone is not complete"
-    return folder
-
-
-@pytest.fixture(scope="session")
-def host(comfyui, tmp_path_factory):
-    from newbie_pack.client import host as hosts
-    from newbie_pack.client.environment import Environment
-
-    environment = Environment(ROOT, tmp_path_factory.mktemp("home"), Path(sys.executable), comfyui, ours=True)
-    with hosts.running(environment, device="cpu") as running:
-        yield running
 
 
 @pytest.fixture(scope="session")

@@ -55,11 +55,11 @@ def test_the_chinese_translation_names_every_input_and_output(schemas):
         assert set(node["outputs"]) == {str(i) for i in range(len(schema.outputs))}
 
 
-def test_the_page_knows_every_node_that_holds_a_prompt(schemas):
-    """Their messages are shown by web/warnings.js, also when the host has them in its cache."""
-    script = (ROOT / "web" / "warnings.js").read_text(encoding="utf-8")
-    named = set(re.findall(r'"(NewBie\w+)"', re.search(r"PROMPT_NODES = new Set\(\[(.*?)\]\)", script, re.DOTALL)[1]))
-    assert {"NewBieXMLPrompt", "NewBieTextToXML", "NewBieCharacter", "NewBieScene", "NewBieSample"} < named
+def test_the_page_knows_every_node_that_says_something(schemas):
+    """What they say is shown by web/newbie.js, also when the host has them in its cache."""
+    script = (ROOT / "web" / "newbie.js").read_text(encoding="utf-8")
+    table = re.search(r"SPEAKING = \{\n(.*?)^\};", script, re.DOTALL | re.MULTILINE)[1]
+    named = set(re.findall(r"^  (NewBie\w+): \{", table, re.MULTILINE))
     assert named == {node_id for node_id, schema in schemas.items() if schema.has_intermediate_output}
 
 

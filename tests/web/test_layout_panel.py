@@ -1,0 +1,116 @@
+"""The draggable layout: what is moved is written into the XML, and what is written moves."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+FIRST = "NewBie first picture (mini)"
+BOX = ".newbie-box"
+TRUTH = "app.graph.nodes.find(({ type }) => type === 'NewBieXMLPrompt').widgets[0].value"
+
+
+@pytest.fixture
+def prompt(canvas, renderer):
+    opened = canvas(renderer)
+    opened.open_template(FIRST, **{"newbie.layout": True})
+    opened.page.wait_for_selector(f"{BOX} >> nth=1")
+    return opened
+
+
+def boxes(xml):
+    return [[int(n) for n in found.split(",")] for found in re.findall("<bbox>(.*?)</bbox>", xml)]
+
+
+def drag(prompt, index, across, down, corner=None):
+    """In thousandths of the picture."""
+    stage = prompt.page.locator(".newbie-stage").bounding_box()
+    target = prompt.page.locator(BOX).nth(index)
+    if corner:
+        target.focus()
+        target = target.locator(f".newbie-{corner}")
+    place = target.bounding_box()
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    prompt.page.mouse.move(x, y)
+    prompt.page.mouse.down()
+    prompt.page.mouse.move(x + 3, y)
+    prompt.page.mouse.move(x + across / 1000 * stage["width"], y + down / 1000 * stage["height"], steps=4)
+    prompt.page.mouse.up()
+
+
+def test_a_drag_writes_the_box_and_strikes_the_position_through(prompt):
+    assert prompt.page.locator(BOX).all_inner_texts() == ["miku", "kaito"]
+    drag(prompt, 0, 200, -30)
+    ((left, top, right, bottom),) = boxes(prompt.xml)
+    assert abs(left - 220) <= 15 and 0 <= top < 45 and right - left > 400
+    assert "</pose>\n    <bbox>" in prompt.xml  # with its neighbours' indentation
+    prompt.page.wait_for_selector(".newbie-void")
+    assert "left, center_y" in prompt.page.inner_text(".newbie-void")
+    prompt.page.click(".newbie-remove")
+    assert "left, center_y" not in prompt.xml and "right, center_y" in prompt.xml
+    assert "</n>\n    <pose>" in prompt.xml  # the line went with it
+
+
+def test_a_corner_changes_the_size_and_edges_snap_to_thirds(prompt):
+    prompt.write("<character_1><n>a</n><bbox>100, 100, 400, 900</bbox></character_1>")
+    prompt.page.wait_for_selector(".newbie-stated")
+    drag(prompt, 0, 262, -100, corner="se")
+    assert boxes(prompt.xml) == [[100, 100, 667, 800]]
+
+
+def test_keys_move_and_resize_and_tab_goes_from_one_to_the_next(prompt):
+    prompt.write(
+        "<character_1><bbox>100, 100, 400, 900</bbox></character_1>"
+        "<character_2><bbox>500, 100, 900, 900</bbox></character_2>"
+    )
+    prompt.page.wait_for_selector(".newbie-stated >> nth=1")
+    prompt.page.locator(BOX).first.focus()
+    prompt.page.keyboard.press("ArrowRight")
+    prompt.page.keyboard.press("Shift+ArrowDown")
+    assert boxes(prompt.xml)[0] == [105, 150, 405, 950]
+    prompt.page.keyboard.press("Tab")
+    prompt.page.keyboard.press("Alt+ArrowLeft")
+    assert boxes(prompt.xml) == [[105, 150, 405, 950], [500, 100, 895, 900]]
+    assert prompt.page.evaluate("() => app.graph.nodes.length") > 5  # keys stay here
+
+
+def test_numbers_are_typed_and_a_double_click_lays_out_automatically_again(prompt):
+    prompt.page.locator(BOX).nth(1).focus()
+    field = prompt.page.locator(".newbie-numbers input").first
+    field.fill("600")
+    field.press("Tab")
+    assert boxes(prompt.xml)[0][0] == 600
+    prompt.page.wait_for_selector(".newbie-stated")
+    prompt.page.locator(BOX).nth(1).dblclick()
+    assert boxes(prompt.xml) == []
+    prompt.page.wait_for_selector(".newbie-stated", state="detached")
+
+
+def test_a_drag_is_one_step_of_the_graphs_undo(prompt):
+    before = prompt.xml
+    drag(prompt, 0, 100, 0)
+    assert prompt.xml != before
+    prompt.page.mouse.click(1500, 900)  # elsewhere
+    prompt.page.keyboard.press("Control+z")
+    prompt.until(f"before => {TRUTH} === before", before)
+
+
+def test_what_is_typed_moves_the_boxes_and_the_picture_has_the_latents_shape(prompt):
+    prompt.write("<character_1><n>rin</n><bbox>0, 0, 250, 500</bbox></character_1>")
+    prompt.until("() => document.querySelectorAll('.newbie-box').length === 1")
+    stage, box = (prompt.page.locator(name).bounding_box() for name in (".newbie-stage", BOX))
+    assert box["width"] / stage["width"] == pytest.approx(0.25, abs=0.02)
+    assert stage["width"] / stage["height"] == pytest.approx(1, abs=0.02)
+    prompt.node("NewBieSize", "node.widgets[0].value = 'mini 384 x 256'")
+    prompt.write("<character_1><n>rin</n><bbox>0, 0, 250, 501</bbox></character_1>")
+    prompt.until("() => { const { width, height } = document.querySelector('.newbie-stage').getBoundingClientRect();"
+                 "return Math.abs(width / height - 1.5) < .03; }")  # fmt: skip
+
+
+def test_what_is_no_xml_is_shown_and_locked(prompt):
+    prompt.write('{"character_1": {"name": "miku", "bbox": [0, 0, 500, 1000]}, "image": {"tags": "1girl"}}')
+    prompt.page.wait_for_selector(".newbie-locked")
+    before = prompt.xml
+    drag(prompt, 0, 100, 0)
+    assert prompt.xml == before

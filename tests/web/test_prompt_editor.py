@@ -1,0 +1,157 @@
+"""The editor of a prompt node: the text widget stays the truth, keys stay in it, mistakes are where they are."""
+
+from __future__ import annotations
+
+import pytest
+
+FIRST = "NewBie first picture (mini)"
+EDITOR = ".newbie-panel .cm-content"
+BOXES = "[...document.querySelectorAll('textarea')]"
+BOX_SHOWN = f"{BOXES}.some((box) => box.value.includes('miku') && box.checkVisibility())"
+TAGS = "1girl, blue hair; 1boy, black hair"
+
+
+@pytest.fixture
+def prompt(canvas, renderer):
+    opened = canvas(renderer)
+    opened.open_template(FIRST)
+    return opened
+
+
+def test_the_editor_takes_the_place_of_the_text_box_and_adds_nothing_to_the_graph(prompt):
+    assert "<n>miku</n>" in prompt.page.inner_text(EDITOR)
+    assert prompt.node("NewBieXMLPrompt", "node.inputs.map(({ name }) => name)") == ["xml"]
+    assert prompt.node("NewBieXMLPrompt", "node.serialize().widgets_values.length") == 1
+    prompt.until(f"() => !({BOX_SHOWN})")
+    (inputs,) = (node["inputs"] for node in prompt.queued().values() if node["class_type"] == "NewBieXMLPrompt")
+    assert inputs == {"xml": prompt.xml}
+
+
+def test_what_is_typed_is_what_is_queued_and_the_other_way_round(prompt):
+    prompt.page.click(EDITOR)
+    prompt.page.keyboard.press("Control+End")
+    prompt.page.keyboard.insert_text("<!-- typed -->")
+    assert prompt.xml.endswith("</scene><!-- typed -->")
+    prompt.write("<character_1><n>rin</n></character_1>")
+    prompt.until(f"() => document.querySelector('{EDITOR}').innerText.includes('rin')")
+    assert "miku" not in prompt.page.inner_text(EDITOR)
+
+
+def test_undo_and_paste_stay_in_the_editor(prompt):
+    before, nodes = prompt.xml, prompt.page.evaluate("() => app.graph.nodes.length")
+    prompt.page.click(".newbie-panel .cm-content")
+    prompt.page.keyboard.press("Control+End")
+    prompt.page.keyboard.insert_text("x")
+    prompt.page.keyboard.press("Control+z")
+    assert prompt.xml == before and prompt.page.evaluate("() => app.graph.nodes.length") == nodes
+    prompt.page.keyboard.press("Control+a")
+    prompt.page.keyboard.press("Control+c")
+    prompt.page.keyboard.press("Control+End")
+    prompt.page.keyboard.press("Control+v")
+    prompt.until("length => app.graph.nodes.find(n => n.type === 'NewBieXMLPrompt').widgets[0].value.length > length",
+                 len(before))  # fmt: skip
+    assert prompt.xml == before * 2 and prompt.page.evaluate("() => app.graph.nodes.length") == nodes
+    prompt.page.keyboard.press("Delete")  # nor is the node deleted
+    assert prompt.page.evaluate("() => app.graph.nodes.length") == nodes
+
+
+def test_a_mistake_is_underlined_and_a_click_in_the_list_goes_there(prompt):
+    prompt.write("<character_1>\n  <n>miku</n>\n  <pose>waving\n</character_1>")
+    prompt.page.wait_for_selector(".newbie-panel .cm-lintRange-error")
+    assert "pose" in prompt.page.inner_text(".cm-lintRange-error")
+    place = prompt.page.locator(".newbie-problem .newbie-place")
+    assert place.inner_text() == "3:3"
+    place.click()
+    assert "pose" in prompt.page.inner_text(".newbie-panel .cm-activeLine")
+    prompt.write("<character_1>\n  <n>miku</n>\n</character_1>")
+    prompt.page.wait_for_selector(".newbie-problem", state="detached")
+    assert prompt.page.locator(".cm-lintRange-error").count() == 0
+
+
+def test_format_puts_one_element_a_line_and_loses_nothing(prompt):
+    prompt.write("<scene><!-- two --> <character_1><n>a</n>  <pose>x,\n y</pose></character_1> words</scene>")
+    prompt.page.get_by_role("button", name="Format").click()
+    assert prompt.xml == (
+        "<scene>\n  <!-- two -->\n  <character_1>\n    <n>a</n>\n    <pose>x,\n y</pose>\n  </character_1>\n"
+        "  words\n</scene>"
+    )
+
+
+def test_plain_tags_are_turned_into_xml_with_one_click(prompt):
+    prompt.write(TAGS)
+    button = prompt.page.get_by_role("button", name="Turn into XML")
+    button.click()
+    assert prompt.xml.count("<character_") == 2
+    prompt.page.wait_for_selector(".newbie-messages", state="hidden")
+
+
+def test_elements_positions_and_tags_are_completed(prompt):
+    prompt.write("<character_1>\n  \n</character_1>")
+    prompt.page.click(EDITOR)
+    prompt.page.keyboard.press("Control+Home")
+    prompt.page.keyboard.press("ArrowDown")
+    prompt.page.keyboard.type("<posi", delay=30)
+    prompt.page.click(".cm-tooltip-autocomplete li[aria-selected]")
+    assert "<position></position>" in prompt.xml
+    prompt.page.keyboard.type("far_l", delay=30)
+    prompt.page.click(".cm-tooltip-autocomplete li[aria-selected]")
+    assert "<position>far_left</position>" in prompt.xml
+
+
+def test_the_plain_text_box_is_one_click_away_and_remembered(prompt):
+    prompt.page.get_by_role("button", name="Plain text").click()
+    prompt.page.wait_for_selector(EDITOR, state="hidden")
+    prompt.until(f"() => {BOX_SHOWN}")
+    assert prompt.node("NewBieXMLPrompt", "node.serialize().properties['newbie.plain']") is True
+
+
+def test_a_linked_prompt_has_no_editor(prompt):
+    prompt.page.evaluate(
+        """() => {
+          const source = LiteGraph.createNode("PrimitiveStringMultiline");
+          app.graph.add(source);
+          const target = app.graph.nodes.find(({ type }) => type === "NewBieXMLPrompt");
+          source.connect(0, target, target.inputs.findIndex(({ name }) => name === "xml"));
+        }"""
+    )
+    prompt.page.wait_for_selector(EDITOR, state="hidden")
+
+
+def test_a_key_in_a_long_prompt_takes_less_than_50_ms(prompt):
+    """4,096 tags; the median of ten keys, until the page has drawn again."""
+    tags = ", ".join(f"tag_{i}" for i in range(4096))
+    prompt.write(f"<character_1>\n  <appearance>{tags}</appearance>\n</character_1>")
+    prompt.page.click(EDITOR)
+    prompt.page.keyboard.press("Control+End")
+    took = prompt.page.evaluate(
+        """async () => {
+          const took = [];
+          for (let i = 0; i < 10; i += 1) {
+            const begin = performance.now();
+            document.execCommand("insertText", false, "x");
+            took.push(performance.now() - begin);
+            await new Promise(requestAnimationFrame);
+          }
+          return took;
+        }"""
+    )
+    assert prompt.xml.endswith("x" * 10)
+    assert sorted(took)[5] < 50, took
+
+
+@pytest.mark.parametrize("palette", ["dark", "light"])
+def test_it_speaks_chinese(canvas, renderer, palette):
+    opened = canvas(renderer, "zh", palette)
+    opened.open_template(FIRST)
+    opened.write("<character_1><n>a")
+    opened.page.wait_for_selector(".newbie-problem")
+    assert "没有" in opened.page.inner_text(".newbie-problem")
+    assert opened.page.get_by_role("button", name="布局").is_visible()
+
+
+def test_text_to_xml_has_the_same_editor(canvas, renderer):
+    opened = canvas(renderer)
+    node = {"id": 1, "type": "NewBieTextToXML", "pos": [100, 100], "size": [400, 300]}
+    opened.open({"nodes": [node | {"widgets_values": ["A: 1girl, left\nB: 1boy, right"]}], "links": [], "version": 0.4})
+    opened.until(f"() => document.querySelectorAll('{EDITOR}').length === 1")
+    assert "B: 1boy" in opened.page.inner_text(EDITOR)

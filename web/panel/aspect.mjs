@@ -1,0 +1,54 @@
+// The picture that a prompt will become: its shape, found through the latent that meets the scene, without a run.
+
+const FURTHEST = 40; // nodes, so that a loop ends
+
+const valueOf = (node, name) => node?.widgets?.find((widget) => widget.name === name)?.value;
+const sourceOf = (graph, input) => {
+  const link = input?.link == null ? null : graph.getLink(input.link);
+  return link ? graph.getNodeById(link.origin_id) : null;
+};
+
+/** @param {object} node @returns {object[]} all nodes that its outputs lead to, nearest first */
+export function behind(node) {
+  const found = [];
+  const queue = [node];
+  for (const seen = new Set([node]); queue.length && found.length < FURTHEST; ) {
+    const { outputs, graph } = queue.shift();
+    for (const id of (outputs ?? []).flatMap((output) => output.links ?? [])) {
+      const next = graph?.getNodeById(graph.getLink(id)?.target_id);
+      if (!next || seen.has(next)) continue;
+      seen.add(next);
+      found.push(next);
+      queue.push(next);
+    }
+  }
+  return found;
+}
+
+/** Width and height in pixels that a node gives its latent, or null. */
+function sizeOf(node) {
+  const named = /(\d+) x (\d+)$/.exec(valueOf(node, "size") ?? "");
+  const width = named ? named[1] : (valueOf(node, "size.width") ?? valueOf(node, "width"));
+  const height = named ? named[2] : (valueOf(node, "size.height") ?? valueOf(node, "height"));
+  return width > 0 && height > 0 ? [Number(width), Number(height)] : null;
+}
+
+/** @param {object} node of a prompt @returns {number} width / height; 1 where no latent meets the scene */
+export function aspectOf(node) {
+  for (const consumer of behind(node)) {
+    let input = consumer.inputs?.find(({ type, link }) => type === "LATENT" && link != null);
+    for (let steps = 0, graph = consumer.graph; input && steps < FURTHEST; steps += 1) {
+      const source = sourceOf(graph, input);
+      const size = source && sizeOf(source);
+      if (size) return size[0] / size[1];
+      input = source?.inputs?.find(({ type, link }) => type === "LATENT" && link != null);
+    }
+  }
+  return 1;
+}
+
+/** @param {object} node of a prompt @returns {string | null} the address of the last picture drawn from it */
+export function lastPicture(node) {
+  const drawn = behind(node).filter(({ type, imgs }) => type !== "NewBieLayoutPreview" && imgs?.length);
+  return drawn.length ? drawn[0].imgs[0].src : null;
+}

@@ -1,0 +1,62 @@
+// What the editor offers while typing: elements, position words, names for `between`, and tags.
+import { characters, read } from "./xml.mjs";
+
+const NAME = /<n>\s*([^<]+?)\s*<\/n>|<name>\s*([^<]+?)\s*<\/name>/giu;
+const CHARACTER = /^(?:character|char|角色|人物)/iu;
+const TAGLESS = /^(?:n|name|bbox|caption)$/iu; // their content is no list of tags
+const PLACES = /^(?:position|位置)$/iu;
+
+/** The innermost element that a place is in, closed or not. */
+function around(text, at) {
+  const { elements } = read(text.slice(0, at));
+  const open = ({ open: span, close }) => close === span && !text.slice(span.from, span.to).endsWith("/>");
+  return elements.findLast(open) ?? null;
+}
+
+const elementOption = (name) => ({
+  label: name,
+  type: "type",
+  apply: (view, completion, from, to) => {
+    const open = `<${name}>`;
+    const begin = view.state.sliceDoc(from - 1, from) === "<" ? from - 1 : from;
+    const insert = `${open}</${name}>`;
+    view.dispatch({ changes: { from: begin, to, insert }, selection: { anchor: begin + open.length } });
+  },
+});
+
+/**
+ * @param {{character: string[], general: string[], positions: string[]}} vocabulary
+ * @param {{tags: [string, string][]}} list English tag, Chinese meaning
+ * @returns {(context: object) => object | null} a completion source
+ */
+export function completions(vocabulary, list) {
+  const tags = list.tags.map(([label, detail]) => ({ label, detail, type: "text" }));
+  const byChinese = list.tags.map(([label, detail]) => ({ label: detail, detail: label, apply: label, type: "text" }));
+  const positions = vocabulary.positions.map((label) => ({ label, type: "keyword" }));
+
+  return (context) => {
+    const text = context.state.doc.toString();
+    const begun = context.matchBefore(/<[\p{L}_]*/u);
+    if (begun) {
+      const parent = around(text, begun.from);
+      const names = parent && CHARACTER.test(parent.name)
+        ? vocabulary.character
+        : [`character_${characters(text).length + 1}`, "general_tags", "interaction", ...vocabulary.general];
+      return { from: begun.from + 1, options: [...new Set(names)].map(elementOption), validFor: /^[\p{L}_]*$/u };
+    }
+    const between = context.matchBefore(/between\s*=\s*"[^"<>]*/u);
+    if (between) {
+      const word = /[^",]*$/u.exec(between.text)[0];
+      const names = [...text.matchAll(NAME)].map((match) => match[1] ?? match[2]);
+      const options = [...new Set(names)].map((label) => ({ label, type: "variable" }));
+      return { from: between.to - word.trimStart().length, options };
+    }
+    const word = context.matchBefore(/[\p{L}\p{N}_]+/u);
+    if (!word && !context.explicit) return null;
+    const parent = around(text, context.pos);
+    if (parent && TAGLESS.test(parent.name)) return null;
+    const options = parent && PLACES.test(parent.name) ? positions : [...tags, ...byChinese];
+    return { from: word ? word.from : context.pos, options, validFor: /^[\p{L}\p{N}_]*$/u };
+  };
+}
+

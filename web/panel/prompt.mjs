@@ -1,0 +1,171 @@
+// The panel of a prompt node: editor, layout and messages in one DOM widget beside the text widget, which stays the truth.
+import { aspectOf, lastPicture } from "./aspect.mjs";
+import { checker, vocabulary } from "./check.mjs";
+import { completions } from "./complete.mjs";
+import { editor as newEditor } from "./editor.mjs";
+import { layout as newLayout } from "./layout.mjs";
+import { messageList } from "./messages.mjs";
+import { entriesOf } from "./notes.mjs";
+import { addPanelWidget, dropPreviews, remember, setHidden } from "./widget.mjs";
+import { wordsOf } from "./words.mjs";
+import { characters, formatted, withBox, withoutBox } from "./xml.mjs";
+
+const EDITOR_HEIGHT = 150; // pixels, all of them
+const LAYOUT_HEIGHT = 240;
+const LAYOUT = "newbie.layout"; // properties of a node: what its panel shows
+const PLAIN = "newbie.plain";
+
+let known = null; // the vocabulary and the tags, asked for once a page
+
+const asked = (api) =>
+  (known ??= Promise.all([
+    vocabulary(api),
+    fetch(new URL("./tags.json", import.meta.url)).then((answer) => answer.json()),
+  ]).then(([names, tags]) => completions(names, tags)));
+
+export function promptPanel(host, node, { input, reader }) {
+  const words = wordsOf(host.locale());
+  const truth = node.widgets.find(({ name }) => name === input);
+  const markup = reader === "xml";
+  const text = () => String(truth.value ?? "");
+  const linked = () => node.inputs?.find(({ widget }) => widget?.name === input)?.link != null;
+
+  let complete = null;
+  let told = { problem: null, warnings: [], hint: null, xml: null, characters: [] };
+  let ran = []; // what the last run said, of a linked prompt that the panel can't read
+
+  const editor = newEditor({
+    text: text(),
+    markup,
+    words,
+    complete: (context) => {
+      if (!complete) asked(host.api).then((source) => (complete = source));
+      return complete?.(context) ?? null;
+    },
+    changed: (now) => {
+      truth.value = now;
+      check();
+    },
+  });
+  const messages = messageList(words, editor.jump);
+  const board = newLayout({
+    words,
+    place: (index, box) => {
+      const character = characters(text())[index];
+      const change = character && (box ? withBox(text(), character, box) : withoutBox(text(), character));
+      if (!change) return;
+      editor.change(change);
+      check(true);
+      remember(host.app);
+    },
+  });
+  const check = checker(
+    host.api,
+    () => ({ text: text(), reader, aspect: aspectOf(node), language: host.locale() }),
+    (verdict) => {
+      told = verdict;
+      editor.diagnose(verdict);
+      show();
+    },
+  );
+
+  const button = (word, run, hint = `${word}Hint`) => {
+    const made = document.createElement("button");
+    made.type = "button";
+    made.textContent = words(word);
+    made.title = words(hint);
+    made.onclick = run;
+    return made;
+  };
+  const toggle = (property) => {
+    node.properties[property] = !node.properties[property];
+    const grown = property === LAYOUT ? (node.properties[LAYOUT] ? LAYOUT_HEIGHT : -LAYOUT_HEIGHT) : 0;
+    show();
+    if (grown) node.setSize([node.size[0], Math.max(node.size[1] + grown, node.computeSize()[1])]);
+    remember(host.app);
+  };
+  const bar = document.createElement("div");
+  bar.className = "newbie-bar";
+  const format = button("format", () => {
+    const now = formatted(text());
+    if (now === null) format.title = words("unformatted");
+    else if (now !== text()) editor.replace(now);
+  });
+  const layoutButton = button("layout", () => toggle(LAYOUT));
+  const plainButton = button("plain", () => toggle(PLAIN));
+  bar.append(...(markup ? [format, layoutButton] : [layoutButton]), plainButton);
+
+  const place = document.createElement("div");
+  place.className = "newbie-editor";
+  place.append(editor.view.dom);
+
+  const panel = document.createElement("div");
+  panel.className = "newbie-panel";
+  panel.append(bar, place, board.element, messages.element);
+
+  addPanelWidget(node, panel, () =>
+    linked() || node.properties[PLAIN] ? 60 : EDITOR_HEIGHT + (node.properties[LAYOUT] ? LAYOUT_HEIGHT : 0));
+
+  function entries() {
+    if (linked()) return ran;
+    const { problem, warnings, hint, xml } = told;
+    const convert = xml && { label: words("convert"), run: () => (editor.replace(xml), remember(host.app)) };
+    return [
+      ...(problem ? [{ ...problem, kind: "problem" }] : []),
+      ...warnings.map((warning) => ({ ...warning, kind: "warning" })),
+      ...(hint ? [{ kind: "warning", message: hint, action: convert }] : []),
+    ];
+  }
+
+  function show() {
+    const isLinked = linked();
+    const plain = isLinked || Boolean(node.properties[PLAIN]);
+    const layoutShown = !isLinked && Boolean(node.properties[LAYOUT]);
+    setHidden(node, truth, !plain);
+    place.hidden = plain;
+    bar.hidden = isLinked;
+    board.element.hidden = !layoutShown;
+    layoutButton.ariaPressed = String(layoutShown);
+    plainButton.ariaPressed = String(plain);
+    messages.show(entries());
+    node.graph?.setDirtyCanvas(true, true); // else the page arranges the widgets only when the mouse moves
+    if (!layoutShown) return;
+    const blocks = markup ? characters(text()) : [];
+    const editable = blocks.length === told.characters.length;
+    if (told.problem) return; // the boxes of the last prompt that could be read stay
+    board.show(told.characters, aspectOf(node), lastPicture(node), !editable);
+  }
+
+  const { callback } = truth;
+  truth.callback = function (value, ...rest) {
+    callback?.call(this, value, ...rest);
+    editor.show(text());
+    check();
+  };
+  place.addEventListener("focusout", () => remember(host.app));
+  place.addEventListener("focusin", () => complete ?? asked(host.api).then((source) => (complete = source)));
+  const { onConnectionsChange, onRemoved } = node;
+  node.onConnectionsChange = function (...change) {
+    onConnectionsChange?.apply(this, change);
+    check(true);
+    show();
+  };
+  node.onRemoved = function () {
+    onRemoved?.call(this);
+    editor.remove();
+  };
+
+  show();
+  check(true);
+  return {
+    ran(lines) {
+      ran = entriesOf(lines, "warning");
+      show();
+    },
+    refused(lines) {
+      ran = entriesOf(lines, "problem");
+      show();
+      dropPreviews(host.app, node);
+    },
+  };
+}

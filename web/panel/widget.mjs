@@ -1,0 +1,53 @@
+// A panel as a widget of its own type: the front-end takes over the types that it knows, and leaves this one's element be.
+
+import { behind } from "./aspect.mjs";
+
+const TYPE = "NEWBIE_PANEL";
+const STAYING = ["copy", "cut", "paste", "keydown", "keyup", "keypress", "wheel", "pointerdown", "contextmenu", "dblclick"];
+const QUEUE = "Enter"; // with Ctrl, from anywhere
+
+/**
+ * @param {object} node
+ * @param {HTMLElement} element
+ * @param {() => number} least its height, in pixels
+ * @param {() => number} [most] where it doesn't grow with the node
+ * @returns {object} the widget, which is saved neither with the workflow nor with the prompt
+ */
+export function addPanelWidget(node, element, least, most) {
+  for (const type of STAYING)
+    element.addEventListener(type, (event) => {
+      const queues = event.key === QUEUE && (event.ctrlKey || event.metaKey);
+      if (!queues) event.stopPropagation(); // else Ctrl+V pastes a node, and the wheel zooms the canvas
+    });
+  const widget = node.addDOMWidget("newbie_panel", TYPE, element, {
+    serialize: false,
+    hideOnZoom: false,
+    hideInPanel: true,
+    getMinHeight: least,
+    ...(most && { getMaxHeight: most }),
+  });
+  widget.serialize = false;
+  return widget;
+}
+
+/** Nodes 2.0 reads a widget's options again only when the list of widgets has changed. */
+export function setHidden(node, widget, hidden) {
+  if (widget.hidden === hidden) return;
+  widget.hidden = widget.options.hidden = hidden;
+  node.widgets.push(node.widgets.pop());
+}
+
+/** @param {object} app after a change that was not typed: one step for the graph's undo */
+export function remember(app) {
+  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+  (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
+}
+
+/** Takes the pictures of the last layout off the nodes that preview a prompt which has been refused. */
+export function dropPreviews(app, node) {
+  for (const preview of behind(node).filter(({ type }) => type === "NewBieLayoutPreview")) {
+    delete app.nodeOutputs[preview.id];
+    preview.imgs = preview.images = undefined;
+    preview.graph.setDirtyCanvas(true, true);
+  }
+}
