@@ -84,9 +84,11 @@ def verdict(asked: Question) -> dict[str, Any]:
 
 
 def register() -> None:
-    """Adds the route to the host's. GET gives the vocabulary, which never changes while the host runs."""
-    from server import PromptServer  # the host's, which is there only while it runs
+    """Adds the route to a running host's. GET gives the vocabulary, which never changes while the host runs."""
+    from server import PromptServer
 
+    if not hasattr(PromptServer, "instance"):  # nodes in a script: there is no page
+        return
     routes = PromptServer.instance.routes
 
     @routes.get(PATH)

@@ -2,7 +2,8 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
-const SPEAKING = { // nodes that say what they repaired, guessed or refused; those with a text have an editor
+// Nodes that say what they repaired, guessed or refused; those with a text have an editor.
+const SPEAKING = {
   NewBieXMLPrompt: { input: "xml", reader: "xml" },
   NewBieTextToXML: { input: "text", reader: "text" },
   NewBieCharacter: {},

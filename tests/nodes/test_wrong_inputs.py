@@ -184,7 +184,7 @@ def test_a_video_latent_reaches_the_guider_and_is_told(right):
     (sampler,) = run("NewBieSampler", right["NewBieSampler"])
     sigmas = torch.tensor([1.0, 0.0])
     for bad in (torch.zeros(1, 16, 1, 4, 4), NestedTensor([torch.zeros(1, 16, 4, 4), torch.zeros(1, 8, 4)])):
-        with pytest.raises(ValueError, match="but this model draws images of 16 channels: use EmptySD3LatentImage"):
+        with pytest.raises(ValueError, match="but this model draws images of 16 channels: use NewBie Size"):
             guider.sample(bad, bad, sampler, sigmas)
     good = torch.zeros(1, 16, 4, 4)
     with pytest.raises(ValueError, match="The latent holds NaN or infinity"):

@@ -31,7 +31,7 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.host)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # its driver holds the thread's event loop, which tests elsewhere want
 def chromium():
     """Debian's chromium, or any other; `NEWBIE_BROWSER` names one that is not on the path."""
     playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
@@ -89,9 +89,9 @@ class Canvas:
         self.page.wait_for_function(expression, arg=argument, timeout=PATIENCE)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def pages(host, chromium) -> Callable[..., Canvas]:
-    """The host's page with these settings, opened once a session: every test opens its own graph."""
+    """The host's page with these settings, opened once a file of tests: every test opens its own graph."""
 
     @cache
     def open_page(renderer: str, locale: str, palette: str) -> Canvas:
