@@ -11,6 +11,8 @@ With strength s and m(r, n), how much of image token n the region of character r
     caption q,  caption k of r        0 if q is of r, else log(1 - s)
     image q,  caption k of weight w   + log w
     image q,  caption k naming g      + log(1 - gender_strength * (how much more others' regions cover q than g's))
+    image q,  image k                 log(1 - apart) where q is covered by one character alone and k by another alone;
+                                      times how much of either is, where edges are soft
 
 and 0 everywhere else: shared text and the image are open to everyone. At s = 1 and hard edges these are the rules at
 the end of plan.py. log w counts a token w times; scaling its features would do nothing, because the model normalises
@@ -82,14 +84,18 @@ def bias_of(plan: Plan, rows: int, columns: int, places: Sequence[Rectangle] = (
 
 
 def factors(plan: Plan, rows: int, columns: int, place: Rectangle) -> tuple[Tensor, Tensor, int]:
-    """-> query, key [T, E], valued_queries of Bias. Needs 2 dimensions a character, 1 for weights, 1 a gender."""
+    """-> query, key [T, E], valued_queries of Bias.
+
+    Needs 2 dimensions a character, 3 with apart, 1 for weights and 1 a gender.
+    """
     strength, gender_strength = plan.options.strength, plan.options.gender_strength
     caption, people = len(plan.tokens), len(plan.regions) if plan.divides else 0
     genders = sorted({token.gender for token in plan.tokens} - {""}) if plan.masks_genders else []
     valued = people + len(genders)  # dimensions whose values are the query's; those of the key's follow
-    query = torch.zeros(caption + rows * columns, valued + people + plan.weighs)  # [T, E]
+    parted = len(plan.regions) if plan.parts else 0
+    query = torch.zeros(caption + rows * columns, valued + people + parted + plan.weighs)  # [T, E]
     key = torch.zeros_like(query)
-    if people or genders:
+    if people or genders or parted:
         edge = plan.options.soft_edge
         covers = torch.stack([coverage(region, rows, columns, edge, place) for region in plan.regions])  # [R, N]
     if people:
@@ -103,10 +109,19 @@ def factors(plan: Plan, rows: int, columns: int, place: Rectangle) -> tuple[Tens
     for dimension, gender in enumerate(genders, start=people):
         query[caption:, dimension] = logit(1 - gender_strength * another_gender(plan, covers, gender))
         key[:caption, dimension] = torch.tensor([float(token.gender == gender) for token in plan.tokens])
+    if parted:
+        alone = torch.stack([covers[r] * (1 - covers[others(parted, r)]).prod(0) for r in range(parted)]).T  # [N, R]
+        own, cut = slice(valued + people, valued + people + parted), logit(torch.tensor(1 - plan.options.apart))
+        query[caption:, own] = alone
+        key[caption:, own] = cut * (alone.sum(1, keepdim=True) - alone)  # of anybody else
     if plan.weighs:
         query[caption:, -1] = 1
         key[:caption, -1] = torch.tensor([token.weight for token in plan.tokens]).log()
     return query, key, valued
+
+
+def others(count: int, number: int) -> list[int]:
+    return [other for other in range(count) if other != number]
 
 
 def another_gender(plan: Plan, covers: Tensor, gender: str) -> Tensor:

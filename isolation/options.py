@@ -34,6 +34,7 @@ class Options:
     end: float = 1.0  # and after which there is none
     soft_edge: float = 0.0  # of the picture's shorter side: how far a box's edge reaches out
     gender_strength: float = 0.0  # 1 hides tokens of another gender from a character's region; 0 is none
+    apart: float = 0.0  # 1 keeps the places of two characters alone from reading each other; 0 is none
     swapped: float = 0.0  # share of the negative that is the same prompt with the characters exchanged
     # The ways from one character to another, each one of LEAKS. closed:
     encoder: str = BY_MODE  # every character is encoded alone
@@ -63,6 +64,8 @@ def check_for_clip_text(options: Options) -> None:
             f"{' and '.join(changed)} of NewBie Isolation Options can't be changed for SD1.5, SD2 and SDXL, which read "
             f'every character\'s tags alone: set to "{BY_MODE}".'
         )
+    if options.apart > 0:
+        raise ValueError("apart of NewBie Isolation Options works with NewBie and Lumina 2 alone: set it to 0.")
 
 
 def declare(clip: CLIP, mode: str) -> None:

@@ -78,13 +78,19 @@ class Plan:
         return self.options.gender_strength > 0 and named and any(self.genders)
 
     @property
+    def parts(self) -> bool:
+        """Whether places in the picture are kept from each other."""
+        return self.options.apart > 0 and len(self.regions) > 1 and self.joint
+
+    @property
     def neutral(self) -> bool:
         """Whether the picture is the host's own under it, bit for bit."""
-        return not ((self.divides and (self.joint or self.refiner)) or self.weighs or self.masks_genders)
+        isolated = self.divides and (self.joint or self.refiner)
+        return not (isolated or self.weighs or self.masks_genders or self.parts)
 
     def released(self) -> Plan:
         """What is left of it where isolation is off: everyone reads everything; weights and genders hold."""
-        return replace(self, options=replace(self.options, strength=0.0, start=0.0, end=1.0))
+        return replace(self, options=replace(self.options, strength=0.0, apart=0.0, start=0.0, end=1.0))
 
 
 def misfit(made_for: tuple[int, int] | None, drawn: Sequence[int]) -> str | None:

@@ -42,6 +42,9 @@ class NewBieIsolationOptions(io.ComfyNode):
                       "shorter side. 0 (neutral): hard edges."),
                 share("gender_strength", 0.0, "Hides words of the other gender inside a character's box: 0 (neutral) "
                       "not at all, 1 completely."),
+                share("apart", 0.0, "Keeps one character's part of the picture from copying what it leaves open from "
+                      "another's: 0 (neutral) not at all, 0.9 nearly. At 1 boxes' edges can show. Not for SD "
+                      "checkpoints."),
                 share("swapped", 0.0, "Share of the negative made of this prompt with its characters swapped, to "
                       "discourage mix-ups. 0 (neutral) is off; at 0.25 a guided step takes 1.5 times as long."),
                 way("encoder", "closed: each character's text is encoded on its own. open: the whole prompt at once."),

@@ -26,6 +26,12 @@ def covered(plan, character, n, rows, columns):
     return max(0.0, 1 - nearest / ramp) if ramp else float(nearest == 0)
 
 
+def alone(plan, n, rows, columns):
+    """How much of token n is each character's alone."""
+    share = [covered(plan, r, n, rows, columns) for r in range(1, len(plan.regions) + 1)]
+    return [own * math.prod(1 - share[j] for j in range(len(share)) if j != i) for i, own in enumerate(share)]
+
+
 def log(share):
     return math.log(share) if share > 0 else -math.inf
 
@@ -34,7 +40,9 @@ def added(plan, q, k, rows, columns):
     """What the plan adds to the logit of token q reading token k."""
     caption = len(plan.owners)
     if q >= caption and k >= caption:
-        return 0.0
+        whose, other = (alone(plan, token - caption, rows, columns) for token in (q, k))
+        between = sum(a * b for i, a in enumerate(whose) for j, b in enumerate(other) if i != j)
+        return max(log(1 - plan.options.apart), -2048.0) * between if plan.options.apart else 0.0
     if q < caption and k < caption:
         return 0.0 if plan.owners[k] in (0, plan.owners[q]) else log(1 - plan.options.strength)
     text, image = (k, q - caption) if k < caption else (q, k - caption)
@@ -69,4 +77,5 @@ def random_plan(seed, tokens=23, people=None):
         named=tuple(rng.choice(genders) for _ in range(tokens)) if rng.random() < 0.7 else (),
         genders=tuple(rng.choice(genders) for _ in range(people)),
         gender_strength=rng.choice((0.0, 0.5, 1.0)),
+        apart=rng.choice((0.0, 0.9, 0.5, 1.0)),
     )

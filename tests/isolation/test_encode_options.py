@@ -155,3 +155,5 @@ def test_what_chunks_cannot_obey_is_said():
     check_for_clip_text(Options(joint_layers=OPEN, strength=0.5))
     with pytest.raises(ValueError, match=r"encoder and pooled .* can't be changed"):
         check_for_clip_text(Options(encoder=OPEN, pooled=CLOSED))
+    with pytest.raises(ValueError, match="apart of NewBie Isolation Options works with NewBie and Lumina 2 alone"):
+        check_for_clip_text(Options(apart=0.1))

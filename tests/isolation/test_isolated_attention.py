@@ -104,10 +104,10 @@ def test_tiles_match_the_reference_of_the_whole_picture(way, seed):
 def test_every_part_of_a_plan_matters_to_the_reference():
     """The comparison above could fail: leaving out any part of a plan is far outside its tolerance."""
     plan = make_plan(OWNER, ((LEFT,), (MIDDLE,)), strength=0.8, soft_edge=0.3, weight=(1, 1, 2, 1, 1, 0.5, 1, 1, 3),
-                named=("girl", "boy", *[""] * 7), genders=("girl", "boy"), gender_strength=0.9)
+                named=("girl", "boy", *[""] * 7), genders=("girl", "boy"), gender_strength=0.9, apart=0.9)
     q, k, v = qkv(len(OWNER) + 24)
     whole = reference(q, k, v, plan, 4, 6)
-    neutral = {"strength": 0.0, "soft_edge": 0.0, "weight": (), "gender_strength": 0.0}
+    neutral = {"strength": 0.0, "soft_edge": 0.0, "weight": (), "gender_strength": 0.0, "apart": 0.0}
     for part, value in neutral.items():
         without = changed(plan, **{part: value})
         assert relative_error(reference(q, k, v, without, 4, 6), whole) > 1e-2, part
@@ -120,6 +120,22 @@ def test_hard_boxes_are_the_exact_rules():
     rule = joint_rules(torch.tensor([OWNER]), covers)[0]
     assert torch.equal(bias == 0, rule)
     assert (bias[~rule] == torch.finfo(torch.float32).min / 2).all()
+
+
+@pytest.mark.parametrize("apart", [0.5, 0.9, 1.0])
+def test_places_of_two_characters_alone_are_kept_apart(apart):
+    """Overlaps, the background and what is one's own stay open; so do caption tokens."""
+    plan = make_plan(OWNER, ((LEFT,), ((0.4, 0.0, 0.8, 1.0),)), strength=0.0, apart=apart)
+    bias = bias_of(plan, 1, 10).matrix(torch.float32)[0, 0]
+    first, both, second, nobody = range(4), [4], range(5, 8), range(8, 10)
+    expected = torch.zeros(10, 10)
+    for q, k in ((first, second), (second, first)):
+        expected[torch.tensor(q)[:, None], torch.tensor(k)] = (
+            math.log(1 - apart) if apart < 1 else torch.finfo(torch.float32).min / 2
+        )
+    assert not expected[both].any() and not expected[nobody].any()
+    torch.testing.assert_close(bias[9:, 9:], expected)
+    assert not bias[:9].any() and not bias[:, :9].any()
 
 
 @pytest.mark.parametrize("function", [attention_pytorch, attention_sub_quad, attention_split])
@@ -278,7 +294,7 @@ def test_more_characters_than_the_kernel_is_wide_have_a_dense_mask(kernel_of_128
     tokens = 2 * people + 5
     plan = random_plan(seed, tokens, people)
     owner = *range(people + 1), *plan.owners[people + 1 :]
-    plan = changed(plan, owner=owner, weight=(1.0, 2.0) * people + (0.5,) * 5)
+    plan = changed(plan, owner=owner, weight=(1.0, 2.0) * people + (0.5,) * 5, apart=0.0)
     wrapper, asked = IsolatedNextDiT(plan), []
 
     def hosts(*args, **kwargs):
@@ -373,7 +389,7 @@ def test_a_mask_covers_by_its_mean(rows, columns):
 def test_eight_characters_fit_the_widths_that_kernels_take():
     """NewBie's heads are 96 wide; cuDNN before Hopper takes 128."""
     plan = make_plan(tuple(range(9)), ((LEFT,),) * 8, weight=(2.0,) * 9, named=("girl", "boy", "other") * 3,
-                genders=("girl", "boy") * 4, gender_strength=1.0)
+                genders=("girl", "boy") * 4, gender_strength=1.0, apart=0.9)
     query, key = bias_of(plan, 4, 6).scaled(96, torch.bfloat16)
     assert query.shape == key.shape == (1, 9 + 24, 32)
     assert query.isfinite().all() and key.isfinite().all()
@@ -384,7 +400,8 @@ def test_eight_characters_fit_the_widths_that_kernels_take():
     [
         make_plan((0,) * 9, ((LEFT,), (RIGHT,))),
         make_plan(OWNER, ((LEFT,), (RIGHT,)), strength=0.0),
-        make_plan(OWNER, ((LEFT,), (RIGHT,)), joint=False, refiner=False),
+        make_plan(OWNER, ((LEFT,), (RIGHT,)), joint=False, refiner=False, apart=0.9),
+        make_plan((0,) * 9, ((LEFT,),), apart=0.9),
         make_plan(OWNER, ((LEFT,), (RIGHT,))).released(),
         make_plan((0,) * 9, ((LEFT,), (RIGHT,)), named=("girl",) * 9, genders=("girl", "boy"), gender_strength=0.0),
     ],

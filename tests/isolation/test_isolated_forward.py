@@ -139,6 +139,25 @@ def test_a_neutral_plan_is_the_host_bit_for_bit(network, plan):
         assert torch.equal(ours, hosts)
 
 
+@pytest.mark.parametrize("apart", [0.0, 1.0])
+def test_apart_the_left_half_of_the_picture_does_not_see_the_right(network, apart):
+    """Exact in the first joint layer; the noise refiner before it mixes the picture, so it is changed behind that."""
+    x, context, pooled = inputs()
+    plan = make_plan(OWNER, ((LEFT,), (RIGHT,)), apart=apart)
+
+    def another_right_half(_module, _args, out):
+        return torch.cat([out.unflatten(1, (5, 6))[:, :, :3], out.unflatten(1, (5, 6))[:, :, 3:] + 1], 2).flatten(1, 2)
+
+    _, _, joint = forward(network, x, context, pooled, plan)
+    handle = network.noise_refiner[-1].register_forward_hook(another_right_half)
+    try:
+        _, _, joint_2 = forward(network, x, context, pooled, plan)
+    finally:
+        handle.remove()
+    changed = (joint != joint_2)[:, len(OWNER) :].any(-1).unflatten(1, (5, 6))[0]
+    assert changed[:, 3:].all() and changed[:, :3].any() == (apart == 0)
+
+
 def test_weights_outlast_the_isolation(network):
     """After `until` everyone reads everything, but weights hold: as in a plan that has nothing else."""
     x, context, pooled = inputs()

@@ -244,6 +244,7 @@ def test_inpainting(check_isolated, model, positive, negative):
 
 NOTHING_OF_A_PLAN = {
     "nobody owns anything": lambda plan: changed(plan, owner=(0,) * len(plan.owners)),
+    "everyone open, and one place": lambda plan: changed(plan, regions=plan.regions[:1], strength=0.0, apart=0.9),
     "strength 0": lambda plan: changed(plan, strength=0.0),
     "over before the first step": lambda plan: changed(plan, end=0.0),
     "begins after the last": lambda plan: changed(plan, start=1.0),
