@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of everything that text goes through: whatever the bytes, only PromptError may come out.
 
     pip install atheris lxml
-    python tests/fuzz/fuzz_prompt.py FOLDER tests/data/valid tests/data/plain tests/data/invalid \
+    python tests/fuzz/fuzz_prompt.py FOLDER tests/data/field tests/data/valid tests/data/plain tests/data/invalid \
         -dict=tests/fuzz/prompt.dict -max_len=4096 -max_total_time=600 -timeout=5
 
 FOLDER keeps what reached new code; a text that breaks something is written to crash-<hash>. Not collected by pytest.

@@ -53,7 +53,7 @@ def split(tags):
     return Counter(filter(None, map(str.strip, found)))
 
 
-@pytest.mark.parametrize("entry", entries())
+@pytest.mark.parametrize("entry", list(entries()))
 def test_what_it_says(entry):
     reader = {"convert": convert}.get(entry.get("read"), parse)
     if "error" in entry:
@@ -104,7 +104,7 @@ def check_box(box, expected):
         assert (box and [box.left, box.top, box.right, box.bottom]) == expected
 
 
-@pytest.mark.parametrize("entry", entries("K08_positions"))
+@pytest.mark.parametrize("entry", list(entries("K08_positions")))
 def test_where_someone_stands(entry):
     words, side = entry
     scene = parse(f"<character_1><n>rin</n><position>{words}</position></character_1><character_2/>")
@@ -120,7 +120,7 @@ def test_where_someone_stands(entry):
         assert abs((alone.left + alone.right) / 2 - place) <= 60
 
 
-@pytest.mark.parametrize("entry", entries("K13_genders"))
+@pytest.mark.parametrize("entry", list(entries("K13_genders")))
 def test_who_someone_is(entry):
     words, gender = entry
     scene = parse(f"<character_1><gender>{words}</gender></character_1>")

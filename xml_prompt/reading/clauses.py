@@ -68,7 +68,8 @@ def _someone(placed: PlacedTag) -> Clause | None:
     if place and not _is_place(place):
         place = place.removeprefix("在")  # 站在海边, 在看书: a scenery, or what is being done
     words = [match["person"], *_features(match["features"]), match["pose"], place]
-    return Clause(tuple(placed._replace(tag=replace(tag, text=word)) for word in words if word))
+    stripped = filter(None, (word.strip() for word in words if word))
+    return Clause(tuple(placed._replace(tag=replace(tag, text=word)) for word in stripped))
 
 
 def _everyone(placed: PlacedTag) -> Clause | None:
@@ -80,7 +81,7 @@ def _everyone(placed: PlacedTag) -> Clause | None:
     for at in range(len(rest)):
         if joint_interaction(rest[at:]):
             where = rest[:at].removeprefix("在")
-            words = (word for word in (where, rest[at:]) if word)
+            words = filter(None, (where.strip(), rest[at:].strip()))
             return Clause(tuple(placed._replace(tag=replace(tag, text=word)) for word in words), shared=True)
     return None
 

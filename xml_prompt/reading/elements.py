@@ -14,6 +14,7 @@ from ..words import GENERAL_BLOCK, PERSONAL, ROOTS, UNSTATED, character_id, is_f
 from .draft import Draft, Reading, add, box_in, new_draft, next_id, state_box, tags_in
 from .fields import (
     Stated,
+    caption_of,
     character_field,
     looks_like_character,
     picture_field,
@@ -34,7 +35,7 @@ _CHINESE = re.compile("[\u3400-\u9fff]")
 _LABELLED_LINE = re.compile(
     r"^[ \t\W]{0,8}?(?P<label>[^\W\d][\w \-]{0,30}?)[\"*_\s]{0,4}[:：][ \t*_]*(?P<words>[^\n]*\S)[ \t]*$", re.MULTILINE
 )
-_PLACEHOLDER = re.compile(r"\$\w+\$")  # the template's own
+_PLACEHOLDER = re.compile(r"\$character_[0-9]+\$")  # the template's own
 _RUN = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 
 
@@ -74,14 +75,17 @@ def _read_stray(reading: Reading, text: Text, beside: bool) -> None:
     start = 0
     for line in _LABELLED_LINE.finditer(text.words):
         name = picture_field(line["label"])
-        if name is None or reading.plain or not (beside or name in ("caption", "negative")):
+        if name is None or not (beside or (name in ("caption", "negative") and not reading.plain)):
             continue
         if name == "negative":
             message = Message("A negative prompt does not belong here. Type it into the negative prompt.")
             raise reading.source.error(message, text.offset(line.start("label")))
         _read_loose(reading, text.part(start, line.start()), beside)
         value = text.part(line.start("words"), line.end("words"))
-        state_of_picture(reading, Stated(line["label"], line["label"], (value,), text.offset(line.start("label"))))
+        if name == "caption":
+            reading.captions.append(caption_of(f"caption: {value.words}"))
+        else:
+            state_of_picture(reading, Stated(line["label"], line["label"], (value,), text.offset(line.start("label"))))
         start = line.end()
     _read_loose(reading, text.part(start, len(text.words)), beside)
 

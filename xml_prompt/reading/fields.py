@@ -85,8 +85,7 @@ def state_of_picture(reading: Reading, stated: Stated) -> None:
         kinds = tuple(tags_in(reading, stated.texts))
         reading.interactions.append(StatedInteraction(kinds, stated.between, reading.source, stated.offset))
     elif name == "caption":
-        words = caption_of(stated.words)
-        reading.captions += [words] if words else []
+        reading.captions += [stated.words] if stated.words else []
     elif name == "spacing":
         reading.spacing, reading.spacing_place = stated.words, (reading.source, stated.words_at)
     elif name == "system":
@@ -105,10 +104,11 @@ def state_of_picture(reading: Reading, stated: Stated) -> None:
 
 def caption_of(words: str) -> str:
     """The caption without a label that a language model put before it, and the quotes of one."""
-    if label := _CAPTION_LABEL.match(words):
+    while label := _CAPTION_LABEL.match(words):
         words = words[label.end() :].strip()
-    quoted = _QUOTED.fullmatch(words)
-    return quoted.group(1).strip() if quoted else words
+        quoted = _QUOTED.fullmatch(words)
+        words = quoted.group(1).strip() if quoted else words
+    return words
 
 
 def state_of_character(reading: Reading, draft: Draft, stated: Stated) -> None:

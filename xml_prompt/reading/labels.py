@@ -20,7 +20,8 @@ from .plain_words import field_of_person, field_of_picture, people_in
 MAX_COLONS = 4096
 
 _WORDS_THAT_BREAK = r"\b(?:BREAK|ADDCOMM|ADDBASE|ADDCOL|ADDROW|AND)\b"
-_BREAK = re.compile(rf"[;；\n]|(?<!\S)\|(?!\S)|{_WORDS_THAT_BREAK}")
+_STOP = r"(?<=\w)\.[ \t]+(?=[0-9]{1,2}(?:girl|boy|other)s?\b)"
+_BREAK = re.compile(rf"[;；\n]|(?<!\S)\|(?!\S)|{_WORDS_THAT_BREAK}|{_STOP}")
 _BAR = re.compile(r"\|")
 _COLON = re.compile(r"[:：]")
 _WEIGHT = re.compile(r"\s*[0-9]*\.?[0-9]+\s*(?:[,，、;；\n)）]|$)")
@@ -37,7 +38,7 @@ _RULED = re.compile(
     rf"\s*(?P<rule>={{2,}}|-{{2,}}|~{{2,}}|\*{{2,3}})\s*(?P<label>{_IN_LINE})\s*(?:={{2,}}|-{{2,}}|~{{2,}}|\*{{2,3}})\s*$"
 )
 _STARRED = re.compile(
-    rf"\s*(?:#{{1,6}}\s*)?[*_`]{{1,3}}(?P<label>{_IN_LINE})(?:[*_`]{{1,3}}\s*[:：]|\s*[:：]\s*[*_`]{{1,3}})"
+    rf"\s*(?:#{{1,6}}\s*)?[*_`]{{1,3}}(?P<label>{_IN_LINE})(?:[*_`]{{1,3}}\s*(?:[:：]|[-–—]\s)|\s*[:：]\s*[*_`]{{1,3}})"
 )
 _TITLED = re.compile(rf"\s*[【「《〖](?P<label>{_IN_LINE})[】」》〗]\s*[:：]?")
 _SQUARE = re.compile(rf"\s*\[(?P<label>{_IN_LINE})\]\s*(?P<colon>[:：]?)")
@@ -103,7 +104,7 @@ def _runs(text: str, start: int, end: int, inside: bytearray) -> Iterator[tuple[
     breaks = sorted([match.span() for match in _BREAK.finditer(text, start, end) if not inside[match.start()]] + bars)
     for first, last in breaks:
         if first >= begin:
-            yield begin, first, text[first] not in ";；\n"
+            yield begin, first, text[first] not in ";；\n."
             begin = last
     yield begin, end, False
 

@@ -41,7 +41,7 @@ def without_loras(reading: Reading, start: int, end: int) -> str:
     """Plain words with spaces where LoRAs stood, which are added to the picture's."""
 
     def take(match: re.Match[str]) -> str:
-        reading.loras.append(_lora(reading, match.group(1), match.start()))
+        reading.loras += _loras(reading, match.group(1), "", match.start())
         return " " * len(match.group())
 
     text = reading.source.text
@@ -54,10 +54,13 @@ def _loras_in(reading: Reading, node: Node) -> Iterator[Lora]:
     if attributes.get("name"):
         yield _lora(reading, f"{attributes['name']}:{stated}".rstrip(":"), node.offset)
     for text in node.all_texts:
-        for words in _NAMED.finditer(text.words):
-            if words.group().strip():
-                named = words.group().strip()
-                yield _lora(reading, named if ":" in named or not stated else f"{named}:{stated}", node.offset)
+        yield from _loras(reading, text.words, stated, node.offset)
+
+
+def _loras(reading: Reading, words: str, stated: str, offset: int) -> Iterator[Lora]:
+    """Those of a list; stated: the strength of those that state none."""
+    for named in filter(None, map(str.strip, _NAMED.findall(words))):
+        yield _lora(reading, named if ":" in named or not stated else f"{named}:{stated}", offset)
 
 
 def _lora(reading: Reading, words: str, offset: int) -> Lora:

@@ -12,6 +12,7 @@ from ..scene import Field, Scene
 from .document import Document, find_document
 from .draft import Reading
 from .elements import read_body
+from .fields import caption_of
 from .interactions import interactions_of
 from .panels import read_panels
 from .prompt_text import Warnings, source_of
@@ -45,7 +46,7 @@ def scene_of(reading: Reading) -> Scene:
     interactions = interactions_of(reading, characters)
     if not (characters or general or reading.captions or interactions or reading.loras):
         reading.warn(0, Message("The prompt has no content."))
-    caption = " ".join(reading.captions)
+    caption = caption_of(" ".join(filter(None, reading.captions)))
     scene = Scene(
         characters, general, caption, reading.system, interactions, reading.spacing, loras=tuple(reading.loras)
     )

@@ -54,7 +54,7 @@ from .draft import (
     state_box,
 )
 from .elements import is_language
-from .fields import caption_of, unescaped_name
+from .fields import unescaped_name
 from .labels import EVERYONE, PARTS_OF_A_BODY, Part, bare_person, of_a_field, parts_of, without_bullets, without_stars
 from .loras import without_loras
 from .markup import Text
@@ -72,6 +72,7 @@ _ASIDE = re.compile(r"\s*[(（]([^()（）]+)[)）]\s*$")
 _DASH = re.compile(r"\s+[-–—]\s+")
 _NAME = re.compile(r"[A-Z][\w.'’\-]*(?: [A-Z][\w.'’\-]*){0,2}")
 _SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)]*\s*$")
+_OF_EVERYONE = re.compile(r"(?:both|they|everyone|everybody|all of them|the (?:two|three|four))\b", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,，、;；]")
 _AND = re.compile(r"\s+(?:and|&|\+)\s+|[和与與と]", re.IGNORECASE)
 _SENTENCE_WORDS = 4  # of a clause of a sentence
@@ -123,7 +124,7 @@ class _Plain:
                 self.current = None
                 self._sort_picture(tags)
             elif someone and self._is_sentence(part, clause):
-                self.reading.captions.append(caption_of(self._words(part)))
+                self.reading.captions.append(self._words(part))
             elif counts:
                 self._count(tags, counts)
             elif any(people_in(tag.text) for tag, _ in tags):
@@ -160,7 +161,8 @@ class _Plain:
 
     def _clauses(self, part: Part) -> list[Clause]:
         words = without_stars(self.reading.source.text[part.start : part.end])
-        if part.label and (stop := _STOP.search(words)):
+        listed = part.label or any(_COUNTED.fullmatch(piece.strip()) for piece in _CLAUSE.split(words))
+        if listed and (stop := _STOP.search(words)):
             words = words[: stop.start()]
         tags = _apart(placed_tags(self.reading, (Text(words, ((part.start, words, True),)),)))
         return [Clause(tuple(tags))] if part.label else clauses(tags)
@@ -168,6 +170,8 @@ class _Plain:
     def _is_sentence(self, part: Part, clause: Clause) -> bool:
         """Whether the part tells of the picture in a sentence: no list, and no clause on who is where."""
         words = self._words(part)
+        if _OF_EVERYONE.match(words) and is_language(words):
+            return True
         if not _SENTENCE_END.search(words) or not is_language(words):
             return False
         if not words.isascii() and len(_CLAUSE.split(words)) == 1:
@@ -270,7 +274,8 @@ class _Plain:
         else:
             word, rest = _person_label(bare_person(bare))
             word = "" if rest and read_position((rest,))[1] else word
-            name = ", ".join(names) if word else f"{bare}{aside.group() if aside and not said else ''}"
+            behind = aside.group() if aside and not said else _in_parentheses(names)
+            name = ", ".join(names) if word else f"{bare}{behind}"
             again = next((d for d in self.reading.drafts.values() if d.name and d.name == name), None)
             self.current = again or self._new(part.at)
             self.current.name = " ".join(unescaped_name(name).split())
@@ -457,6 +462,10 @@ def _counts(part: Part, tags: Sequence[PlacedTag], described: Counter[str]) -> i
     return 1 if part.bar and plain and described[own] == 2 and described.total() == 2 else 0
 
 
+def _in_parentheses(names: Sequence[str]) -> str:
+    return f" ({', '.join(names)})" if names else ""
+
+
 def _numbered_id(label: str) -> str | None:
     id = character_id(word_key(label))
     return id if id != "character_" else None
@@ -486,9 +495,13 @@ def _of_picture(text: str) -> bool:
 
 def _person_label(label: str) -> tuple[str, str]:
     """The person word of a label, and the rest: `左边的女孩` -> 女孩, 左边; `girl on the left` -> girl, on the left."""
+    words = label.split()
+    for i, word in enumerate(words if len(words) > 1 else ()):
+        place = " ".join([w for w in words[:i] if w.lower() not in ("a", "the")] + words[i + 1 :])
+        if place and gender_of(word) and not read_position((place,))[1]:
+            return word, place
     if gender_of(label):
         return label, ""
-    words = label.split()
     for i, word in enumerate(words if len(words) > 1 else ()):
         if gender_of(word):
             return word, " ".join([w for w in words[:i] if w.lower() not in ("a", "the")] + words[i + 1 :])

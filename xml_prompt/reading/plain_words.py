@@ -158,6 +158,7 @@ _NUMBER = re.compile(
     rf"(?:([0-9]{{1,2}})|([一二两三四五六七八九十])|({_COUNT_WORDS.replace(' ', '|')})(?=_))"
     r"(?![0-9]|_?(?:years?|yo|y\.?o|岁|歳|才|k\b|d\b))\+?(?:[个名位只]|人の?)?"
 )
+_MANY = re.compile("multiple_|several_|many_|some_|few_|group_of_|crowd_of_|多个|多名|几个|許多|大勢の|複数の")
 _TRAILING_NUMBER = re.compile(r"_?(?:x_?)?([0-9二三四五六七八九两])人?$")  # 女の子2人
 _DIGITS = (
     {"两": 2}
@@ -175,7 +176,7 @@ def people_in(text: str) -> tuple[str, int] | None:
     number = next(filter(None, counted.groups())) if counted else "1"
     count = int(number) if number.isdigit() else _DIGITS[number]
     gender = gender_of(text) or gender_of(key.rsplit("_", 1)[-1]) or _last_chinese(text)
-    if gender is None or count == 0 or (gender == "other" and not counted):
+    if gender is None or count == 0 or (gender == "other" and not counted) or _MANY.match(key):
         return None
     return gender, count
 

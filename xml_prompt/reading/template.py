@@ -22,7 +22,7 @@ from .cleaning import cleaned
 from .document import Document
 from .draft import Draft, Reading
 from .elements import read_body, read_general
-from .fields import character_field
+from .fields import character_field, picture_field
 from .json_text import Path, json_places, json_text, read_json, with_raw_backslashes
 from .markup import Node, Text
 from .prompt_text import FORBIDDEN, Source, invisible
@@ -169,6 +169,9 @@ def _acts(read: _Json, key: str, entry: list[Any] | dict[str, Any], path: Path) 
             continue
         lower = {word_key(name): value for name, value in one.items()}
         what = next((lower[name] for name in _WHAT if isinstance(lower.get(name), str)), "")
+        if not what or not {*_WHAT, *_WHO}.issuperset(lower):
+            message = Message('The value of "{key}" is not text. Write text in quotes.', key=key)
+            raise read.source.error(message, read.at(here))
         who = next((lower[name] for name in _WHO if lower.get(name)), None)
         between = {"between": ", ".join(map(str, who)) if isinstance(who, list) else str(who)} if who else {}
         words = Text(read.text((*here, ""), what).text, ((read.at(here), "", True),))
@@ -193,7 +196,7 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
     words = _tags_of(entry) if isinstance(entry, list) else _number(entry)
     if words is None:
         raise read.source.error(Message('The value of "{key}" is not text. Write text in quotes.', key=key), at)
-    if words == "" and not character_id(key):
+    if words == "" and (picture_field(name) or character_field(name)):
         return []
     return [Node(name, {}, at, (Text(words, ((at, "", True),)),), is_key=True)]
 
@@ -225,7 +228,8 @@ def _tags_of(entry: Any) -> str | None:
             names = ("tag", "text", "name", "value")
             text = next((one[name] for name in names if isinstance(one.get(name), str)), None)
             weight = one.get("weight", one.get("strength", 1.0))
-            if text is None or not isinstance(weight, int | float) or not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+            weighted = isinstance(weight, int | float) and MIN_WEIGHT <= weight <= MAX_WEIGHT
+            if text is None or not weighted or len(one) > 1 + ("weight" in one or "strength" in one):
                 return None
             words.append(tag_list((Tag(text.strip(), float(weight)),)) if text.strip() else "")
         elif isinstance(one, str):
