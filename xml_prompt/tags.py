@@ -301,7 +301,7 @@ _SCHEDULE = re.compile(rf"{_FREE}\[[^\[\]\n]*[:：]\s*[0-9.]+\s*\]")
 _CHOICE = re.compile(rf"{_FREE}\{{[^{{}}\n]*\w[^{{}}\n]*\|[^{{}}\n]*\}}|{_FREE}\[[^\[\]\n]*\w[^\[\]\n]*\|[^\[\]\n]*\]")
 _BARE_CHOICE = re.compile(r"[^\W_][^,，、;；|\n()（）]*\|(?=\s*[^\W_])[^,，、;；\n()（）]*")
 _FOREIGN = re.compile(
-    rf"{_FREE}\$\{{?[\w.]+\}}?|{_FREE}\$\{{[^{{}}\n]*\}}|\{{[0-9\-]+\$\$[^{{}}\n]*\}}"
+    rf"{_FREE}\$\{{[^{{}}\n]*\}}|{_FREE}\$\{{?[\w.]+\}}?|\{{[0-9\-]+\$\$[^{{}}\n]*\}}"
     r"|(?<!\w)__(?=[^\W_])[\w/*.\- ]*?__(?!\w)"
     r"|\b(?:BREAK|AND|ADDCOMM|ADDBASE|ADDCOL|ADDROW)\b"
     r"|<(?:wildcard|wc|random|hypernet|embed|segment|setvar|var|fromto|alternate|repeat|preset|object)[:\[][^<>\n]*>"
@@ -335,7 +335,7 @@ def foreign_syntax(text: str) -> Iterator[tuple[int, Message]]:
 
 def _message(pattern: re.Pattern[str], text: str) -> Message:
     if pattern is _SCHEDULE:
-        return Message("{text} is a schedule over the steps, which is not run; it is passed on as text.", text=text)
+        return Message("{text} is a step schedule, which has no effect here; it is passed on as text.", text=text)
     if pattern in (_CHOICE, _BARE_CHOICE):
-        return Message("{text} is a choice, which is not made here; it is passed on as text.", text=text)
-    return Message("{text} is another program's syntax; it is passed on as text.", text=text)
+        return Message("{text} is dynamic-prompt syntax, which has no effect here; it is passed on as text.", text=text)
+    return Message("{text} is another program's syntax, which has no effect here; it is passed on as text.", text=text)

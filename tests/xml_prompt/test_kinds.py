@@ -125,4 +125,4 @@ def test_who_someone_is(entry):
     words, gender = entry
     scene = parse(f"<character_1><gender>{words}</gender></character_1>")
     assert scene.characters[0].gender == gender
-    assert any("no gender" in str(warning.message) for warning in scene.warnings) == (gender is None)
+    assert any("is not a gender" in str(warning.message) for warning in scene.warnings) == (gender is None)

@@ -57,7 +57,7 @@ def visible(source: Source, warnings: Warnings) -> Source:
     start = 1 if source.text[:1] == "\ufeff" else 0  # a byte order mark is nobody's
     edits = [(*match.span(), "") for match in INVISIBLE.finditer(source.text, start)]
     if edits:
-        message = Message("The prompt contains invisible characters ({count}, the first one here); they are ignored.",
+        message = Message("The prompt contains {count} invisible characters, the first one here; they are ignored.",
                           count=len(edits))  # fmt: skip
         warnings.warn(source, edits[0][0], message)
     return edited(source, edits)

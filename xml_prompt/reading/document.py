@@ -72,9 +72,9 @@ def _system(source: Source, warnings: Warnings) -> tuple[str, int]:
     while (more := _MARKER.search(text, end)) and "<" not in text[end : more.start()] and text[more.end() :].strip():
         part = text[end : more.end()].strip()
         if part in parts:
-            warnings.warn(source, end, Message("The system prompt is there twice; it is read once."))
+            warnings.warn(source, end, Message("The system prompt is repeated; the repetition is ignored."))
         else:
-            message = Message("<Prompt Start> is there twice; everything before the last one is the system prompt.")
+            message = Message("The system prompt is everything before the last <Prompt Start>.")
             warnings.warn(source, more.start(), message)
         parts += [part] if part not in parts else []
         end = more.end()
@@ -85,7 +85,7 @@ def _without_end_marker(source: Source, start: int, end: int, warnings: Warnings
     marker = _END_MARKER.search(source.text, max(start, end - 64), end)
     if marker is None or source.text[start : marker.start()].strip() == "":
         return start, end
-    message = Message("{marker} is at the prompt's end; it is ignored.", marker=marker.group().strip())
+    message = Message("{marker} at the end of the prompt is ignored.", marker=marker.group().strip())
     warnings.warn(source, marker.start(), message)
     return stripped(source.text, start, marker.start())
 

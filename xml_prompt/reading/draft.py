@@ -142,10 +142,11 @@ def check_gender(reading: Reading, tags: Sequence[PlacedTag]) -> None:
     """A gender field that names none, or more than one, of which the first counts."""
     named = [genders_in(tag.text) for tag, _ in tags]
     if tags and not any(named):
-        message = Message('"{text}" names no gender. Write girl, boy or other.', text=tags[0].tag.text)
+        message = Message('"{text}" is not a gender. Write girl, boy or other.', text=tags[0].tag.text)
         reading.warn(tags[0].offset, message)
     elif len(several := tuple(dict.fromkeys(gender for genders in named for gender in genders))) > 1:
-        reading.warn(tags[0].offset, Message("The gender is both {several}; the first is used.", several=several))
+        message = Message("Several genders are stated ({several}); the first is used.", several=several)
+        reading.warn(tags[0].offset, message)
 
 
 def check_position(reading: Reading, draft: Draft | None, tags: Sequence[PlacedTag]) -> None:

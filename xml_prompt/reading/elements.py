@@ -149,7 +149,7 @@ def _named_within(child: Node, node: Node, field: Callable[[str], str | None]) -
 def _read_named_character(reading: Reading, node: Node) -> None:
     """`<saber> <gender>1girl</gender> ... </saber>`, as some tools write it."""
     id = next_id(reading)
-    message = Message("{element} holds what is said of a person; it is read as <{id}>.", element=node.spelled, id=id)
+    message = Message("{element} describes a person; it is read as <{id}>.", element=node.spelled, id=id)
     reading.warn(node.offset, message)
     draft = new_draft(reading, id, node.offset)
     node = take_loras(reading, node, draft.loras)

@@ -162,7 +162,7 @@ def _add_field(
 
 def not_a_field(name: str) -> Message:
     if is_name(name):
-        return Message('"{name}" has a meaning of its own and can\'t name a field. Choose another name.', name=name)
+        return Message('"{name}" is a reserved word and can\'t name a field. Choose another name.', name=name)
     return Message(
         '"{name}" can\'t name a field. Use letters, digits and underscores, up to {limit}.', name=name, limit=MAX_NAME
     )

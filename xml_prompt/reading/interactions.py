@@ -66,7 +66,9 @@ def _named(reading: Reading, stated: StatedInteraction, text: str, characters: S
     if len(ids) > 1 and not _EVERYONE.search(text):
         return ids
     if len(ids) == 1 and not _EVERYONE.search(text):
-        message = Message('"{text}" names one character alone; everyone takes part. Write between="...".', text=text)
+        message = Message(
+            '"{text}" names only one character, so everyone takes part. To choose, write between="...".', text=text
+        )
         reading.warnings.warn(stated.source, stated.offset, message)
     return everyone
 

@@ -78,7 +78,7 @@ def _read_scene(reading: Reading, node: Node, box: Box) -> None:
         draft.boxes = [_inside(place, box)]
         reading.drafts[draft.id] = draft
         if draft.id != id:
-            message = Message("{id} of {element} is read as {new}.", id=id, element=node.spelled, new=draft.id)
+            message = Message("{id} in {element} is read as {new}.", id=id, element=node.spelled, new=draft.id)
             reading.warn(draft.offset, message)
     for draft in inner.drafts.values():
         where = draft.fields.get("position", [])
@@ -98,7 +98,7 @@ def _inside(box: Box, panel: Box) -> Box:
 
 def _keep_text(reading: Reading, node: Node) -> None:
     message = Message(
-        "{element} says no place, or has no characters; all of it is kept as text. Give it a <bbox> or a <position>.",
+        "{element} has no position or no characters, so its content is kept as text. Give it a <bbox> or a <position>.",
         element=node.spelled,
     )
     reading.warn(node.offset, message)

@@ -138,7 +138,7 @@ class _Plain:
                     message = Message("It is unclear who this is; the tags are read as one person's.")
                     self.reading.warn(part.at, message)
                 elif self.current is not None:
-                    message = Message("It is unclear whose tags these are; {id} gets them.", id=self.current.id)
+                    message = Message("It is unclear whose tags these are; they are given to {id}.", id=self.current.id)
                     self.reading.warn(part.at, message)
                 self._sort(tags)
             else:
@@ -242,7 +242,7 @@ class _Plain:
             message = Message("A negative prompt does not belong here. Type it into the negative prompt.")
             raise self.reading.source.error(message, part.at)
         if part.first and len(self.reading.drafts) > 1:
-            message = Message("It is unclear whose negative this is; {id} gets it.", id=self.current.id)
+            message = Message("It is unclear whose negative this is; it is given to {id}.", id=self.current.id)
             self.reading.warn(part.at, message)
         self.current.negative += [tag for tag, _ in tags]
 
@@ -309,7 +309,7 @@ class _Plain:
         total = sum((people_in(tag.text) or ("", 0))[1] for tag, _ in counted)
         if total > described:
             message = Message(
-                "This counts {total} people, but only {count} are described.", total=total, count=described
+                "The count is {total} people, but only {count} are described.", total=total, count=described
             )
             self.reading.warn(counted[0].offset, message)
         self.current = None

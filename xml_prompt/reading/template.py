@@ -87,10 +87,12 @@ def _leave_out_default_box(reading: Reading, draft: Draft) -> None:
         return
     place, _ = read_position(tag.text for tag in draft.fields.get("position", ()))
     if place not in (Place(), Place(box=_WHOLE)):
-        message = Message("The bbox of {id} is the whole picture, but its position is not; the position is used.",
+        message = Message("The bbox of {id} covers the whole picture; its position is used instead.",
                           id=draft.id)  # fmt: skip
     elif len(reading.drafts) > 1:
-        message = Message("The bbox of {id} is the whole picture, beside other characters; it is ignored.", id=draft.id)
+        message = Message(
+            "The bbox of {id} covers the whole picture despite other characters; it is ignored.", id=draft.id
+        )
     else:
         return
     draft.boxes = []
