@@ -16,21 +16,42 @@ import comfy.model_patcher
 import comfy.supported_models
 import comfy.utils
 import torch
+from comfy.latent_formats import Flux
 from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP, VAE
 from comfy.sd1_clip import SDClipModel
 from comfy.supported_models_base import ClipTarget
-from comfy.text_encoders.jina_clip_2 import XLMRobertaModel
-from comfy.text_encoders.llama import BaseGenerate, BaseLlama, Gemma3_4B_Config, Llama2_
+from comfy.text_encoders.jina_clip_2 import JinaClip2TextModel
+from comfy.text_encoders.llama import Gemma3_4B, Gemma3_4B_Config, Llama2_
+from comfy.text_encoders.lumina2 import Gemma3_4BModel
 from comfy.text_encoders.newbie import NewBieTEModel, NewBieTokenizer
 
 from .checkpoint import CheckpointError, Header, check_complete, read_header
-from .mini_latents import MiniLatents
+from .state_dict import StateDict
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "mini" / "weights"
 ISOLATION = "newbie.isolation"  # metadata key of the diffusion model: the isolation it was trained for
 
-Tensors = dict[str, torch.Tensor]
+# Least squares from latents to colours in -1..1 on drawn pictures; tests/lab/test_previews.py refits them.
+FACTORS = (
+    (0.022, 0.003, -0.070),
+    (-0.018, 0.035, -0.045),
+    (-0.089, 0.007, -0.117),
+    (-0.176, -0.187, -0.294),
+    (0.107, -0.089, 0.020),
+    (0.002, -0.150, -0.053),
+    (0.142, 0.097, 0.083),
+    (0.106, 0.115, -0.120),
+    (0.052, 0.229, 0.183),
+    (-0.003, -0.007, 0.086),
+    (-0.187, -0.117, -0.221),
+    (-0.047, -0.097, -0.087),
+    (-0.141, -0.006, 0.062),
+    (-0.162, -0.006, -0.211),
+    (0.009, -0.084, -0.079),
+    (-0.082, 0.016, -0.107),
+)
+BIAS = (0.164, 0.172, 0.167)
 
 
 def config_of(path: Path, header: Header) -> dict[str, Any]:
@@ -38,34 +59,59 @@ def config_of(path: Path, header: Header) -> dict[str, Any]:
     try:
         return json.loads(header.metadata["newbie.config"])
     except (KeyError, ValueError) as problem:
-        raise CheckpointError(f"{path} does not state its newbie.config: it is not a file of the mini.") from problem
+        raise CheckpointError(
+            f"{path} has no newbie.config in its metadata: it is not one of the mini's files."
+        ) from problem
 
 
-def read(name: str) -> tuple[Path, Header, Tensors]:
+def read(name: str) -> tuple[Path, Header, StateDict]:
     path = WEIGHTS / f"{name}.safetensors"
     header = read_header(path)
     return path, header, comfy.utils.load_torch_file(str(path), safe_load=True)
 
 
+class MiniLatents(Flux):
+    """Scaled as FLUX's, with colours of their own for the host's quick previews."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latent_rgb_factors = [list(row) for row in FACTORS]
+        self.latent_rgb_factors_bias = list(BIAS)
+        self.taesd_decoder_name = None  # FLUX's tiny decoder reads other latents
+
+
+# The host's NewBie pair with two configurations of our own; all else, such as special tokens, masks and the layer that
+# features come from, is what the host's classes say.
+
+
 @dataclass
 class GemmaConfig(Gemma3_4B_Config):
-    """Gemma3's own configuration with the head's width made a setting; everything unstated is as in the 4B one."""
+    """The host's own, with the heads' width made a setting."""
 
-    head_dim: int = 256
+    head_dim: int = Gemma3_4B_Config.head_dim
 
 
-class Gemma(BaseLlama, BaseGenerate, torch.nn.Module):
+class Gemma(Gemma3_4B):
     def __init__(self, config_dict: dict[str, Any], dtype: torch.dtype, device: torch.device, operations: Any) -> None:
-        super().__init__()
+        torch.nn.Module.__init__(self)  # the parent's own __init__ would build it with the 4B one's heads
         config = GemmaConfig(**config_dict)
         self.num_layers = config.num_hidden_layers
         self.model = Llama2_(config, device=device, dtype=dtype, ops=operations)
         self.dtype = dtype
 
 
-class TextEncoders(NewBieTEModel):
-    """The host's NewBie pair; only the two configurations differ."""
+class OurGemma(SDClipModel):
+    """Comes between the host's encoder and its base class, and puts our Gemma in the place of the 4B one."""
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{**settings, "model_class": Gemma})
+
+
+class GemmaEncoder(Gemma3_4BModel, OurGemma):
+    pass
+
+
+class TextEncoders(NewBieTEModel):
     def __init__(
         self,
         gemma: dict[str, Any],
@@ -75,28 +121,13 @@ class TextEncoders(NewBieTEModel):
         model_options: dict[str, Any],
     ) -> None:
         torch.nn.Module.__init__(self)  # the parent's own __init__ would build the 4B encoder
-        common = {
-            "device": device,
-            "dtype": dtype,
-            "model_options": model_options,
-            "enable_attention_masks": True,
-            "return_attention_masks": True,
-        }
-        self.gemma = SDClipModel(
-            layer="hidden",
-            layer_idx=-2,
-            layer_norm_hidden_state=False,
-            textmodel_json_config=dict(gemma),
-            model_class=Gemma,
-            special_tokens={"start": 2, "pad": 0},
-            **common,
-        )
-        self.jina = SDClipModel(
-            textmodel_json_config=dict(jina),
-            model_class=XLMRobertaModel,
-            special_tokens={"start": 0, "end": 2, "pad": 1},
-            **common,
-        )
+
+        def sized(name: str, config: dict[str, Any]) -> dict[str, Any]:  # how the host lets a model's config be changed
+            options = {**model_options, "model_name": name, f"{name}_model_config": config}
+            return {"device": device, "dtype": dtype, "model_options": options}
+
+        self.gemma = GemmaEncoder(**sized("gemma", gemma))
+        self.jina = JinaClip2TextModel(**sized("jina", jina))
         self.dtypes = {dtype}
 
 

@@ -17,7 +17,7 @@ import latent_preview
 from newbie_pack.lab.drawing.draw import render
 from newbie_pack.lab.drawing.scenes import sample_picture
 from newbie_pack.lab.training.export import read_autoencoder
-from newbie_pack.model_loader.mini_latents import MiniLatents
+from newbie_pack.model_loader.mini import MiniLatents
 from torch.nn.functional import avg_pool2d
 
 
@@ -32,7 +32,7 @@ def seen(count, seed):
 
 
 def refitted():
-    """The lines of model_loader/mini_latents.py: a channel each, and the bias."""
+    """The lines of model_loader/mini.py: a channel each, and the bias."""
     latents, colours = seen(60, seed=0)
     solution = torch.linalg.lstsq(torch.cat([latents, torch.ones(len(latents), 1)], 1), colours).solution
     return "\n".join(f"    ({', '.join(f'{value:.3f}' for value in row)})," for row in solution.tolist())
@@ -47,7 +47,7 @@ def likeness(latent_format):
 
 
 def test_the_preview_has_the_pictures_colours():
-    assert likeness(MiniLatents()) > 0.75, f"model_loader/mini_latents.py needs\n{refitted()}"
+    assert likeness(MiniLatents()) > 0.75, f"model_loader/mini.py needs\n{refitted()}"
     assert likeness(comfy.latent_formats.Flux()) < 0  # why FLUX's own numbers won't do: they show a negative
 
 

@@ -90,3 +90,16 @@ def test_the_host_can_copy_each_out_of_its_dynamic_memory(mini):
         weights = copy.model.state_dict()
         assert all(torch.equal(value, weights[name]) for name, value in patcher.model.state_dict().items())
     assert model.clone(force_deepcopy=True).model is not model.model
+
+
+def test_the_encoders_settings_are_the_hosts(mini):
+    """All that the host sets on its own 4B pair, but for their sizes; on no device, so that it costs nothing."""
+    from comfy.text_encoders.newbie import NewBieTEModel
+
+    host = NewBieTEModel(device="meta", dtype=torch.bfloat16)
+    sizes = {"operations", "execution_device", "num_layers"}
+    model = mini[1].cond_stage_model
+    for ours, theirs in ((model.gemma, host.gemma), (model.jina, host.jina)):
+        names = {name for name in vars(theirs) if not name.startswith("_")} - sizes
+        assert {name: getattr(ours, name) for name in names} == {name: getattr(theirs, name) for name in names}
+        assert {"special_tokens", "layer", "layer_idx", "enable_attention_masks"} <= names
