@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import codecs
 import json
+from collections.abc import Set
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from ..sentences import visible
 
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
 START = 4096  # bytes that tell what a file is
@@ -23,34 +26,38 @@ LOOKS = (  # (first bytes, what the file is, what to do; {} is what belongs in i
     (b"PK\x03\x04", "a pickle, which can run code when it is opened", USE),
     (b"\x80", "a pickle, which can run code when it is opened", USE),
     (b"GGUF", "a GGUF file", USE),
-    (bytes(16), "full of zeros where it should begin: its download was not finished", "Download {} again."),
+    (bytes(16), "an unfinished download (it begins with zeros)", "Download {} again."),
 )
 UNKNOWN = ("not a safetensors file", USE)
 ANY = "the model's .safetensors file"  # where it isn't known what belongs there
 
 
 class CheckpointError(ValueError):
-    """A file that can't be loaded. str() is one sentence: which file, what is wrong, what to do."""
+    """A file that can't be loaded. str() is one visible sentence: which file, what is wrong, what to do."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(visible(sentence).replace("\n", "\\n"))
 
 
 @dataclass(frozen=True)
 class Header:
-    """metadata: the file's own words; shapes and dtypes (F32, BF16, F8_E4M3 ...): every tensor's, by name."""
+    """metadata: the file's own words; shapes and dtypes (F32, BF16 ...): every tensor's, by name; size: in bytes."""
 
     metadata: dict[str, str]
     shapes: dict[str, tuple[int, ...]]
     dtypes: dict[str, str] = field(default_factory=dict)
+    size: int = 0
 
 
 def read_header(path: Path, expected: str = "") -> Header:
     """Reads the header alone, however large the file. Raises CheckpointError.
 
-    expected: what belongs in its place, as identify.expected says it, where that is known.
+    expected: what belongs in its place, as requirements.wanted says it, where that is known.
     """
     again = f"Download {expected or 'it'} again."
     try:
         if not path.is_file():
-            raise CheckpointError(f"{path} does not exist: put the file there, or choose another one.")
+            raise CheckpointError(no_file(path))
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(START)
@@ -73,10 +80,10 @@ def read_header(path: Path, expected: str = "") -> Header:
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
         raise CheckpointError(f"{path} has a damaged header. {again}") from problem
     if size < end:
-        raise CheckpointError(f"{path} has {size:,} of its {end:,} bytes: the download was cut off. {again}")
+        raise CheckpointError(f"{path} has only {size:,} of {end:,} bytes: the download was cut off. {again}")
     if size > end:
         raise CheckpointError(f"{path} is damaged: it has {size:,} bytes instead of {end:,}. {again}")
-    return Header(metadata, shapes, dtypes)
+    return Header(metadata, shapes, dtypes, size)
 
 
 def shape_of(entry: dict[str, Any]) -> tuple[int, ...]:
@@ -96,6 +103,16 @@ def end_of(entries: dict[str, Any]) -> int:
     return end
 
 
+def no_file(path: Path) -> str:
+    if path.is_dir():
+        return f"{path} is a folder: choose a file in it."
+    if path.is_symlink():
+        return f"{path} is a link to a file that does not exist: put the file there, or delete the link."
+    if path.exists():
+        return f"{path} is not a file but a pipe or a device: put the model's file there."
+    return f"{path} does not exist: put the file there, or choose another one."
+
+
 def instead(start: bytes) -> tuple[str, str]:
     """(what a file is that begins so and is no safetensors file, what to do; {} is what belongs in its place)"""
     if not start:
@@ -111,19 +128,23 @@ def instead(start: bytes) -> tuple[str, str]:
     text = " ".join(text.split())
     if not text.isprintable():
         return UNKNOWN
-    kind = "a JSON text" if text.startswith(("{", "[")) else "a text"
+    kind = "JSON" if text.startswith(("{", "[")) else "plain text"
     quoted = text if len(text) <= QUOTED else f"{text[:QUOTED]} ..."
-    return f"{kind} and not a model ({quoted})", "Download {}, logged in where its site asks for it."
+    return f"{kind}, not a model ({quoted})", "Download {}; its site may ask you to log in first."
 
 
 def unreadable(path: Path, problem: OSError) -> CheckpointError:
     why = (problem.strerror or str(problem)).lower()
-    return CheckpointError(f"{problem.filename or path} can't be read ({why}): allow reading it, or download it again.")
+    return CheckpointError(
+        f"{problem.filename or path} can't be read ({why}): check its permissions, or download it again."
+    )
 
 
-def check_complete(path: Path, expected: set[str], present: set[str]) -> None:
+def check_complete(
+    where: Path, expected: Set[str], present: Set[str], advice: str = "it belongs to another model"
+) -> None:
     """Raises CheckpointError if the file lacks tensors that the model needs."""
     missing = sorted(expected - present)
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise CheckpointError(f"{path} lacks the tensor {missing[0]}{more}: it is not the file of this model.")
+        raise CheckpointError(f"{where} lacks the tensor {missing[0]}{more}: {advice}.")

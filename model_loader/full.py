@@ -19,15 +19,16 @@ import comfy.utils
 import folder_paths
 import torch
 from comfy.model_patcher import ModelPatcher
-from comfy.sd import CLIP, VAE
+from comfy.sd import CLIP
 from safetensors import SafetensorError
 
-from . import identify, requirements, source, state_dict, tokenizer
+from . import requirements, source, state_dict, tokenizer
 from .checkpoint import CheckpointError, check_complete
-from .identify import DIFFUSION, GEMMA, JINA, NEEDS
+from .identify import DIFFUSION, GEMMA, JINA, PARTS, VAE, prefix_before
 from .mini import ISOLATION
+from .requirements import USUAL
 from .source import Source
-from .state_dict import Tensors
+from .state_dict import StateDict
 
 NONE = "none"
 OLD_MARK = "scaled_fp8"
@@ -43,29 +44,28 @@ def releases() -> dict[str, Path]:
 
 def find(part: str, name: str, release: Path | None = None) -> Source:
     """What the user chose for one input, looked at; with "none", that part of the release. Raises CheckpointError."""
-    need = NEEDS[part]
+    need = PARTS[part]
     if name == NONE and release is not None:
         found = source.of_folder(release, part)
     elif name == NONE:
         raise CheckpointError(
-            f"No file is chosen for {part}, {need.what}: put one, such as {need.usual}, into models/{need.folder} "
-            "and choose it."
+            f"No {part} is chosen: put {need.what}, such as {USUAL[part]}, into models/{need.folder} and choose it."
         )
     else:
         path = folder_paths.get_full_path(need.folder, name)
         if path is None:
             raise CheckpointError(f"{name} is not in models/{need.folder}: put the file there, or choose another one.")
-        found = source.of_file(Path(path), identify.expected([part]))
-    requirements.check(found, part)
+        found = source.of_file(Path(path), requirements.wanted([part]))
+    requirements.require(found, part)
     return found
 
 
-def read(found: Source) -> Tensors:
+def read(found: Source) -> StateDict:
     """All tensors; quantized layers marked as the host marks them: before their names change, as the marks go by them.
 
     The older mark, one tensor called scaled_fp8 for the whole file, may have the layers' prefix or none.
     """
-    tensors: Tensors = {}
+    tensors: StateDict = {}
     for path in found.paths:
         try:
             own, metadata = comfy.utils.load_torch_file(str(path), safe_load=True, return_metadata=True)
@@ -100,8 +100,8 @@ def named_in(*files: tuple[str, Source, set[str]]) -> Iterator[None]:
 
 def another(found: Source, name: str, shape: str | list[int], wanted: str | list[int], part: str) -> CheckpointError:
     return CheckpointError(
-        f"{found.where} has {name} of the shape {shape} instead of {wanted}: it is another model's file, choose one "
-        f"such as {NEEDS[part].usual}."
+        f"{name} in {found.where} has the shape {shape} instead of {wanted}: the file belongs to another model; choose "
+        f"one such as {USUAL[part]}."
     )
 
 
@@ -115,8 +115,8 @@ def load_model(found: Source, dtype: torch.dtype | None, disable_dynamic: bool =
     with named_in((DIFFUSION, found, present)):
         model = comfy.sd.load_diffusion_model_state_dict(tensors, options, disable_dynamic=disable_dynamic)
     if model is None:
-        raise CheckpointError(f"{found.where} is a diffusion model that this ComfyUI does not know: update ComfyUI.")
-    check(found, model.model.diffusion_model, present)
+        raise CheckpointError(f"{found.where} is a diffusion model that this ComfyUI can't load: update ComfyUI.")
+    check_filled(found, model.model.diffusion_model, present)
     model.cached_patcher_init = (load_model, (found, dtype))
     return model
 
@@ -136,8 +136,8 @@ def load_clip(gemma: Source, jina: Source, disable_dynamic: bool = False) -> CLI
             clip_type=comfy.sd.CLIPType.NEWBIE,
             disable_dynamic=disable_dynamic,
         )
-    check(gemma, clip.cond_stage_model.gemma.transformer, present[0])
-    check(jina, clip.cond_stage_model.jina.transformer, present[1])
+    check_filled(gemma, clip.cond_stage_model.gemma.transformer, present[0])
+    check_filled(jina, clip.cond_stage_model.jina.transformer, present[1])
     clip.patcher.cached_patcher_init = (load_clip_patcher, (gemma, jina))
     return clip
 
@@ -146,15 +146,15 @@ def load_clip_patcher(gemma: Source, jina: Source, disable_dynamic: bool = False
     return load_clip(gemma, jina, disable_dynamic).patcher
 
 
-def load_vae(found: Source) -> VAE:
+def load_vae(found: Source) -> comfy.sd.VAE:
     tensors = read(found)
-    tensors = state_dict.without_prefix(tensors, state_dict.prefix_before(tensors, "decoder.conv_in.weight"))
+    tensors = state_dict.without_prefix(tensors, prefix_before(tensors, "decoder.conv_in.weight"))
     if DIFFUSERS_VAE in tensors:
         tensors = comfy.diffusers_convert.convert_vae_state_dict(tensors)
-    with named_in((identify.VAE, found, set(tensors))):
-        vae = VAE(sd=tensors, metadata=found.header.metadata)
+    with named_in((VAE, found, set(tensors))):
+        vae = comfy.sd.VAE(sd=tensors, metadata=found.header.metadata)
     vae.throw_exception_if_invalid()
-    check(found, vae.first_stage_model, set(tensors))
+    check_filled(found, vae.first_stage_model, set(tensors))
     vae.patcher.cached_patcher_init = (load_vae_patcher, (found,))
     return vae
 
@@ -163,7 +163,7 @@ def load_vae_patcher(found: Source, disable_dynamic: bool = False) -> ModelPatch
     return load_vae(found).patcher
 
 
-def check(found: Source, module: torch.nn.Module, present: set[str]) -> None:
+def check_filled(found: Source, module: torch.nn.Module, present: set[str]) -> None:
     """Raises CheckpointError if the model's weights are not all in the file."""
     expected = {name for name in module.state_dict() if name.endswith((".weight", ".bias"))}
     check_complete(found.where, expected, present)
@@ -171,7 +171,7 @@ def check(found: Source, module: torch.nn.Module, present: set[str]) -> None:
 
 def load(
     diffusion_model: str, gemma: str, jina: str, vae: str, dtype: torch.dtype | None
-) -> tuple[ModelPatcher, CLIP, VAE, str]:
+) -> tuple[ModelPatcher, CLIP, comfy.sd.VAE, str]:
     """What the loader's inputs say -> MODEL, CLIP, VAE, isolation. Everything is looked at before anything is loaded.
 
     diffusion_model: a file's name, or a release's; the release's own parts are used where the others are "none".
@@ -179,15 +179,15 @@ def load(
     """
     release = releases().get(diffusion_model)
     own = NONE if release else diffusion_model
-    chosen: dict[str, Any] = {DIFFUSION: own, GEMMA: gemma, JINA: jina, identify.VAE: vae}
+    chosen: dict[str, Any] = {DIFFUSION: own, GEMMA: gemma, JINA: jina, VAE: vae}
     found = {part: find(part, name, release) for part, name in chosen.items()}
     model, encoders = found[DIFFUSION], (found[GEMMA], found[JINA])
-    identify.check_pair((model.where, model.header), *((encoder.where, encoder.header) for encoder in encoders))
+    requirements.check_pair(model, *encoders)
     check_attention(model)
     if state_dict.is_adapted(found[JINA].header.shapes):
         state_dict.default_adapter(found[JINA].config, found[JINA].where)
     clip = load_clip(*encoders)
-    decoder = load_vae(found[identify.VAE])
+    decoder = load_vae(found[VAE])
     return load_model(model, dtype), clip, decoder, model.header.metadata.get(ISOLATION, "gentle")
 
 

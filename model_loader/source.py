@@ -8,13 +8,14 @@ Source: https://huggingface.co/docs/transformers/main/en/models#sharded-checkpoi
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .checkpoint import CheckpointError, Header, read_header, unreadable
-from .identify import DIFFUSION, GEMMA, JINA, NEEDS, VAE
+from .identify import DIFFUSION, GEMMA, JINA, PARTS, VAE
 
 FOLDERS = {DIFFUSION: "transformer", GEMMA: "text_encoder", JINA: "clip_model", VAE: "vae"}  # of a release
 TOKENIZERS = {GEMMA: ("text_encoder", "tokenizer"), JINA: ("clip_model", "clip_tokenizer", "tokenizer_2")}
@@ -44,14 +45,16 @@ def of_file(path: Path, expected: str = "") -> Source:
 
 def header_of(path: Path, expected: str = "") -> Header:
     """Of a whole file that the host reads as safetensors. Raises CheckpointError."""
-    if path.with_name(path.name + CONTROL).exists():
+    if os.path.exists(f"{path}{CONTROL}"):  # noqa: PTH110 - Path's raises where the name gets too long
         raise CheckpointError(
-            f"{path} is a half download, as {path.name}{CONTROL} beside it tells: let aria2 finish, or delete both and "
+            f"{path} is incomplete ({path.name}{CONTROL} is still there): let aria2 finish, or delete both and "
             f"download {expected or 'it'} again."
         )
     header = read_header(path, expected)
     if path.suffix.lower() not in SAFETENSORS:
-        raise CheckpointError(f"{path} is a safetensors file by another name: call it {path.stem}.safetensors.")
+        raise CheckpointError(
+            f"{path} is a safetensors file with another extension: rename it to {path.stem}.safetensors."
+        )
     return header
 
 
@@ -64,7 +67,7 @@ def of_folder(release: Path, part: str) -> Source:
             raise CheckpointError(f"{release} has no folder {folder.name}: download it from the same release{other}.")
         paths, index = shards(folder)
         tokenizers = tuple(release / name for name in TOKENIZERS.get(part, ()) if (release / name).is_dir())
-        header = merged(paths, index, f"{NEEDS[part].what} of this release")
+        header = merged(paths, index, f"{PARTS[part].what} of this release")
         return Source(folder, paths, header, read_json(folder / "config.json"), tokenizers)
     except OSError as problem:
         raise unreadable(folder, problem) from problem
@@ -109,11 +112,13 @@ def shards(folder: Path) -> tuple[tuple[Path, ...], dict[str, str]]:
             raise CheckpointError(f"{indices[0]} is damaged: download it again.")
         for name in files:
             if not (folder / name).is_file():
-                raise CheckpointError(f"{folder} lacks {name}, one of its {len(files)} parts: download it too.")
+                raise CheckpointError(f"{folder} lacks {name}, one of its {len(files)} parts: download that too.")
         return tuple(folder / name for name in files), index
     paths = tuple(sorted(folder.glob("*.safetensors")))
     if not paths and any(path.suffix in PICKLES for path in folder.iterdir()):
-        raise CheckpointError(f"{folder} has only pickles, which can run code when opened: download its .safetensors.")
+        raise CheckpointError(
+            f"{folder} has only pickles, which can run code when opened: download its .safetensors files."
+        )
     if not paths:
         raise CheckpointError(f"{folder} has no .safetensors file: download it into that folder.")
     return paths, {}
@@ -125,7 +130,7 @@ def merged(paths: tuple[Path, ...], index: dict[str, str], expected: str) -> Hea
     Raises CheckpointError where two have the same tensor, or one has not what the index says.
     """
     headers = [header_of(path, expected) for path in paths]
-    whole = Header({}, {}, {})
+    whole = Header({}, {}, {}, sum(header.size for header in headers))
     for path, header in zip(paths, headers, strict=True):
         lost = next((name for name, file in index.items() if file == path.name and name not in header.shapes), None)
         if lost is not None:
@@ -133,7 +138,7 @@ def merged(paths: tuple[Path, ...], index: dict[str, str], expected: str) -> Hea
         double = next((name for name in header.shapes if name in whole.shapes), None)
         if double is not None:
             raise CheckpointError(
-                f"{path} has the tensor {double}, and another file beside it too: keep one copy of the model."
+                f"{path} has the tensor {double}, which another file beside it has too: keep one copy of the model."
             )
         whole.metadata.update(header.metadata)
         whole.shapes.update(header.shapes)

@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from .checkpoint import CheckpointError
+from .identify import prefix_before
 
-Tensors = dict[str, Tensor]
+StateDict = dict[str, Tensor]
 
 QUERY_KEY_VALUE = ("to_q", "to_k", "to_v")
 OWN = ("qkv", "out", "q_norm", "k_norm")  # the parts of an attention, by the host's names
@@ -33,23 +34,12 @@ ATTENTION = (  # (a name in other libraries, the host's)
 ADAPTED = ".parametrizations.weight."  # torch.nn.utils.parametrize: .original, .0.lora_A, .0.lora_B
 
 
-def prefix_before(names: Any, *ends: str) -> str:
-    """What stands before one of these names, e.g. "model.diffusion_model."; "" if none is there, or one by itself."""
-    for end in ends:
-        if end in names:
-            return ""
-        for name in names:
-            if name.endswith(f".{end}"):
-                return name.removesuffix(end)
-    return ""
-
-
-def without_prefix(tensors: Tensors, prefix: str, new: str = "") -> Tensors:
+def without_prefix(tensors: StateDict, prefix: str, new: str = "") -> StateDict:
     """The tensors behind the prefix alone, with `new` in its place."""
     return {new + name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
 
-def diffusion_model(tensors: Tensors, where: Path) -> Tensors:
+def diffusion_model(tensors: StateDict, where: Path) -> StateDict:
     """Any prefix removed; separate q, k and v joined; the output projection and the norms called as the host does.
 
     The authors' own files have the host's names. Those of ATTENTION and to_q, to_k, to_v are the diffusers library's,
@@ -57,12 +47,12 @@ def diffusion_model(tensors: Tensors, where: Path) -> Tensors:
     Raises CheckpointError for an attention by other names.
     """
     tensors = without_prefix(tensors, prefix_before(tensors, "cap_embedder.1.weight"))
-    tensors = joined({attention_name(name): value for name, value in tensors.items()}, where)
+    tensors = with_qkv({attention_name(name): value for name, value in tensors.items()}, where)
     for name in tensors:
         part = PART.fullmatch(name)
         if part and part[2] not in OWN and f"{part[1]}qkv.weight" not in tensors:
             raise CheckpointError(
-                f"{where} has {name}, a name that is not known here, and no {part[1]}qkv.weight: use a file with "
+                f"{where} names its attention in an unknown way ({name}, but no {part[1]}qkv.weight): use a file with "
                 "attention.qkv, such as the authors'."
             )
     return tensors
@@ -74,39 +64,39 @@ def attention_name(name: str) -> str:
     return name
 
 
-def joined(tensors: Tensors, where: Path) -> Tensors:
+def with_qkv(tensors: StateDict, where: Path) -> StateDict:
     """to_q, to_k, to_v -> qkv, row by row. Raises CheckpointError if one is missing or keeps a scale of its own."""
-    done: Tensors = {}
+    done: StateDict = {}
     for name, value in tensors.items():
         stem, dot, end = name.partition(".to_q.")
         if any(f".{part}." in name for part in QUERY_KEY_VALUE) and not name.endswith((".weight", ".bias")):
             raise CheckpointError(
-                f"{where} has {name}, which can't be joined: use a file with attention.qkv, or bf16."
+                f"{where} has {name}, which can't become part of attention.qkv: use a file with attention.qkv, or bf16."
             )
         if dot:
             parts = [tensors.get(f"{stem}.{part}.{end}") for part in QUERY_KEY_VALUE]
             if any(part is None for part in parts):
-                raise CheckpointError(f"{where} lacks the key or the value beside {name}: download it again.")
+                raise CheckpointError(f"{where} lacks the key or value that belongs to {name}: download it again.")
             done[f"{stem}.qkv.{end}"] = torch.cat([part for part in parts if part is not None])
         elif ".to_k." not in name and ".to_v." not in name:
             done[name] = value
     return done
 
 
-def gemma(tensors: Tensors) -> Tensors:
+def gemma(tensors: StateDict) -> StateDict:
     """The language model alone, behind model.; its tokenizer is kept."""
     prefix = prefix_before(tensors, "layers.0.self_attn.q_norm.weight")
     return without_prefix(tensors, prefix, "model.") | tokenizer(tensors)
 
 
-def jina(tensors: Tensors, config: dict[str, Any], where: Path) -> Tensors:
+def jina(tensors: StateDict, config: dict[str, Any], where: Path) -> StateDict:
     """The text model alone, behind model., with its default adapter in the weights; its tokenizer is kept."""
     plain = "embeddings.word_embeddings.weight"
     prefix = prefix_before(tensors, plain, plain.replace(".weight", f"{ADAPTED}original"))
     return adapted(without_prefix(tensors, prefix, "model."), config, where) | tokenizer(tensors)
 
 
-def tokenizer(tensors: Tensors) -> Tensors:
+def tokenizer(tensors: StateDict) -> StateDict:
     return {name: tensors[name] for name in ("spiece_model",) if name in tensors}
 
 
@@ -135,7 +125,7 @@ def default_adapter(config: dict[str, Any], where: Path) -> Adapter | None:
 
     def refuse(field: str, value: Any, what: str) -> CheckpointError:
         said = json.dumps(value, ensure_ascii=False)
-        return CheckpointError(f"{path} has {said[:60]} as {field} and not {what}: download it again.")
+        return CheckpointError(f"In {path}, {field} is {said[:60]} instead of {what}: download it again.")
 
     text = config.get(text_field, {})
     if not isinstance(text, dict):
@@ -157,10 +147,10 @@ def default_adapter(config: dict[str, Any], where: Path) -> Adapter | None:
     return None if task is None else Adapter(tasks.index(task), alpha / rank)
 
 
-def adapted(tensors: Tensors, config: dict[str, Any], where: Path) -> Tensors:
+def adapted(tensors: StateDict, config: dict[str, Any], where: Path) -> StateDict:
     """W + scale B A of the default adapter, in place of W and all adapters. Raises CheckpointError."""
     adapter = default_adapter(config, where) if is_adapted(tensors) else None
-    done: Tensors = {}
+    done: StateDict = {}
     for name, value in tensors.items():
         stem, parametrized, end = name.partition(ADAPTED)
         if not parametrized:
@@ -172,8 +162,8 @@ def adapted(tensors: Tensors, config: dict[str, Any], where: Path) -> Tensors:
                     value = with_adapter(value, a[adapter.index], b[adapter.index], adapter.scale)
                 except (IndexError, ValueError) as problem:  # fewer tasks than stated; other shapes
                     raise CheckpointError(
-                        f"{where} has adapters of {stem} that do not fit its weight or its config.json: download the "
-                        "whole folder again."
+                        f"The adapters of {stem} in {where} do not fit its weight or config.json: download the whole "
+                        "folder again."
                     ) from problem
             done[f"{stem}.weight"] = value
     return done

@@ -46,7 +46,7 @@ def jina(folders: Sequence[Path]) -> bytes:
 
 
 def check_inside(model: bytes, gemmas: bool, where: Path) -> None:
-    """Raises CheckpointError if the tokenizer in a file is none, or is another encoder's. gemmas: not Jina's.
+    """Raises CheckpointError if the tokenizer in a file is damaged or another encoder's. gemmas: not Jina's.
 
     The host takes any, and the text would be read by the wrong numbers without a word.
     """
@@ -56,7 +56,7 @@ def check_inside(model: bytes, gemmas: bool, where: Path) -> None:
         fits = False
     if not fits:
         whose = "Gemma's" if gemmas else "Jina's"
-        raise CheckpointError(f"{where} has a tokenizer inside (spiece_model) that is not {whose}: download it again.")
+        raise CheckpointError(f"{where} contains a tokenizer (spiece_model) that is not {whose}: download it again.")
 
 
 def is_gemmas(model: bytes) -> bool:

@@ -12,6 +12,7 @@ from .common import CATEGORY
 from .inputs import checked
 
 MINI = "NewBie mini (built in)"
+CHOOSE_NONE = "Choose none for the mini, or to use the one in a release folder."
 PRECISIONS = {
     "default": None,
     "bf16": torch.bfloat16,
@@ -39,36 +40,32 @@ class NewBieLoader(io.ComfyNode):
                     "diffusion_model",
                     options=[MINI, *full.releases(), *folder_paths.get_filename_list("diffusion_models")],
                     default=MINI,
-                    tooltip="The built-in mini draws small demonstration pictures; "
-                    "the full model's file belongs in models/diffusion_models, its authors' folder in "
-                    "models/diffusers.",
+                    tooltip="The built-in mini draws small demonstration pictures. Put the full model's file into "
+                    "models/diffusion_models, or its authors' release folder into models/diffusers.",
                 ),
                 io.Combo.Input(
                     "gemma",
                     options=files("text_encoders"),
                     default=full.NONE,
-                    tooltip="Gemma 3 4B text encoder, in models/text_encoders. "
-                    "none is for the mini, or takes a folder's own.",
+                    tooltip=f"Gemma 3 4B text encoder, from models/text_encoders. {CHOOSE_NONE}",
                 ),
                 io.Combo.Input(
                     "jina",
                     options=files("text_encoders"),
                     default=full.NONE,
-                    tooltip="Jina CLIP v2 text encoder, in models/text_encoders. "
-                    "none is for the mini, or takes a folder's own.",
+                    tooltip=f"Jina CLIP v2 text encoder, from models/text_encoders. {CHOOSE_NONE}",
                 ),
                 io.Combo.Input(
                     "vae",
                     options=files("vae"),
                     default=full.NONE,
-                    tooltip="FLUX's VAE (ae.safetensors), in models/vae. "
-                    "none is for the mini, or takes a folder's own.",
+                    tooltip=f"FLUX's VAE (ae.safetensors), from models/vae. {CHOOSE_NONE}",
                 ),
                 io.Combo.Input(
                     "precision",
                     options=list(PRECISIONS),
                     default="default",
-                    tooltip="How the diffusion model's weights are kept. default leaves it to ComfyUI.",
+                    tooltip="Precision of the diffusion model's weights in memory; default leaves it to ComfyUI.",
                     advanced=True,
                 ),
             ],

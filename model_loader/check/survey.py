@@ -9,15 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from shlex import quote
 
 from .. import identify, requirements, source
 from ..checkpoint import CheckpointError
-from ..identify import DIFFUSION, GEMMA, JINA, NEEDS, VAE
+from ..identify import DIFFUSION, GEMMA, JINA, PARTS, VAE, prefix_before
 from ..lora import convert as lora
 from ..source import Source
 from .folders import OF_FILES, OF_RELEASES, Contents, Folders, contents
 
-PARTS = (DIFFUSION, GEMMA, JINA, VAE)
 GIGABYTES = {DIFFUSION: 7.0, GEMMA: 7.8, JINA: 1.1, VAE: 0.3}  # of the usual files
 REPOSITORY = "Comfy-Org/NewBie-image-Exp0.1_repackaged on Hugging Face"
 STOCK = {  # the host's own loader of a part, and the prefixes with which it reads all of the file
@@ -26,8 +26,8 @@ STOCK = {  # the host's own loader of a part, and the prefixes with which it rea
     JINA: ("DualCLIPLoader", ("model.",)),
     VAE: ("VAELoader", ("",)),
 }
-PREFIXED = ", {}, which NewBie Loader takes and ComfyUI's {} does not"
-SILENT = ": it loads none of the weights, with no error"
+PREFIXED = ", {}: for NewBie Loader only, as ComfyUI's {} can't read it"
+SILENT = " and loads none of its weights, without an error"
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,15 @@ class Found:
     source: Source
     release: bool = False
 
-    @property
-    def size(self) -> int:
-        return sum(path.stat().st_size for path in self.source.paths)
-
     def line(self) -> str:
-        precision, size = identify.precisions([self.source.header]), f"{self.size / 1e9:.1f} GB"
+        header = self.source.header
+        size, precision = f"{header.size / 1e9:.1f} GB", identify.precision_of(header)
         return line(self.part, f"{self.named}  {size}, {precision}{self.note()}  ({self.source.where})")
 
     def note(self) -> str:
         """About a file that the host's own loaders don't read: they are in graphs too."""
         loader, known = STOCK[self.part]
-        before = identify.prefix(self.source.header, self.part)
+        before = prefix_before(self.source.header.shapes, *requirements.FIRST[self.part])
         if self.release or before in known:
             return ""
         names = f'behind "{before}"' if before else f'not behind "{known[0]}"'
@@ -155,23 +152,23 @@ def look_at_file(folder: str, root: Path, path: Path) -> Found | str:
 
     Raises CheckpointError for one that can't be used as it is.
     """
-    own = source.of_file(path, identify.expected(part for part in PARTS if NEEDS[part].folder == folder))
+    own = source.of_file(path, requirements.wanted(part for part in PARTS if PARTS[part].folder == folder))
     kind = identify.kind_of(own.header)
     if lora.passed_over(own.header):
         lora.named(path, own.header)  # raises for one that can't be converted either
-        raise CheckpointError(f"{path} is a LoRA with names that ComfyUI passes over: run ./run models lora {path}")
+        raise CheckpointError(f"{path} is a LoRA whose names ComfyUI ignores: run ./run models lora {quote(str(path))}")
     if folder == identify.LORAS:
         return ""
     if kind is not None and kind.meant:
-        raise CheckpointError(identify.not_in_this_form(path, kind))
+        raise CheckpointError(requirements.not_in_this_form(own, kind))
     if kind is None or not kind.part:
         parts = requirements.shards_missing(own)
         if parts:
             raise CheckpointError(parts)
-        return f"{path}: {kind.what if kind else 'not known here'}"
+        return f"{path}: {kind.what if kind else 'not a known model'}"
     if kind.folder != folder:
         raise CheckpointError(f"{path} is {kind.what}: move it into models/{kind.folder}.")
-    requirements.check(own, kind.part)
+    requirements.require(own, kind.part)
     return Found(kind.part, path.relative_to(root).as_posix(), own)
 
 
@@ -200,7 +197,7 @@ def look_at_release(folder: Path, named: str) -> tuple[Release, bool]:
             own = source.of_folder(folder, part)
             kind = identify.kind_of(own.header)
             ours = ours or (kind is not None and (kind.part or kind.meant) in (DIFFUSION, GEMMA, JINA))
-            requirements.check(own, part)
+            requirements.require(own, part)
         except CheckpointError as problem:
             problems[part] = str(problem)
         else:
@@ -213,7 +210,7 @@ def misplaced(release: Path, roots: Sequence[Path]) -> Iterator[str]:
         return
     place = roots[0] if roots else Path("models", OF_RELEASES)
     if release.name in (*OF_FILES, OF_RELEASES):
-        yield f"{release} has a release's folders in it: move them into a folder of their own, such as {place}/NewBie."
+        yield f"{release} holds a release's folders directly: move them into a folder, such as {place}/NewBie."
     else:
         yield f"{release} is a release: move the whole folder into {place}."
 
@@ -222,7 +219,7 @@ def halves(there: Contents) -> Iterator[str]:
     files = {path for _, _, path in there.files}
     for path in there.halves:
         if path.suffix != source.CONTROL or path.with_suffix("") not in files:  # such a file is told of itself
-            yield f"{path} is a half download: let it finish, or delete it and download the file again."
+            yield f"{path} is an unfinished download: let it finish, or delete it and download the file again."
 
 
 # --- what goes together ----------------------------------------------------------------------------------------------
@@ -238,7 +235,7 @@ def candidates(found: Sequence[Found], model: Found) -> Iterator[tuple[Found, ..
 def misfit(four: Sequence[Found]) -> str:
     """Why they don't go together; "" where they do."""
     try:
-        identify.check_pair(*((one.source.where, one.source.header) for one in four[:3]))
+        requirements.check_pair(*(one.source for one in four[:3]))
     except CheckpointError as problem:
         return str(problem)
     return ""
@@ -274,11 +271,11 @@ def missing(found: Sequence[Found], releases: Sequence[Release], folders: Folder
 
 
 def usual(part: str) -> str:
-    return f"{NEEDS[part].usual} ({GIGABYTES[part]:.1f} GB, from {REPOSITORY})"
+    return f"{requirements.USUAL[part]} ({GIGABYTES[part]:.1f} GB, from {REPOSITORY})"
 
 
 def place(part: str, folders: Folders) -> Path:
     """The folder that is called so, before the host's older names."""
-    name = NEEDS[part].folder
+    name = PARTS[part].folder
     places = sorted(folders.get(name, ()), key=lambda place: place.name != name)
     return places[0] if places else Path("models", name)

@@ -17,7 +17,7 @@ from ..checkpoint import CheckpointError
 from ..source import read_json
 
 CONFIG = "adapter_config.json"
-ANOTHER = "if it belongs to another LoRA, take it away or put the right one there"
+ANOTHER = "if it belongs to another LoRA, remove it or put the right one there"
 PLAIN_STARTS = (True, False, None, "gaussian", "eva", "orthogonal")  # the others change the model's weights beforehand
 
 
@@ -33,14 +33,14 @@ def alphas(path: Path, metadata: Mapping[str, Any], ranks: Mapping[str, int]) ->
     config = read_json(beside)
     if "lora_alpha" not in config:
         return {} if said is None else dict.fromkeys(ranks, said)
-    check(beside, config)
+    check_plain(beside, config)
     alpha = number(beside, "lora_alpha", config["lora_alpha"])
     if said is not None and said != alpha:
         raise CheckpointError(f"{path} says lora_alpha {said:g}, but {beside} says {alpha:g}: {ANOTHER}.")
     for layer, rank in ranks.items():
         expected = of_layer(beside, config, "rank_pattern", layer, number(beside, "r", config.get("r", rank)))
         if expected != rank:
-            raise CheckpointError(f"{beside} says rank {expected:g} of {layer}, but {path} has {rank}: {ANOTHER}.")
+            raise CheckpointError(f"{beside} says rank {expected:g} for {layer}, but {path} has {rank}: {ANOTHER}.")
     stable = config.get("use_rslora", False)
     return {
         layer: of_layer(beside, config, "alpha_pattern", layer, alpha) * (math.sqrt(rank) if stable else 1)
@@ -48,7 +48,7 @@ def alphas(path: Path, metadata: Mapping[str, Any], ranks: Mapping[str, int]) ->
     }
 
 
-def check(beside: Path, config: Mapping[str, Any]) -> None:
+def check_plain(beside: Path, config: Mapping[str, Any]) -> None:
     """Raises CheckpointError where the LoRA can't be applied from alpha and rank alone."""
     if config.get("peft_type", "LORA") != "LORA":
         raise CheckpointError(f"{beside} says peft_type {config['peft_type']!r}, but the LoRA is plain: {ANOTHER}.")
@@ -57,7 +57,7 @@ def check(beside: Path, config: Mapping[str, Any]) -> None:
     start = config.get("init_lora_weights", True)
     if start not in PLAIN_STARTS:
         raise CheckpointError(
-            f"{beside} says init_lora_weights {start!r}: such a LoRA fits weights changed before its training; "
+            f"{beside} says init_lora_weights {start!r}: such a LoRA fits weights that were changed before training; "
             "save it again with PEFT's path_initial_model_for_weight_conversion."
         )
 
@@ -67,8 +67,8 @@ def of_layer(beside: Path, config: Mapping[str, Any], key: str, layer: str, usua
     patterns = config.get(key, {})
     odd = not isinstance(patterns, dict) or next((one for one in patterns if not re.fullmatch(r"[\w.]+", one)), None)
     if odd:
-        what = "no table" if odd is True else f"{odd!r}, which is not the plain name of a layer"
-        raise CheckpointError(f"{beside} has as {key} {what}: write out the layers' names.")
+        what = "is not an object" if odd is True else f"names {odd!r}, which is not a plain layer name"
+        raise CheckpointError(f"In {beside}, {key} {what}: write out the layers' names.")
     fitting = (value for name, value in patterns.items() if layer.endswith(f".{name}"))
     return number(beside, key, next(fitting, usual))
 
@@ -80,5 +80,5 @@ def number(path: Path, key: str, value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         result = math.nan
     if not 0 < result < 1e30:
-        raise CheckpointError(f"{path} says {key} {value!r}, which is no usable number.")
+        raise CheckpointError(f"{path} says {key} {value!r}: it must be a number above 0 and below 1e30.")
     return result

@@ -1,7 +1,7 @@
 """A LoRA for this model -> the same under names, and with the alpha, that the host's LoraLoader reads.
 
 The authors' trainer saves PEFT's names, base_model.model.layers.0.attention.qkv.lora_A.weight, and alpha elsewhere
-(lora_alpha.py); its LoKr has LyCORIS' names and alpha beside each layer. The host passes over them (lora_names.py).
+(alpha.py); its LoKr has LyCORIS' names and alpha beside each layer. The host ignores such names (names.py).
 Standard library. Sources: save_lora_model in train_newbie_lora.py of github.com/NewBieAI-Lab/NewbieLoraTrainer; the
 host's comfy/lora.py.
 """
@@ -60,9 +60,9 @@ def misfit(header: Header) -> str:
     for name, shape in header.shapes.items():
         own = parse(name)
         if APART.search(name):
-            return f"{name} is of queries, keys or values alone, and NewBie has them in one matrix, with fewer keys"
+            return f"{name} targets separate q, k or v matrices; NewBie fuses them into one"
         if own is not None and own.layer.endswith("qkv") and own.end in PAIRS and shape[1:] != (identify.NEWBIE_WIDTH,):
-            return f"{name} is not made for {identify.NEWBIE_WIDTH} columns"
+            return f"{name} does not have {identify.NEWBIE_WIDTH} columns"
     return ""
 
 
@@ -71,17 +71,15 @@ def named(path: Path, header: Header) -> dict[str, Name]:
     why = misfit(header)
     names = {name: own for name in header.shapes if (own := parse(name))}
     if why or not names:
-        raise CheckpointError(
-            f"{path} was made for another model, or is no LoRA: {why or 'no name in it is of a LoRA for NewBie'}."
-        )
+        raise CheckpointError(f"{path} is not a LoRA for NewBie: {why or 'none of its tensors has the name of one'}.")
     strange = next((name for name in header.shapes if name not in names or not names[name].convertible), None)
     if strange is not None:
         raise CheckpointError(
-            f"{path} has {strange}, which ComfyUI's LoraLoader can't read for NewBie: converting would lose it."
+            f"{path} has {strange}, which ComfyUI's LoraLoader can't read for NewBie and converting would lose."
         )
     ((most, count),) = Counter(own.hosts for own in names.values()).most_common(1)
     if count > 1:
-        raise CheckpointError(f"{path} has {most} under two names: nothing tells which of them counts.")
+        raise CheckpointError(f"{path} has {most} under two names: it is unclear which of them counts.")
     return names
 
 
@@ -95,7 +93,7 @@ def ranks_of(path: Path, header: Header, names: Mapping[str, Name]) -> dict[str,
             if one is None and other is None:
                 continue
             if one is None or other is None or len(one) < 2 or len(other) < 2 or not one[0] == other[1] > 0:
-                raise CheckpointError(f"{path} is damaged: {stem} lacks one of {down} and {up}, or they don't fit.")
+                raise CheckpointError(f"{path} is damaged: {stem} lacks {down} or {up}, or their shapes don't match.")
             if f"{stem}.alpha" not in shapes:
                 ranks[stem] = one[0]
     return ranks
@@ -104,11 +102,11 @@ def ranks_of(path: Path, header: Header, names: Mapping[str, Name]) -> dict[str,
 def check_target(target: Path) -> None:
     """Raises CheckpointError."""
     if target.suffix.lower() != ".safetensors":
-        raise CheckpointError(f"{target} must end in .safetensors: that is what is written.")
+        raise CheckpointError(f"{target} must end in .safetensors.")
     if not target.absolute().parent.is_dir():
         raise CheckpointError(f"The folder {target.absolute().parent} does not exist: make it, or choose another.")
     if target.exists():
-        raise CheckpointError(f"{target} is there already: choose another name.")
+        raise CheckpointError(f"{target} already exists: choose another name.")
 
 
 def write(path: Path, target: Path, names: Mapping[str, Name], found: Mapping[str, float]) -> None:

@@ -52,10 +52,10 @@ def test_tensors_in_any_order_and_empty_ones(tmp_path):
         (b"GGUF\x03\x00\x00\x00" + bytes(range(1, 60)), "GGUF"),
         (b"\xef\xbb\xbf<!DOCTYPE html><html><body>Log in</body></html>", "web page"),
         (b"\r\n" * 100 + b"<html></html>", "web page"),
-        (b'{"error":"Not allowed"}', r'is a JSON text and not a model \({"error":"Not allowed"}\)\. Download'),
-        (b'\n{\n "map": {\n' + b'  "a": "b",\n' * 900, r'is a JSON text and not a model \({ "map": { "a": .* \.\.\.'),
-        (b"Entry not found", r"is a text and not a model \(Entry not found\)"),
-        ("模型不存在".encode() * 1000, r"is a text and not a model \(模型不存在"),
+        (b'{"error":"Not allowed"}', r'is JSON, not a model \({"error":"Not allowed"}\)\. Download'),
+        (b'\n{\n "map": {\n' + b'  "a": "b",\n' * 900, r'is JSON, not a model \({ "map": { "a": .* \.\.\.'),
+        (b"Entry not found", r"is plain text, not a model \(Entry not found\)"),
+        ("模型不存在".encode() * 1000, r"is plain text, not a model \(模型不存在"),
         (b"", r"is empty\. Download the model's \.safetensors file again"),
         (b"\x00\x01", "not a safetensors file"),
         (bytes(range(1, 60)), "not a safetensors file"),
@@ -71,7 +71,7 @@ def test_tensors_in_any_order_and_empty_ones(tmp_path):
         (safetensors(GOOD | {"y": GOOD["x"]}, bytes(8)), "damaged header"),  # both in one place
         (safetensors(GOOD | {"y": GOOD["x"] | {"data_offsets": [12, 20]}}, bytes(20)), "damaged header"),  # a gap
         (safetensors(GOOD, bytes(9)), r"is damaged: it has \d+ bytes instead of \d+\. Download it again"),
-        (bytes(10_000), r"is full of zeros where it should begin: its download was not finished\. Download the"),
+        (bytes(10_000), r"is an unfinished download \(it begins with zeros\)\. Download the"),
         (struct.pack("<Q", 200_002) + b'{"a":' + b"[" * 199_997, "damaged header"),
     ],
 )
@@ -96,5 +96,5 @@ def test_a_file_that_cannot_be_read(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(type(path), "open", refuse)
-    with pytest.raises(CheckpointError, match=r"a\.safetensors can't be read \(permission denied\): allow reading it"):
+    with pytest.raises(CheckpointError, match=r"a\.safetensors can't be read \(permission denied\): check"):
         read_header(path)

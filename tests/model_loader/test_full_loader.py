@@ -33,7 +33,7 @@ def files(tmp_path, monkeypatch):
 
 def test_nothing_chosen():
     says = (
-        r"No file is chosen for gemma, the Gemma 3 4B text encoder: put one, such as gemma_3_4b_it_bf16\.safetensors,"
+        r"No gemma is chosen: put the Gemma 3 4B text encoder, such as gemma_3_4b_it_bf16\.safetensors,"
     )
     with pytest.raises(CheckpointError, match=says):
         full.find(identify.GEMMA, "none")
@@ -47,7 +47,7 @@ def test_a_name_that_is_not_there(monkeypatch):
 
 def test_another_models_file(files):
     name = files("sd.safetensors", **{"model.diffusion_model.input_blocks.0.0.weight": (1, 4, 3, 3)})
-    with pytest.raises(CheckpointError, match=r"sd\.safetensors is an SD 1\.5 or 2 diffusion model \(UNet\) and not a"):
+    with pytest.raises(CheckpointError, match=r"sd\.safetensors is an SD 1\.5 or 2 diffusion model \(UNet\), not a"):
         full.load(name, "none", "none", "none", None)
 
 
@@ -57,8 +57,8 @@ WRONG = [  # (first bytes of the file, what it is said to be, what to do about t
     (b"<!DOCTYPE html><html><body>Log in</body></html>", "a web page, not a model. Download {}, not its page."),
     (b"PK\x03\x04" + bytes(range(60)), "a pickle, which can run code when it is opened. Use {}."),
     (b"GGUF\x03\x00\x00\x00" + bytes(range(1, 60)), "a GGUF file. Use {}."),
-    (b'{"error":"Not allowed"}', 'a JSON text and not a model ({{"error":"Not allowed"}}). Download {}, logged in '
-     "where its site asks for it."),
+    (b'{"error":"Not allowed"}', 'JSON, not a model ({{"error":"Not allowed"}}). Download {}; its site may ask '
+     "you to log in first."),
     (b"", "empty. Download {} again."),
     (b"\x00\x01", "not a safetensors file. Use {}."),
 ]  # fmt: skip
@@ -95,7 +95,7 @@ def test_a_download_that_aria2_has_not_finished_is_told_with_what_belongs_there(
 
 def test_text_encoders_in_each_others_place(models):
     gemma, jina = "gemma_3_4b_it_bf16.safetensors", "jina_clip_v2_bf16.safetensors"
-    says = r"jina_clip.* is the Jina CLIP v2 text encoder, which belongs into the input jina, and not the Gemma 3 4B"
+    says = r"jina_clip.* is the Jina CLIP v2 text encoder \(for the input jina\), not the Gemma 3 4B"
     with pytest.raises(CheckpointError, match=says):
         full.load("NewBie-Image-Exp0.1-bf16.safetensors", jina, gemma, "ae.safetensors", None)
 
@@ -108,7 +108,7 @@ def test_a_text_encoder_without_its_tokenizer(models, tmp_path, monkeypatch):
     get = folder_paths.get_full_path
     monkeypatch.setattr(folder_paths, "get_full_path", lambda f, n: str(tmp_path / n) if n == name else get(f, n))
     monkeypatch.setattr(full, "read", None)  # nothing is loaded
-    with pytest.raises(CheckpointError, match=r"jina_clip.* has no tokenizer inside \(no tensor spiece_model\)"):
+    with pytest.raises(CheckpointError, match=r"jina_clip.* contains no tokenizer \(the tensor spiece_model\)"):
         full.load(
             "NewBie-Image-Exp0.1-bf16.safetensors", "gemma_3_4b_it_bf16.safetensors", name, "ae.safetensors", None
         )

@@ -11,14 +11,18 @@ from newbie_pack.model_loader.identify import (
     DIFFUSION,
     GEMMA,
     JINA,
-    NEEDS,
+    PARTS,
     VAE,
-    check_pair,
-    check_whole,
-    expect,
     kind_of,
-    precisions,
+    precision_of,
 )
+from newbie_pack.model_loader.requirements import USUAL, check_kind, check_pair, check_whole
+from newbie_pack.model_loader.source import Source
+
+
+def source(shapes: dict, name: str = "a.safetensors") -> Source:
+    return Source(Path(name), (Path(name),), Header({}, shapes))
+
 
 LUMINA = {"cap_embedder.1.weight": (2304, 2304), "noise_refiner.0.attention_norm1.weight": (2304,)}
 NEWBIE = {
@@ -72,7 +76,7 @@ KINDS = [
     (LUMINA, "a Lumina 2 diffusion model (it has no place for Jina's vector)", ""),
     (
         {"time_caption_embed.caption_embedder.1.weight": (2304, 2304)},
-        "a diffusion model by the diffusers library's names (such as Lumina 2's)",
+        "a diffusion model in the diffusers format (such as Lumina 2's)",
         "",
     ),
     (Z_IMAGE, "a Z-Image diffusion model", ""),
@@ -182,10 +186,8 @@ def test_what_is_quantised_as_the_host_does_not_read_it(shapes, what, meant):
     assert (kind.what, kind.part, kind.meant) == (what, "", meant)
     if meant:
         with pytest.raises(CheckpointError) as caught:
-            expect(Path("a.safetensors"), Header({}, shapes), meant)
-        assert str(caught.value) == (
-            f"a.safetensors is {what}, which ComfyUI's own loading does not read: use {NEEDS[meant].usual} instead."
-        )
+            check_kind(source(shapes), meant)
+        assert str(caught.value) == f"a.safetensors is {what}, which ComfyUI can't load: use {USUAL[meant]} instead."
 
 
 def test_the_hosts_own_quantisation_is_none_of_these():
@@ -218,12 +220,12 @@ def test_what_is_not_known():
 
 def test_every_part_is_one_that_the_loader_takes():
     taken = {kind_of(Header({}, shapes)).part for shapes, _, _ in KINDS} - {""}
-    assert taken == set(NEEDS)
+    assert taken == set(PARTS)
     for shapes, _, part in KINDS:
         if part:
             kind = kind_of(Header({}, shapes))
-            assert kind.folder == NEEDS[part].folder
-            expect(Path("x"), Header({}, shapes), part)  # no complaint
+            assert kind.folder == PARTS[part].folder
+            check_kind(source(shapes), part)  # no complaint
 
 
 @pytest.mark.parametrize(
@@ -232,27 +234,26 @@ def test_every_part_is_one_that_the_loader_takes():
         (
             DIFFUSION,
             Z_IMAGE,
-            "a.safetensors is a Z-Image diffusion model and not a NewBie diffusion model: put that one, such as "
-            "NewBie-Image-Exp0.1-bf16.safetensors, into models/diffusion_models and choose it here.",
+            "a.safetensors is a Z-Image diffusion model, not a NewBie diffusion model: put the right file, such as "
+            "NewBie-Image-Exp0.1-bf16.safetensors, into models/diffusion_models and choose it.",
         ),
         (
             GEMMA,
             JINA_SHAPES,
-            "a.safetensors is the Jina CLIP v2 text encoder, which belongs into the input jina, and not the Gemma 3 4B "
-            "text encoder: put that one, such as gemma_3_4b_it_bf16.safetensors, into models/text_encoders and choose "
-            "it here.",
+            "a.safetensors is the Jina CLIP v2 text encoder (for the input jina), not the Gemma 3 4B text encoder: put "
+            "the right file, such as gemma_3_4b_it_bf16.safetensors, into models/text_encoders and choose it.",
         ),
         (
             VAE,
             {"x.y": (1,)},
-            "a.safetensors is no file that is known here (its first tensor is x.y) and not FLUX's 16-channel VAE: put "
-            "that one, such as ae.safetensors, into models/vae and choose it here.",
+            "a.safetensors is not a model that the loader knows (its first tensor is x.y); FLUX's 16-channel VAE is "
+            "needed: put the right file, such as ae.safetensors, into models/vae and choose it.",
         ),
     ],
 )
 def test_the_whole_sentence(part, shapes, says):
     with pytest.raises(CheckpointError) as caught:
-        expect(Path("a.safetensors"), Header({}, shapes), part)
+        check_kind(source(shapes), part)
     assert str(caught.value) == says
 
 
@@ -268,18 +269,14 @@ def test_the_name_of_the_file_says_nothing(tmp_path):
     assert [kind.what for kind in found] == ["a Jina text encoder 128 wide instead of 1024"]
 
 
-def file(shapes):
-    return Path("f.safetensors"), Header({}, shapes)
-
-
 def test_a_pair_that_fits_and_two_that_do_not():
-    gemma, jina = file(gemma_of(2560, 34)), file(JINA_SHAPES)
-    check_pair(file(NEWBIE), gemma, jina)
-    narrow = file(gemma_of(2304, 34))
-    with pytest.raises(CheckpointError, match=r"gives text features 2304 wide, but .* takes 2560 from Gemma"):
-        check_pair(file(NEWBIE), narrow, jina)
-    with pytest.raises(CheckpointError, match=r"gives text features 768 wide, but .* takes 1024 from Jina"):
-        check_pair(file(NEWBIE), gemma, file(JINA_SHAPES | {"model.emb_ln.weight": (768,)}))
+    gemma, jina = source(gemma_of(2560, 34)), source(JINA_SHAPES)
+    check_pair(source(NEWBIE), gemma, jina)
+    narrow = source(gemma_of(2304, 34))
+    with pytest.raises(CheckpointError, match=r"makes text features 2304 wide, but .* takes 2560 from Gemma"):
+        check_pair(source(NEWBIE), narrow, jina)
+    with pytest.raises(CheckpointError, match=r"makes text features 768 wide, but .* takes 1024 from Jina"):
+        check_pair(source(NEWBIE), gemma, source(JINA_SHAPES | {"model.emb_ln.weight": (768,)}))
 
 
 def stack(head: str, layers: int, *ends: str) -> dict:
@@ -291,7 +288,7 @@ def test_what_a_missing_shard_takes_away(prefix):
     ends = ("post_feedforward_layernorm.weight", "mlp.up_proj.weight")
     whole = stack(f"{prefix}layers.", 12, *ends) | {f"{prefix}embed_tokens.weight": (1,), f"{prefix}norm.weight": (1,)}
     others = {"vision_tower.layers.0.a.weight": (1,), f"{prefix}layers.0.mlp.up_proj.weight_scale": (1,)}
-    check_whole(Path("f"), Header({}, whole | others), GEMMA)
+    check_whole(source(whole | others, "f"), GEMMA)
     for lost, more in (
         (f"{prefix}norm.weight", ""),
         (f"{prefix}layers.11.mlp.up_proj.weight", ""),  # cut within a layer
@@ -299,17 +296,17 @@ def test_what_a_missing_shard_takes_away(prefix):
     ):
         rest = {name: shape for name, shape in whole.items() if not name.startswith(lost)}
         with pytest.raises(CheckpointError, match=rf"^f lacks the tensor {lost}\S*{more}: download it again"):
-            check_whole(Path("f"), Header({}, rest), GEMMA)
+            check_whole(source(rest, "f"), GEMMA)
 
 
 def test_a_layer_with_a_number_of_nonsense_takes_no_time():
     shapes = {"layers.0.post_feedforward_layernorm.weight": (1,), f"layers.{'9' * 5000}.a.weight": (1,)}
     with pytest.raises(CheckpointError, match="lacks the tensor"):
-        check_whole(Path("f"), Header({}, shapes), GEMMA)
+        check_whole(source(shapes, "f"), GEMMA)
 
 
 def test_precision():
     header = Header({}, {"a": (8, 8), "b": (8,), "a_scale": ()}, {"a": "F8_E4M3", "b": "BF16", "a_scale": "F32"})
-    assert precisions([header]) == "F8_E4M3"
+    assert precision_of(header) == "F8_E4M3"
     scaled = Header({}, {"a.weight": (8, 8), "a.weight_scale": ()}, {"a.weight": "F8_E4M3", "a.weight_scale": "F32"})
-    assert precisions([scaled]) == "F8_E4M3, scaled"
+    assert precision_of(scaled) == "F8_E4M3, scaled"

@@ -183,8 +183,8 @@ def test_the_survey_tells_of_it(models, model, tmp_path):
     problems = survey.survey(command.below(tmp_path)).problems
     told = [line for line in problems if "safetensors" in line and str(folder) in line]
     assert told == [
-        f"{folder / 'a.safetensors'} is a LoRA with names that ComfyUI passes over: "
+        f"{folder / 'a.safetensors'} is a LoRA whose names ComfyUI ignores: "
         f"run ./run models lora {folder / 'a.safetensors'}",
-        f"{folder / 'c.safetensors'} has {magnitudes}, which ComfyUI's LoraLoader can't read for NewBie: converting "
-        "would lose it.",
+        f"{folder / 'c.safetensors'} has {magnitudes}, which ComfyUI's LoraLoader can't read for NewBie and "
+        "converting would lose.",
     ]

@@ -121,20 +121,20 @@ def test_one_layer_is_enough_to_know_it(tmp_path, convert, layers):
 @pytest.mark.parametrize(
     ("shapes", "says"),
     [
-        ({}, "made for another model, or is no LoRA: no name in it"),
-        ({"layers.0.attention.qkv.weight": (3840, 2304)}, "made for another model, or is no LoRA"),
+        ({}, "is not a LoRA for NewBie: none of its tensors"),
+        ({"layers.0.attention.qkv.weight": (3840, 2304)}, "is not a LoRA for NewBie"),
         (pairs("base_model.model.{}.lora_{}.weight", (QKV,)) | {"x.weight": (1,)}, "has x.weight, which ComfyUI's"),
         (pairs() | {f"base_model.model.{QKV}.lora_magnitude_vector": (3840,)}, "lora_magnitude_vector, which ComfyUI"),
         ({f"base_model.model.{QKV}.lokr_w1": (4, 4)}, "lokr_w1, which ComfyUI's LoraLoader can't read"),
-        ({"transformer.layers.0.attention.to_q.lora_A.weight": (4, 3840)}, "is of queries, keys or values alone"),
-        ({f"diffusion_model.{QKV}.lora_A.weight": (4, 3840)}, "is not made for 2304 columns"),
-        ({"transformer.layers.0.attn.to_q.lora_A.weight": (4, 2304)}, "no name in it is of a LoRA for NewBie"),
-        ({"lora_unet_layers.0.attention.qkv.lora_down.weight": (4, 2304)}, "no name in it is of a LoRA for NewBie"),
+        ({"transformer.layers.0.attention.to_q.lora_A.weight": (4, 3840)}, "targets separate q, k or v"),
+        ({f"diffusion_model.{QKV}.lora_A.weight": (4, 3840)}, "does not have 2304 columns"),
+        ({"transformer.layers.0.attn.to_q.lora_A.weight": (4, 2304)}, "none of its tensors has the name of one"),
+        ({"lora_unet_layers.0.attention.qkv.lora_down.weight": (4, 2304)}, "none of its tensors has the name of one"),
         (pairs() | pairs("transformer.{}.lora_{}.weight"), "under two names"),
-        ({f"base_model.model.{QKV}.lora_A.weight": (4, 2304)}, "lacks one of lora_A.weight and lora_B.weight"),
-        ({f"base_model.model.{QKV}.lora_B.weight": (8, 4)}, "lacks one of lora_A.weight and lora_B.weight"),
-        (pairs() | {f"base_model.model.{W2}.lora_B.weight": (8, 3)}, "or they don't fit"),
-        (pairs() | {f"base_model.model.{W2}.lora_B.weight": ()}, "or they don't fit"),
+        ({f"base_model.model.{QKV}.lora_A.weight": (4, 2304)}, "lacks lora_A.weight or lora_B.weight"),
+        ({f"base_model.model.{QKV}.lora_B.weight": (8, 4)}, "lacks lora_A.weight or lora_B.weight"),
+        (pairs() | {f"base_model.model.{W2}.lora_B.weight": (8, 3)}, "or their shapes don't match"),
+        (pairs() | {f"base_model.model.{W2}.lora_B.weight": ()}, "or their shapes don't match"),
     ],
 )
 def test_what_is_not_converted(convert, target, shapes, says):
@@ -181,7 +181,7 @@ def test_an_alpha_beside_a_layer_stays(convert, target):
     assert sorted(alphas(target).values()) == [0, 6, 6]
 
 
-ODD = "lora_alpha {}, which is no usable number"
+ODD = "lora_alpha {}: it must be a number"
 
 
 @pytest.mark.parametrize(
@@ -195,13 +195,13 @@ ODD = "lora_alpha {}, which is no usable number"
         (None, "{", r"adapter_config\.json is damaged"),
         (None, "[]", r"adapter_config\.json is damaged"),
         *((None, {"lora_alpha": odd}, ODD.format(odd)) for odd in (None, True, 0, -1, math.inf, math.nan, 10**400)),
-        (None, {"lora_alpha": []}, r"lora_alpha \[\], which is no usable number"),
-        (None, {"lora_alpha": 4, "r": None}, "r None, which is no usable number"),
-        (None, {"lora_alpha": 4, "r": 8}, f"says rank 8 of diffusion_model.{QKV}, but .* has 4"),
-        (None, {"lora_alpha": 4, "rank_pattern": {"w2": 8}}, f"says rank 8 of diffusion_model.{W2}, but .* has 4"),
-        (None, {"lora_alpha": 4, "rank_pattern": None}, "has as rank_pattern no table"),
-        (None, {"lora_alpha": 4, "alpha_pattern": {"w2": "x"}}, "alpha_pattern 'x', which is no usable number"),
-        (None, {"lora_alpha": 4, "alpha_pattern": {"w[12]": 8}}, "which is not the plain name of a layer"),
+        (None, {"lora_alpha": []}, r"lora_alpha \[\]: it must be a number"),
+        (None, {"lora_alpha": 4, "r": None}, "r None: it must be a number"),
+        (None, {"lora_alpha": 4, "r": 8}, f"says rank 8 for diffusion_model.{QKV}, but .* has 4"),
+        (None, {"lora_alpha": 4, "rank_pattern": {"w2": 8}}, f"says rank 8 for diffusion_model.{W2}, but .* has 4"),
+        (None, {"lora_alpha": 4, "rank_pattern": None}, "rank_pattern is not an object"),
+        (None, {"lora_alpha": 4, "alpha_pattern": {"w2": "x"}}, "alpha_pattern 'x': it must be a number"),
+        (None, {"lora_alpha": 4, "alpha_pattern": {"w[12]": 8}}, "which is not a plain layer name"),
         (None, {"lora_alpha": 4, "use_rslora": None}, "use_rslora None: it must be true or false"),
         (None, {"lora_alpha": 4, "use_rslora": "no"}, "use_rslora 'no': it must be true or false"),
         (None, {"lora_alpha": 4, "peft_type": "LYCORIS"}, "peft_type 'LYCORIS', but the LoRA is plain"),
@@ -247,7 +247,7 @@ def test_the_command_says_whether_an_alpha_is_known(tmp_path, run):
     [
         ("no/such/folder/a.safetensors", "folder does not exist: make it"),
         ("a.png", r"must end in \.safetensors"),
-        ("old.safetensors", "is there already"),
+        ("old.safetensors", "already exists"),
     ],
 )
 def test_a_target_that_can_not_be_is_one_sentence(tmp_path, run, out, says):

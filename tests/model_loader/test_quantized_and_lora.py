@@ -9,7 +9,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from newbie_pack.lab.benchmarks import fullsize_files as files
-from newbie_pack.model_loader import full, identify, source
+from newbie_pack.model_loader import full, identify, requirements, source
 from newbie_pack.sampling.sample import sample
 from safetensors.torch import load_file, save_file
 
@@ -27,7 +27,7 @@ def step(model):
 
 def load(path):
     found = source.of_file(path)
-    identify.expect(found.where, found.header, identify.DIFFUSION)
+    requirements.check_kind(found, identify.DIFFUSION)
     return full.load_model(found, None)
 
 

@@ -139,7 +139,7 @@ def test_attention_by_other_names_is_told_before_loading(models, release, monkey
         tensors |= {name.replace("qkv", part): value.clone() for part, value in rows}
     save_file(tensors, path)
     monkeypatch.setattr(full, "read", None)
-    says = r"transformer has \w+\.0\.attention\.\w+\.weight, a name that is not known"
+    says = r"transformer names its attention in an unknown way \(\w+\.0\.attention\.\w+\.weight, but no"
     with pytest.raises(CheckpointError, match=says):
         full.load(*FOLDER, None)
 
@@ -152,7 +152,7 @@ def test_other_heads_are_told_before_loading(models, release, monkeypatch, prefi
     save_file({prefix + name: value for name, value in tensors.items()}, path)
     monkeypatch.setattr(full, "read", None)
     found, expected = (rf"\[{rows}, {columns}\]" for rows, columns in (shape, (128, 64)))
-    says = rf"transformer has layers\.1\.attention\.qkv\.weight of the shape {found} instead of {expected}"
+    says = rf"layers\.1\.attention\.qkv\.weight in .*transformer has the shape {found} instead of {expected}"
     with pytest.raises(CheckpointError, match=says):
         full.load(*FOLDER, None)
 
@@ -166,7 +166,7 @@ def test_other_heads_apart(models, release, monkeypatch):
         tensors |= {name.replace("qkv", f"to_{part}"): torch.zeros(64, 64) for part in "qkv"}
     save_file(tensors, path)
     monkeypatch.setattr(full, "read", None)
-    with pytest.raises(CheckpointError, match=r"qkv\.weight of the shape \[192, 64\] instead of \[128, 64\]"):
+    with pytest.raises(CheckpointError, match=r"qkv\.weight in .* has the shape \[192, 64\] instead of \[128, 64\]"):
         full.load(*FOLDER, None)
 
 
@@ -186,7 +186,7 @@ def test_any_prefix(models, tmp_path, prefix):
     from newbie_pack.model_loader import source
 
     found = source.of_file(path)
-    full.identify.expect(path, found.header, "diffusion_model")
+    full.requirements.check_kind(found, "diffusion_model")
     state = full.load_model(found, None).model.diffusion_model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in tensors.items())
 
@@ -231,7 +231,7 @@ def test_an_index_that_leads_out_of_the_folder_is_refused(release):
 def test_a_copy_beside_the_model_is_named(release):
     vae = release / "vae"
     shutil.copy(vae / "diffusion_pytorch_model.safetensors", vae / "copy.safetensors")
-    with pytest.raises(CheckpointError, match=r"another file beside it too: keep one copy"):
+    with pytest.raises(CheckpointError, match=r"another file beside it has too: keep one copy"):
         full.load(*FOLDER, None)
 
 
@@ -257,7 +257,7 @@ def test_shards_without_an_index(release):
     (folder / "model.safetensors.index.json").unlink()
     assert len(full.find("gemma", "none", release).paths) == 3
     (folder / "model-00003-of-00003.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"text_encoder has 2 of its 3 parts, and no index: download the whole"):
+    with pytest.raises(CheckpointError, match=r"text_encoder has only 2 of its 3 parts, and no index: download"):
         full.find("gemma", "none", release)
 
 
@@ -277,7 +277,7 @@ def test_a_file_that_aria2_has_not_finished(models, tmp_path):
     shutil.copy(models / "vae" / "ae.safetensors", tmp_path)
     full.source.of_file(tmp_path / "ae.safetensors")
     (tmp_path / "ae.safetensors.aria2").touch()
-    with pytest.raises(CheckpointError, match=r"ae\.safetensors is a half download, as ae\.safetensors\.aria2 beside"):
+    with pytest.raises(CheckpointError, match=r"ae\.safetensors is incomplete \(ae\.safetensors\.aria2 is"):
         full.source.of_file(tmp_path / "ae.safetensors")
 
 
@@ -303,7 +303,7 @@ def test_a_vae_behind_a_prefix(models, tmp_path, prefix):
     prefixed = {prefix + name: value for name, value in tensors.items()}
     save_file(prefixed, tmp_path / "a.safetensors")
     found = full.source.of_file(tmp_path / "a.safetensors")
-    full.requirements.check(found, "vae")
+    full.requirements.require(found, "vae")
     state = full.load_vae(found).first_stage_model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in tensors.items())
     with pytest.raises(RuntimeError, match="VAE is invalid"):
@@ -359,7 +359,7 @@ def test_what_the_host_cannot_read_though_its_header_is_whole(release):
 
 def test_a_safetensors_file_by_another_name(models, tmp_path):
     shutil.copy(models / "vae" / "ae.safetensors", tmp_path / "ae.pt")
-    with pytest.raises(CheckpointError, match="is a safetensors file by another name"):
+    with pytest.raises(CheckpointError, match="is a safetensors file with another extension"):
         full.load_vae(full.source.of_file(tmp_path / "ae.pt"))
 
 
@@ -370,7 +370,7 @@ def test_a_model_and_encoders_that_do_not_fit(models, release, monkeypatch):
     tensors["cap_embedder.1.weight"] = torch.ones(64, 72)
     save_file(tensors, path)
     monkeypatch.setattr(full, "read", None)  # nothing is loaded
-    with pytest.raises(CheckpointError, match=r"text_encoder gives text features 48 wide, but .*transformer takes 72"):
+    with pytest.raises(CheckpointError, match=r"text_encoder makes text features 48 wide, but .*transformer takes 72"):
         full.load(*FOLDER, None)
 
 
@@ -380,25 +380,25 @@ KWARGS = "hf_model_config_kwargs"
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (None, r"null as text_config and not an object"),
-        ([1], r"\[1\] as text_config and not an object"),
-        ({KWARGS: None}, rf"null as text_config\.{KWARGS} and not an object"),
-        ({KWARGS: {"lora_adaptations": None}}, rf"null as text_config\.{KWARGS}\.lora_adaptations and not a list"),
-        ({KWARGS: {"lora_adaptations": "a"}}, rf'"a" as text_config\.{KWARGS}\.lora_adaptations and not a list'),
-        ({KWARGS: {"lora_rank": None}}, rf"null as text_config\.{KWARGS}\.lora_rank and not a number above 0"),
-        ({KWARGS: {"lora_rank": 0}}, rf"0 as text_config\.{KWARGS}\.lora_rank"),
-        ({KWARGS: {"lora_alpha": "4"}}, rf'"4" as text_config\.{KWARGS}\.lora_alpha'),
-        ({KWARGS: {"lora_alpha": True}}, rf"true as text_config\.{KWARGS}\.lora_alpha"),
-        ({KWARGS: {"lora_alpha": 10**400}}, rf"10* as text_config\.{KWARGS}\.lora_alpha"),
-        ({KWARGS: {"lora_alpha": float("nan")}}, rf"NaN as text_config\.{KWARGS}\.lora_alpha"),
-        ({"default_lora_task": "other"}, r'"other" as text_config\.default_lora_task and not one of its'),
-        ({"default_lora_task": {}}, r"\{\} as text_config\.default_lora_task and not one of its"),
+        (None, r"text_config is null instead of an object"),
+        ([1], r"text_config is \[1\] instead of an object"),
+        ({KWARGS: None}, rf"text_config\.{KWARGS} is null instead of an object"),
+        ({KWARGS: {"lora_adaptations": None}}, rf"text_config\.{KWARGS}\.lora_adaptations is null instead of a list"),
+        ({KWARGS: {"lora_adaptations": "a"}}, rf'text_config\.{KWARGS}\.lora_adaptations is "a" instead of a list'),
+        ({KWARGS: {"lora_rank": None}}, rf"text_config\.{KWARGS}\.lora_rank is null instead of a number above 0"),
+        ({KWARGS: {"lora_rank": 0}}, rf"text_config\.{KWARGS}\.lora_rank is 0"),
+        ({KWARGS: {"lora_alpha": "4"}}, rf'text_config\.{KWARGS}\.lora_alpha is "4"'),
+        ({KWARGS: {"lora_alpha": True}}, rf"text_config\.{KWARGS}\.lora_alpha is true"),
+        ({KWARGS: {"lora_alpha": 10**400}}, rf"text_config\.{KWARGS}\.lora_alpha is 10*"),
+        ({KWARGS: {"lora_alpha": float("nan")}}, rf"text_config\.{KWARGS}\.lora_alpha is NaN"),
+        ({"default_lora_task": "other"}, r'text_config\.default_lora_task is "other" instead of one of its'),
+        ({"default_lora_task": {}}, r"text_config\.default_lora_task is \{\} instead of one of its"),
     ],
 )
 def test_a_value_of_jinas_config_that_cannot_be_is_told_before_loading(release, monkeypatch, text, says):
     (release / "clip_model" / "config.json").write_text(json.dumps({"text_config": text}))
     monkeypatch.setattr(full, "read", None)
-    with pytest.raises(CheckpointError, match=r"clip_model/config\.json has " + says):
+    with pytest.raises(CheckpointError, match=r"clip_model/config\.json, " + says):
         full.load(*FOLDER, None)
 
 
@@ -407,7 +407,7 @@ def test_an_adapter_that_is_not_there(release):
     path = release / "clip_model" / "config.json"
     tasks = {"lora_adaptations": ["retrieval.query", "other"]}
     path.write_text(json.dumps({"text_config": {"default_lora_task": "other", "hf_model_config_kwargs": tasks}}))
-    with pytest.raises(CheckpointError, match=r"clip_model has adapters of model\.\S+ that do not fit"):
+    with pytest.raises(CheckpointError, match=r"The adapters of model\.\S+ in .*clip_model do not fit"):
         full.load(*FOLDER, None)
 
 
@@ -439,8 +439,8 @@ def test_a_tensor_of_another_shape_is_told_with_its_file(models, tmp_path, monke
     with pytest.raises(CheckpointError) as caught:
         full.load(*SPLIT, None)
     assert str(caught.value) == (
-        f"{tmp_path / file} has {name} of the shape {list(shape)} instead of {was}: it is another model's file, choose "
-        f"one such as {file}."
+        f"{name} in {tmp_path / file} has the shape {list(shape)} instead of {was}: the file belongs to another model; "
+        f"choose one such as {file}."
     )
 
 
@@ -459,5 +459,5 @@ def test_a_missing_tensor_is_named(models, release):
     save_file(tensors, path)
     with pytest.raises(CheckpointError, match=r"transformer lacks the tensor layers\.0\.attention\.qkv\.weight: downl"):
         full.load(*FOLDER, None)
-    with pytest.raises(CheckpointError, match=r"transformer lacks the tensor layers\.0\.attention\.qkv\.weight: it is"):
+    with pytest.raises(CheckpointError, match=r"transformer lacks the tensor layers\.0\.attention\.qkv\.weight: it"):
         full.load_model(full.source.of_folder(release, "diffusion_model"), None)

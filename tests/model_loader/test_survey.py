@@ -15,7 +15,9 @@ from newbie_pack.client import models as command
 from newbie_pack.client.problem import Problem
 from newbie_pack.model_loader import full, identify
 from newbie_pack.model_loader.check.survey import PARTS, survey
-from newbie_pack.model_loader.checkpoint import CheckpointError
+from newbie_pack.model_loader.checkpoint import CheckpointError, Header
+from newbie_pack.model_loader.requirements import check_whole
+from newbie_pack.model_loader.source import Source
 from safetensors.torch import load_file, save_file
 
 RELEASE = "NewBie-image-Exp0.1"
@@ -42,7 +44,7 @@ def test_everything_in_both_forms(models):
     assert {part for part, name in named if name == "NewBie-image-Exp0.1 (folder)"} == set(PARTS)
     for one in found.found:
         precision = "F32" if one.named == "ae.safetensors" else "BF16"
-        assert f" GB, {precision}" in one.line() and one.size > 1000
+        assert f" GB, {precision}" in one.line() and one.source.header.size > 1000
     assert found.inputs() == {
         "diffusion_model": "NewBie-Image-Exp0.1-bf16.safetensors",
         "gemma": "gemma_3_4b_it_bf16.safetensors",
@@ -70,7 +72,7 @@ def test_a_file_in_the_wrong_folder_and_one_of_another_model(models, folder):
     assert found.problems[0] == f"{gemma} is the Gemma 3 4B text encoder: move it into models/text_encoders."
     pickle = "d.ckpt is a pickle, which can run code when it is opened. Use FLUX's 16-channel VAE for models/vae"
     assert pickle in found.problems[1]
-    assert found.others == (f"{folder}/diffusion_models/c.safetensors: not known here",)
+    assert found.others == (f"{folder}/diffusion_models/c.safetensors: not a known model",)
     assert len(found.advice) == 3
 
 
@@ -137,7 +139,7 @@ def without_a_tensor(release):
         (drop("clip_model"), "jina", f"{RELEASE} has no folder clip_model: download it from the same release."),
         (drop("vae"), "vae", f"{RELEASE} has no folder vae: download it from the same release, or choose a file."),
         (remove("text_encoder/model-00001-of-00003.safetensors"), "gemma", "lacks model-00001-of-00003.safetensors"),
-        (remove_index_and_shard, "gemma", "text_encoder has 2 of its 3 parts, and no index: download the whole folder"),
+        (remove_index_and_shard, "gemma", "text_encoder has only 2 of its 3 parts, and no index: download the whole"),
         (pointer_as_tokenizer, "gemma", "tokenizer.model is not Gemma's SentencePiece model: download Gemma's"),
         (pointer_as_jinas, "jina", "tokenizer.json is not XLM-RoBERTa's tokenizer: download"),
         (page_as_shard, "gemma", "not a model. Download the Gemma 3 4B text encoder of this release, not its page."),
@@ -189,7 +191,7 @@ def test_a_model_that_nothing_goes_with(models, folder):
     found = survey(command.below(folder))
     assert len(found.found) == 4 and not found.complete and not found.advice
     (problem,) = found.problems
-    assert "gives text features 48 wide, but" in problem and "takes 72 from Gemma" in problem
+    assert "makes text features 48 wide, but" in problem and "takes 72 from Gemma" in problem
     save_file(good, path.with_name("other.safetensors"))
     found = survey(command.below(folder))
     assert found.inputs()["diffusion_model"] == "other.safetensors" and found.problems == (problem,)
@@ -209,7 +211,7 @@ def test_a_release_without_a_folder_of_its_own(release, folder):
     for path in release.iterdir():
         path.rename(release.parent / path.name)
     found = survey(command.below(folder))
-    assert found.problems[0].startswith(f"{folder}/diffusers has a release's folders in it: move them into a folder of")
+    assert found.problems[0].startswith(f"{folder}/diffusers holds a release's folders directly: move them into")
 
 
 def test_a_release_of_another_model(release, folder):
@@ -237,7 +239,7 @@ def test_half_downloads(folder):
         (folder / name).touch()
     (folder / "vae/f.safetensors.download").mkdir()  # Safari's
     found = survey(command.below(folder))
-    told = "is a half download: let it finish, or delete it and download the file again."
+    told = "is an unfinished download: let it finish, or delete it and download the file again."
     assert sorted(found.problems) == [f"{folder / name} {told}" for name in [*names, "vae/f.safetensors.download"]]
 
 
@@ -245,7 +247,7 @@ def test_aria2s_whole_looking_file_is_told_once(models, folder):
     path = put(models, folder, "vae/ae.safetensors")
     path.with_name("ae.safetensors.aria2").touch()
     found = survey(command.below(folder))
-    assert not found.found and len(found.problems) == 1 and "beside it tells: let aria2 finish" in found.problems[0]
+    assert not found.found and len(found.problems) == 1 and "is still there): let aria2 finish" in found.problems[0]
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".ckpt", ".bin", ".pth"])
@@ -253,14 +255,14 @@ def test_a_safetensors_file_by_another_name(models, folder, suffix):
     path = put(models, folder, "vae/ae.safetensors", f"vae/ae{suffix}")
     found = survey(command.below(folder))
     assert not found.found
-    assert found.problems == (f"{path} is a safetensors file by another name: call it ae.safetensors.",)
+    assert found.problems == (f"{path} is a safetensors file with another extension: rename it to ae.safetensors.",)
 
 
 def test_a_vae_behind_a_prefix(models, folder):
     path = put(models, folder, "vae/ae.safetensors")
     save_file({f"first_stage_model.{name}": value for name, value in load_file(path).items()}, path)
     (one,) = survey(command.below(folder)).found
-    assert one.part == "vae" and 'behind "first_stage_model.", which NewBie Loader takes and' in one.line()
+    assert one.part == "vae" and 'behind "first_stage_model.": for NewBie Loader only' in one.line()
 
 
 @pytest.mark.parametrize(("name", "prefixes"), [
@@ -296,13 +298,13 @@ def test_what_the_hosts_own_loaders_do_not_read_is_noted(models, folder, name, p
             weight, wanted = part.transformer.state_dict()[end], good[end]
         reads = weight is not None and torch.equal(weight, wanted)
         (one,) = survey(command.below(folder)).found
-        noted = "which NewBie Loader takes and ComfyUI's" in one.line()
+        noted = "for NewBie Loader only" in one.line()
         assert noted != reads, (prefix, one.line())
         assert (f'behind "{prefix}"' in one.line()) == (noted and prefix != "")
 
 
 def test_a_release_needs_no_note(models):
-    assert not any("which NewBie Loader takes" in one.line() for one in survey(command.below(models)).found)
+    assert not any("for NewBie Loader only" in one.line() for one in survey(command.below(models)).found)
 
 
 def test_a_folder_that_has_the_models_folder_in_it(folder):
@@ -328,7 +330,7 @@ def test_a_quantised_file_and_a_shard_by_itself(models, folder):
     found = survey(command.below(folder))
     assert not found.found and not found.others
     quantised, shard = found.problems
-    assert "quantised to 4 bits by bitsandbytes, which ComfyUI's own loading does not read: use NewBie" in quantised
+    assert "quantised to 4 bits by bitsandbytes, which ComfyUI can't load: use NewBie" in quantised
     assert "00002-of-00003.safetensors is one of the 3 parts of a model: use the model in one file" in shard
 
 
@@ -379,7 +381,6 @@ def test_the_full_models_sizes_and_names():
     from comfy import model_detection, sd
     from newbie_pack.lab.benchmarks import fullsize_files as files
     from newbie_pack.model_loader.check.survey import GIGABYTES
-    from newbie_pack.model_loader.checkpoint import Header
 
     shapes = {
         identify.DIFFUSION: files.diffusion_shapes(files.FULL),
@@ -392,7 +393,7 @@ def test_the_full_models_sizes_and_names():
         gigabytes = size * sum(torch.Size(shape).numel() for shape in own.values()) / 1e9
         assert abs(gigabytes - GIGABYTES[part]) < 0.06, (part, gigabytes)
         assert identify.kind_of(Header({}, own)).part == part
-        identify.check_whole(Path(part), Header({}, own), part)
+        check_whole(Source(Path(part), (), Header({}, own)), part)
     meta = {name: torch.empty(shape, device="meta") for name, shape in shapes[identify.DIFFUSION].items()}
     assert model_detection.detect_unet_config(meta, "") == files.FULL.diffusion
     assert sd.detect_te_model(shapes[identify.GEMMA]) == sd.TEModel.GEMMA_3_4B

@@ -176,7 +176,7 @@ def test_a_tokenizer_inside_a_file(trained, gemma_model):
     tokenizer.check_inside(jina_model, False, where)
     for model, whose in ((jina_model, "Gemma's"), (gemma_model, "Jina's"), (b"", "Jina's"), (bytes(50), "Gemma's"),
                          (b"<html>", "Jina's"), (b"version https://git-lfs", "Gemma's")):  # fmt: skip
-        with pytest.raises(CheckpointError, match=rf"a\.safetensors has a tokenizer inside .* that is not {whose}:"):
+        with pytest.raises(CheckpointError, match=rf"a\.safetensors contains a tokenizer .* that is not {whose}:"):
             tokenizer.check_inside(model, whose == "Gemma's", where)
 
 
