@@ -53,6 +53,16 @@ def to_api(graph: dict[str, Any], object_info: dict[str, Any]) -> dict[str, Any]
     return prompt
 
 
+def of_result(prompt: dict[str, Any]) -> dict[str, Any]:
+    """What the saved pictures are made of: a program takes every other output for a result, too."""
+    kept, wanted = {}, [id for id, node in prompt.items() if node["class_type"] == "SaveImage"]
+    while wanted:
+        id = wanted.pop()
+        kept[id] = prompt[id]
+        wanted += [value[0] for value in prompt[id]["inputs"].values() if isinstance(value, list)]
+    return kept
+
+
 def loads(log: Path) -> int:
     """How often the host says that it read the diffusion model's file or brought weights to where it computes."""
     return len(re.findall("model weight dtype|loaded completely|loaded partially", log.read_text("utf-8", "replace")))

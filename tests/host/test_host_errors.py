@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pytest
-from graphs import afresh, changed
+from graphs import afresh, changed, node_of
 
 WRONG = "<character_1> <n>miku</n> <pose>standing </character_1>"
 
@@ -32,6 +33,32 @@ def test_a_wrong_prompt_gets_a_sentence_and_the_next_one_a_picture(server, demo,
     assert np.array_equal(draw(afresh(workflow())).picture, demo.picture)
 
 
+BAD = [
+    ("eta", {"sampler": "euler", "eta": 0.3}, "The sampler euler adds no noise and can't use eta 0.3: set eta to 0"),
+    ("interval", {"guidance_start": 0.9, "guidance_end": 0.2}, "guidance_start 0.9 and guidance_end 0.2 leave no"),
+    ("steps", {"scheduler": "kl_optimal", "steps": 1}, "The scheduler kl_optimal can't make a schedule of 1 step"),
+]
+
+
+@pytest.mark.parametrize(("settings", "sentence"), [bad[1:] for bad in BAD], ids=[bad[0] for bad in BAD])
+def test_a_bad_setting_never_passes_for_a_success(server, demo, draw, workflow, settings, sentence):
+    """Whatever a program looks at: either the prompt is refused, or its run has failed."""
+    from newbie_pack.client import api
+
+    prompt = changed(afresh(workflow()), "NewBieSample", **settings)
+    try:
+        queued = api.ask(server, "/prompt", {"prompt": prompt, "client_id": server.client})
+    except api.Refused as refused:
+        assert sentence in refused.body.decode()
+    else:
+        assert not queued["node_errors"]
+        with pytest.raises(api.HostError, match=re.escape(sentence)):
+            draw(prompt)
+        record = api.ask(server, "/history")[queued["prompt_id"]]
+        assert record["status"]["status_str"] == "error" and not api.pictures(record)
+    assert np.array_equal(draw(afresh(workflow())).picture, demo.picture)
+
+
 def test_half_a_graph_is_not_run(server, draw, workflow):
     """The layout preview's branch is in order, so the host would run that one alone and call it a success."""
     from newbie_pack.client import api
@@ -39,7 +66,9 @@ def test_half_a_graph_is_not_run(server, draw, workflow):
     before = api.ask(server, "/history")
     sentence = r"^NewBie Sample: The sampler euler adds no noise and can't use eta 0\.3: set eta to 0"
     with pytest.raises(api.HostError, match=sentence):
-        draw(changed(afresh(workflow()), "NewBieSample", sampler="euler", eta=0.3))
+        prompt = changed(afresh(workflow()), "NewBieSample", sampler="euler", eta=0.3)
+        scene = node_of(prompt, "NewBieEncodeCharacters")["inputs"]["scene"]
+        draw({**prompt, "90": {"class_type": "NewBieLayoutPreview", "inputs": {"scene": scene}}})
     queue = api.ask(server, "/queue")
     while queue["queue_running"]:
         queue = api.ask(server, "/queue")

@@ -65,6 +65,19 @@ def test_every_file_that_may_be_missing_can_be_downloaded(name):
             assert model["directory"] in ("diffusion_models", "text_encoders", "vae", "checkpoints")
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_what_programs_queue_has_one_result(name):
+    """A bad setting would pass for a success where a preview is still drawn, and the preview for the picture."""
+    twin = json.loads((FOLDER / "api" / f"{name}.json").read_text("utf-8"))
+    wanted, found = [id for id, node in twin.items() if node["class_type"] == "SaveImage"], set()
+    assert len(wanted) == 1
+    while wanted:
+        id = wanted.pop()
+        found.add(id)
+        wanted += [value[0] for value in twin[id]["inputs"].values() if isinstance(value, list)]
+    assert found == set(twin)
+
+
 def test_the_first_picture_is_of_the_prompt_nodes_own_example():
     pytest.importorskip("comfy.options", reason="no host")
     from newbie_pack.nodes.prompt import EXAMPLE
