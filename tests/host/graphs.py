@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,12 @@ def to_api(graph: dict[str, Any], object_info: dict[str, Any]) -> dict[str, Any]
         title = node.get("title") or info["display_name"] or node["type"]
         prompt[str(node["id"])] = {"class_type": node["type"], "_meta": {"title": title}, "inputs": said}
     return prompt
+
+
+def read(url: str) -> bytes:
+    """What the page is given, a file or an answer."""
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return answer.read()
 
 
 def of_result(prompt: dict[str, Any]) -> dict[str, Any]:

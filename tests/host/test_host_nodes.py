@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from graphs import inputs_of
+from graphs import inputs_of, read
 from node_ids import NODE_IDS
 
 
@@ -25,10 +25,8 @@ def test_a_node_explains_itself(object_info, name):
 @pytest.mark.parametrize("page", ["{}.md", "{}/zh.md"])
 def test_a_node_has_its_help(object_info, server, name, page):
     """Fetched where the front-end fetches it."""
-    from newbie_pack.client import api
-
     module = object_info[name]["python_module"].removeprefix("custom_nodes.")
-    text = api.read(server, f"/extensions/{module}/docs/{page.format(name)}").decode()
+    text = read(f"{server.url}/extensions/{module}/docs/{page.format(name)}").decode()
     assert text.startswith("# ")
     for key in inputs_of(object_info[name]):
         assert f"`{key}`" in text, f"{key} is not explained"

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from graphs import NOTE, ROOT, afresh, changed, inputs_of, is_widget, of_result, to_api
+from graphs import NOTE, ROOT, afresh, changed, inputs_of, is_widget, of_result, read, to_api
 from PIL import Image
 
 FOLDER = ROOT / "workflows"
@@ -29,7 +29,7 @@ def test_it_is_among_the_templates(server, name):
     assert name in api.ask(server, "/workflow_templates")[ROOT.name]
     path = f"/api/workflow_templates/{ROOT.name}/{quote(name)}"
     assert api.ask(server, f"{path}.json") == graph(name)
-    assert Image.open(io.BytesIO(api.read(server, f"{path}.jpg"))).format == "JPEG"
+    assert Image.open(io.BytesIO(read(f"{server.url}{path}.jpg"))).format == "JPEG"
 
 
 @pytest.mark.parametrize("name", NAMES)
