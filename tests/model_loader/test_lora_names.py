@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import struct
@@ -223,9 +222,7 @@ def run(capsys):
     """The command's output."""
 
     def with_arguments(*arguments):
-        parser = argparse.ArgumentParser()
-        command.add_arguments(parser)
-        assert command.main(ROOT, parser.parse_args(["lora", *map(str, arguments)])) == 0
+        assert command.main(["lora", *map(str, arguments)]) == 0
         return capsys.readouterr().out
 
     return with_arguments

@@ -15,8 +15,8 @@ FILES = [  # without tests, and without what lies in hidden folders
     for path in ([folder] if folder.suffix == ".py" else sorted(folder.rglob("*.py")))
 ]
 RUNS = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}  # modules that run what they read
-FETCHES = {"requests", "httpx", "aiohttp", "urllib3", "huggingface_hub", "modelscope", "gdown", "ftplib"}
-ASKS = {"urllib.request", "http.client", "socket"}  # modules with which client/ talks to the host on loopback
+FETCHES = {"requests", "httpx", "urllib3", "huggingface_hub", "modelscope", "gdown", "ftplib"}
+ASKS = {"urllib.request", "http.client", "socket", "aiohttp"}  # with which client/ talks to the host on loopback
 NAMES = {"from_pretrained", "hf_hub_download", "snapshot_download", "urlopen", "urlretrieve"}
 BUILT_IN = {"eval", "exec", "__import__"}
 

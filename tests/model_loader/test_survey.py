@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from pathlib import Path
 
@@ -309,11 +308,10 @@ def test_a_release_needs_no_note(models):
 
 def test_a_folder_that_has_the_models_folder_in_it(folder):
     (folder / "models").mkdir(parents=True)
-    root = Path(command.__file__).resolve().parent.parent
     with pytest.raises(Problem, match=rf"{folder} is not a models folder, but has one in it: name {folder}/models\."):
-        command.main(root, argparse.Namespace(task="check", folder=folder))
+        command.main(["check", "--folder", str(folder)])
     (folder / "vae").mkdir()
-    assert command.main(root, argparse.Namespace(task="check", folder=folder)) == 1
+    assert command.main(["check", "--folder", str(folder)]) == 1
 
 
 def test_a_quantised_file_and_a_shard_by_itself(models, folder):
@@ -365,11 +363,10 @@ def test_one_folder_for_two_kinds_of_files(models):
 
 
 def test_what_the_command_prints(models, folder, capsys):
-    root = Path(command.__file__).resolve().parent.parent
-    assert command.main(root, argparse.Namespace(task="check", folder=models)) == 0
+    assert command.main(["check", "--folder", str(models)]) == 0
     assert "All parts are there. Choose in NewBie Loader:\n  diffusion_model  NewBie-" in capsys.readouterr().out
     folder.mkdir()
-    assert command.main(root, argparse.Namespace(task="check", folder=folder)) == 1
+    assert command.main(["check", "--folder", str(folder)]) == 1
     told = capsys.readouterr().out
     assert told.count("missing: put") == 4 and "Traceback" not in told
     assert told.endswith("No whole set of files can be loaded. The built-in mini needs none of them.\n")
