@@ -30,9 +30,12 @@ def found_in(source: str, client: bool = False) -> set[str]:
             named = {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             named = {node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names)}
+            if {alias.name for alias in node.names} == {"web"}:  # of aiohttp: answers, and asks nobody
+                named.discard("aiohttp")
             found |= NAMES & {alias.name for alias in node.names}
         else:
             named = set()
+        named.discard("aiohttp.web")
         found |= {module for module in forbidden if any(f"{name}.".startswith(f"{module}.") for name in named)}
         if isinstance(node, ast.Attribute):
             found |= NAMES & {node.attr} | {"torch.load"} & {ast.unparse(node)}
@@ -51,6 +54,9 @@ def found_in(source: str, client: bool = False) -> set[str]:
         ("import pickle", {"pickle"}),
         ("from huggingface_hub import hf_hub_download", {"huggingface_hub", "hf_hub_download"}),
         ("from urllib import request", {"urllib.request"}),
+        ("from aiohttp import web", set()),
+        ("from aiohttp import web, ClientSession", {"aiohttp"}),
+        ("import aiohttp", {"aiohttp"}),
         ("import urllib.request\nurllib.request.urlopen(x)", {"urllib.request", "urlopen"}),
         ("torch.load(path)", {"torch.load"}),
         ("AutoModel.from_pretrained('a/b', trust_remote_code=True)", {"from_pretrained", "trust_remote_code"}),
