@@ -170,7 +170,7 @@ def load_model(dtype: torch.dtype | None = None, disable_dynamic: bool = False) 
     if dtype is None:
         parameters, weights = comfy.utils.calculate_parameters(tensors), comfy.utils.weight_dtype(tensors)
         dtype = management.unet_dtype(model_params=parameters, supported_dtypes=supported, weight_dtype=weights)
-    config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, load_device, supported), device=load_device)
+    config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, load_device, supported))
     model = config.get_model(tensors, "")
     check_complete(path, set(model.diffusion_model.state_dict()), set(header.shapes))
     patcher_class = comfy.model_patcher.ModelPatcher if disable_dynamic else comfy.model_patcher.CoreModelPatcher

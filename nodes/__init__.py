@@ -6,7 +6,10 @@ A newer host may lack a name that one of them imports: that node is left out wit
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
+from typing import TypeVar
 
 from comfy_api.latest import ComfyExtension, io
 
@@ -30,17 +33,29 @@ NODES = {  # node -> its file, in the order in which they are offered
     "NewBieSize": "size",
 }
 
+Part = TypeVar("Part")
 
-def node(name: str, file: str) -> type[io.ComfyNode] | None:
-    """The node, or None with a warning where this host can't give it what it needs."""
+
+def node(name: str, file: str) -> type[io.ComfyNode]:
+    found = getattr(import_module(f".{file}", __package__), name)
+    found.GET_SCHEMA()
+    return found
+
+
+def register_check() -> None:
+    from .prompt_check import register
+
+    register()
+
+
+def alone(what: str, bring: Callable[[], Part]) -> Part | None:
+    """What is brought, or None with a warning where this host can't give it what it needs."""
     try:
-        found = getattr(import_module(f".{file}", __package__), name)
-        found.GET_SCHEMA()
-        return found
+        return bring()
     except Exception as problem:
         log.warning(
-            "%s can't be used in this ComfyUI, and the other NewBie nodes can: %s. Update ComfyUI-NewBie-XML, or use "
-            "a ComfyUI that its README names.", name, problem,
+            "%s can't be used in this ComfyUI, but the rest of NewBie XML can: %s. Update this pack, or use a ComfyUI "
+            "that its README names.", what, problem,
         )
         log.debug("%s", traceback.format_exc())
         return None
@@ -48,4 +63,6 @@ def node(name: str, file: str) -> type[io.ComfyNode] | None:
 
 class NewBieExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [found for found in (node(*entry) for entry in NODES.items()) if found is not None]
+        alone("The check of prompts while they are typed", register_check)
+        found = [alone(name, partial(node, name, file)) for name, file in NODES.items()]
+        return [one for one in found if one is not None]
