@@ -49,3 +49,5 @@ def test_what_is_said_on_a_node_is_in_that_language(settings):
     )
     output = NewBieXMLPrompt.execute("<character_1><shoes>red</shoes></character_1>")
     assert output.ui.as_dict()["text"] == ("第 1 行第 14 列：<shoes> 不是已知字段；按原样保留。",)
+    with pytest.raises(ValueError, match="第 1 行第 1 列：<character_1> 没有结束"):
+        NewBieXMLPrompt.execute("<character_1>")
