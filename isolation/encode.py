@@ -42,6 +42,8 @@ from ..xml_prompt import (
     swapped,
     tag_runs,
     text_of,
+    with_system,
+    without_system,
 )
 from .carrier import Conditioning, conditioning
 from .clip_text import chunks_of, read_chunks, reads_chunks
@@ -186,8 +188,9 @@ def encode_unwanted(
     """
     plan, worn = Plan((), places(scene, boxes, masks), options=options, size=size), worn_in(clip, scene, mode == OFF)
     if reads_chunks(clip) and mode != OFF:
-        return encode_runs(clip, negative_tag_runs(scene, text), plan, mode, worn, NEGATIVE)
+        return encode_runs(clip, negative_tag_runs(scene, without_system(text)), plan, mode, worn, NEGATIVE)
     mode = resolve(clip, mode)
+    text = text if mode == OFF else with_system(scene.system, text)
     if mode == OFF or not any(character.negative for character in scene.characters):
         return encode_plain(clip, text, plan, worn, NEGATIVE)
     plan = replace(plan, options=settled(options, mode))

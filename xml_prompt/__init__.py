@@ -20,7 +20,7 @@ from __future__ import annotations
 from .genders import gender_of, gender_spans
 from .layout import layout, regions
 from .messages import Message, at_line, language_of, system_language
-from .reading import convert, parse
+from .reading import convert, parse, with_system, without_system
 from .render import (
     BOX_STEP,
     SHARED,
@@ -82,4 +82,6 @@ __all__ = [
     "text_of",
     "to_xml",
     "vocabulary",
+    "with_system",
+    "without_system",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -273,6 +274,18 @@ def test_without_negatives_of_characters_the_negative_is_the_hosts(clip):
         negative = entry(encode_negative(clip, scene, layout(scene), mode, "bad, (worse:1.2)"))
         assert torch.equal(negative[0], plain[0])
         assert torch.equal(negative[1]["pooled_output"], plain[1]["pooled_output"]) and "control" not in negative[1]
+
+
+@pytest.mark.parametrize("mode", ["strict", "gentle"])
+def test_a_system_prompt_stands_before_a_negative_that_says_something(clip, mode):
+    """As in the authors' reference: not before an empty one, nor before one with a system prompt of its own."""
+    told = replace(SCENE, system="You draw. <Prompt Start>")
+    own = "You draw badly. <Prompt Start> bad"
+    for text, read in (("bad", "You draw. <Prompt Start>\nbad"), ("", ""), (own, own)):
+        negative = entry(encode_negative(clip, told, layout(told), mode, text))
+        assert torch.equal(negative[0], entry(encode_plain(clip, read))[0])
+    off = entry(encode_negative(clip, told, layout(told), "off", "bad"))
+    assert torch.equal(off[0], entry(encode_plain(clip, "bad"))[0])
 
 
 def test_negatives_change_nothing_of_what_is_wanted(clip):

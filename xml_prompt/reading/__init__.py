@@ -6,7 +6,8 @@ fields what it says, and draft holds what is known so far; interactions and pane
 plain reads plain words as characters: labels and clauses cut them, plain_words knows which field a tag belongs to.
 """
 
+from .document import with_system, without_system
 from .parse import parse
 from .plain import convert
 
-__all__ = ["convert", "parse"]
+__all__ = ["convert", "parse", "with_system", "without_system"]

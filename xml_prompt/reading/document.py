@@ -116,6 +116,19 @@ def _behind_remark(source: Source, start: int, end: int, warnings: Warnings) -> 
     return remark.end()
 
 
+def with_system(system: str, text: str) -> str:
+    """A negative prompt behind the system prompt, as the authors' reference has it; one with its own, or none, stays.
+
+    Source: demo.py in NewBieAI-Lab/NewBie-image-Exp0.1, which leaves an empty negative empty.
+    """
+    return f"{system}\n{text}" if system and text.strip() and not _MARKER.search(text) else text
+
+
+def without_system(text: str) -> str:
+    """A negative prompt alone, for text encoders that never saw a system prompt."""
+    return text[marker.end() :].lstrip() if (marker := _MARKER.search(text)) else text
+
+
 def ends_with_marker(system: str) -> bool:
     """Whether a system prompt may stand before the XML as it is: read there, it is the same again."""
     found = _MARKER.search(system) and _system(Source(f"{system}\n<"), Warnings())
