@@ -29,7 +29,8 @@ the plan is neutral, nothing is set, and the picture is the host's own bit for b
 
 OTHER WAYS from one character to another, each an option of its own: the text encoder reads left to right, so strict
 encodes every character behind the shared text alone; the model's refiner runs over the whole caption; the pooled vector
-is of the whole prompt. What the picture tells itself is left alone.
+is of the whole prompt. What the picture tells itself is left alone, unless the option `apart` says otherwise: cut
+altogether, one picture falls into several.
 
 WHAT EACH FILE DOES, in the order to read them
 
@@ -38,12 +39,12 @@ WHAT EACH FILE DOES, in the order to read them
     bias        plan + size of the picture -> the two factors
     nextdit     a pass of NewBie or Lumina 2 under a plan: tells refiner, joint and image layers apart
     unet        a pass of SD1.5, SD2 or SDXL: the same in cross-attention, at every resolution
-    carrier     the entry, what rides in it, the wrapper, tiles, and every sentence about what other nodes did to it
+    carrier     the entry, what rides in it, the wrapper, and every sentence about what other nodes did to it
     gemma_text  segments -> features and tokens, for NewBie and Lumina 2
     clip_text   tags -> features and tokens, for SD, in chunks of 77
     encode      scene + boxes + CLIP -> positive and negative CONDITIONING: all of the above in order
 
-Not needed to understand it: fused makes the bias fast, text_cache keeps what an encoder gave for the next prompt, and
-lora, lora_files, lora_gates, lora_layers do for a character's LoRA what this does for its text.
-options, plan and bias need no host.
+Not needed to understand it: fused makes the bias fast, tiles tells which part of the picture a tile shows, text_cache
+keeps what an encoder gave for the next prompt, and the four files of lora do for a character's LoRA what all this does
+for its text. options, plan and bias need no host.
 """

@@ -31,6 +31,7 @@ from ..sentences import log
 from .bias import Bias, bias_of
 from .lora import Loras
 from .plan import KEY, WHOLE, Plan, Rectangle, misfit
+from .tiles import HINT, coordinates, on_grid, places_in
 
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]
 Options = dict[str, Any]  # the host's transformer_options
@@ -39,7 +40,6 @@ OVERRIDE = "optimized_attention_override"  # the host's transformer option that 
 PROGRESS = "newbie_progress"  # of the transformer options: how far the run was when the step began
 PLACES = 32  # sizes of pictures, and places of tiles, whose bias is kept
 ALIKE = 1 - 1e-4  # a token's features scaled and rounded to bfloat16 are within 1e-5; 5 % of other text is beyond
-HINT = 256  # pixels a side of the picture that tiled upscalers cut up
 
 DROPPED = (
     "The isolation of the characters was dropped: a node between Encode Characters and the sampler replaces what the "
@@ -284,52 +284,6 @@ def install(_patcher: ModelPatcher, timestep: Tensor, model_options: dict[str, A
     wrappers = options.setdefault("wrappers", {})
     others = {key: value for key, value in wrappers.get(WrappersMP.APPLY_MODEL, {}).items() if key != KEY}
     wrappers[WrappersMP.APPLY_MODEL] = {KEY: [around_apply], **others}  # first, so that it is outside of the model's
-
-
-# --- tiles -----------------------------------------------------------------------------------------------------------
-
-
-def coordinates(picture: Tensor) -> Tensor:
-    """[B, 3, h, w], of which the values don't matter -> where each of its pixels is: x, y in 0..1, and nothing.
-
-    Tiled samplers and upscalers cut this up in place of a ControlNet's hint, and so tell where each tile lies.
-    """
-    height, width = picture.shape[-2:]
-    x = ((torch.arange(width) + 0.5) / width).expand(height, width)
-    y = ((torch.arange(height) + 0.5) / height)[:, None].expand(height, width)
-    return torch.stack([x, y, torch.zeros(height, width)]).expand(len(picture), -1, -1, -1).to(picture.device)
-
-
-def places_in(hint: Tensor) -> list[Rectangle] | None:
-    """hint: cut out of coordinates, and perhaps resized -> each one's place; None where it is not a part of it."""
-    if hint.ndim != 4 or hint.shape[1] != 3 or min(hint.shape[-2:]) < 2:
-        return None
-    sides = []
-    for values in (hint[:, 0, 0], hint[:, 1, :, 0]):  # [B, w], [B, h]
-        values = values.detach().float().cpu()
-        steps = values.diff(dim=1)
-        uneven = (steps < 0).any(1) | (steps.amax(1) <= 0)
-        if uneven.any():  # rolled around, or mirrored
-            return None
-        pixel = torch.stack([one[one > one.max() / 4].mean() for one in steps])  # resized, several have the same value
-        sides.append((values[:, 0] - pixel / 2, values[:, -1] + pixel / 2))
-    (left, right), (top, bottom) = sides
-    places = torch.stack([left, top, right, bottom], 1).tolist()
-    return [WHOLE if max(abs(a - b) for a, b in zip(place, WHOLE, strict=True)) < 1e-3 else tuple(place)
-            for place in places]
-
-
-def on_grid(place: Rectangle, height: int, width: int) -> Rectangle:
-    """The place of a tile of height x width latent cells, moved onto the cells of the whole picture's latent."""
-    if place == WHOLE:
-        return WHOLE
-    sides = []
-    for low, high, cells in ((place[0], place[2], width), (place[1], place[3], height)):
-        whole = max(cells, round(cells / (high - low)))
-        first = min(round(low * whole), whole - cells)
-        sides.append((first / whole, (first + cells) / whole))
-    (left, right), (top, bottom) = sides
-    return left, top, right, bottom
 
 
 # --- the entry -------------------------------------------------------------------------------------------------------
