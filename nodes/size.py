@@ -39,7 +39,7 @@ class NewBieSize(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="NewBieSize",
-            display_name="NewBie Size",
+            display_name="NewBie Size (latent)",
             category=CATEGORY,
             description="The picture's size, as an empty latent: choose one that your model was trained on.",
             search_aliases=["size", "empty latent", "latent image", "resolution", "aspect ratio", "width", "height"],

@@ -2,15 +2,13 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
-// Nodes that say what they repaired, guessed or refused; those with a text have an editor.
-const SPEAKING = {
+// Nodes with a text have an editor; all that say what they repaired, guessed or refused have a list of it.
+const EDITORS = {
   NewBieXMLPrompt: { input: "xml", reader: "xml" },
   NewBieTextToXML: { input: "text", reader: "text" },
-  NewBieCharacter: {},
-  NewBieScene: {},
-  NewBieSample: {},
-  NewBieGuider: {},
 };
+const ours = (definition) => definition?.name?.startsWith("NewBie");
+const speaks = (definition) => ours(definition) && definition.has_intermediate_output;
 const SIZE = "NewBieSize";
 const SCENE = "NEWBIE_SCENE";
 const SCENE_COLOUR = "#f472b6";
@@ -80,8 +78,8 @@ app.registerExtension({
   name: "NewBie.Prompt",
   settings: [{ id: LOCALE, name: "NewBie language", type: "hidden", defaultValue: "" }],
 
-  beforeRegisterNodeDef(nodeType, { name }) {
-    if (!(name in SPEAKING)) return;
+  beforeRegisterNodeDef(nodeType, definition) {
+    if (!speaks(definition)) return;
     const { onExecuted } = nodeType.prototype;
     nodeType.prototype.onExecuted = function (output) {
       onExecuted?.call(this, output);
@@ -90,9 +88,10 @@ app.registerExtension({
   },
 
   nodeCreated(node) {
-    if (node.comfyClass?.startsWith("NewBie")) colourScenes(); // the palette, loaded by now, knows the host's types alone
-    const kind = SPEAKING[node.comfyClass];
-    if (kind) panels.set(node, newPanel(node, kind));
+    const definition = node.constructor.nodeData;
+    if (!ours(definition)) return;
+    colourScenes(); // the palette, loaded by now, knows the host's types alone
+    if (speaks(definition)) panels.set(node, newPanel(node, EDITORS[node.comfyClass] ?? {}));
   },
 
   setup() {

@@ -106,7 +106,7 @@ def pages(host, chromium) -> Callable[..., Canvas]:
         )
         page, problems = context.new_page(), []
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda told: problems.append(told.text) if "NewBie" in told.text else None)
+        page.on("console", lambda told: problems.append(told.text) if told.text.startswith("NewBie:") else None)
         page.goto(host.url)
         page.wait_for_function("() => window.app?.graph?.nodes.length && app.extensionManager", timeout=60_000)
         return Canvas(page, problems)
