@@ -13,16 +13,14 @@ from ..positions import ACROSS, DEPTH, DOWN, Place, read_position
 from ..scene import GRID, Box, Character, PromptError, Scene
 from .camera import HEADROOM, HEIGHT, shapes
 from .ranks import IN_A_ROW, ranked
-from .relations import Link, check_links, check_met, levels, limits, links_of
-from .side_by_side import BOX_GAP, Formation, Ground, Interval, Person, Slot, free_width, pulled
+from .relations import DEPTHS, ROWS, Interval, Link, check_links, check_met, levels, limits, links_of
+from .side_by_side import BOX_GAP, Formation, Ground, Person, Slot, free_width, pulled
 from .spacing import Spacing, read_spacing
 
 FEET = 950.0  # where people stand who aren't said to be high or low
 FURTHEST = 500.0  # where the feet of those furthest away stand
 MIN_BAND = 50.0  # a row less high shows nobody
-DEPTHS = {"background": -1.0, "foreground": 1.0}
 DEPTH_STEP = 0.5  # between somebody and the one behind
-ROWS = {"top": 0.0, "center": 1.0, "bottom": 2.0}
 ACROSS_STEP = 200.0  # between people in different rows, one of whom is said to be left of the other
 
 

@@ -16,8 +16,9 @@ from ..positions import ACROSS, DEPTH, DOWN, Place
 from ..scene import Box, Character, PromptError, Scene
 from ..words import character_id, word_key
 
-_ROWS = {"top": 0.0, "center": 1.0, "bottom": 2.0}
-_DEPTHS = {"background": 0.0, "foreground": 1.0}
+ROWS = {"top": 0.0, "center": 1.0, "bottom": 2.0}
+DEPTHS = {"background": -1.0, "foreground": 1.0}
+Interval = tuple[float, float]
 _NAME_PARTS = re.compile(r"[\s_\-()（）,，·・]+")
 
 
@@ -138,12 +139,12 @@ def _against(axis: str, low: Place, high: Place) -> bool:
 
 def _stated(axis: str, place: Place) -> float | None:
     if axis == DEPTH:
-        return _DEPTHS.get(place.depth or "")
+        return DEPTHS.get(place.depth or "")
     if axis == ACROSS:
         return (place.box.left + place.box.right) / 2 if place.box else place.x
     if place.box:
         return (place.box.top + place.box.bottom) / 2
-    return place.y if place.y is not None else _ROWS.get(place.row or "")
+    return place.y if place.y is not None else ROWS.get(place.row or "")
 
 
 def check_met(scene: Scene, links: Sequence[Link], boxes: Sequence[Box]) -> None:
@@ -163,8 +164,6 @@ def check_met(scene: Scene, links: Sequence[Link], boxes: Sequence[Box]) -> None
 
 
 # Order
-
-Interval = tuple[float, float]
 
 
 def limits(stated: Mapping[int, Interval], links: Iterable[Link], whole: Interval) -> dict[int, Interval]:

@@ -11,7 +11,7 @@ from ..messages import Message
 from ..positions import Place
 from ..scene import GRID, Box, PromptError
 from .camera import HEIGHT, Shape
-from .relations import Link, in_order, levels
+from .relations import Interval, Link, in_order, levels
 from .spacing import Spacing
 
 MARGIN = 20.0  # left free at both sides
@@ -25,8 +25,6 @@ MIN_HEIGHT = 200.0  # below this words are missed rather than people shrunk
 MIN_SPACED = 10.0  # below this a stated spacing leaves nothing to see of anybody
 FIRM = 1e6  # weight of a place stated as a number, against 1 for words and 0.01 for none
 LOOSE = 0.01
-
-Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
