@@ -66,7 +66,7 @@ def _shape(zoom: float | None, chibi: bool) -> Shape:
 
 
 def _is_chibi(tags: Iterable[Tag]) -> bool:
-    return any(len(tag.text) <= _LONGEST and word_key(tag.text) in CHIBI for tag in tags)
+    return any(len(tag.text) <= _LONGEST and _key(tag.text) in CHIBI for tag in tags)
 
 
 def _of(character: Character) -> float | None:
@@ -74,9 +74,8 @@ def _of(character: Character) -> float | None:
 
 
 def _first(tags: Iterable[Tag]) -> float | None:
-    return next((zoom for zoom in (_zoom(tag.text) for tag in tags if len(tag.text) <= _LONGEST) if zoom), None)
+    keys = (_key(tag.text) for tag in tags if len(tag.text) <= _LONGEST)
+    return next((ZOOMS[key] for key in keys if key in ZOOMS), None)
 
 
-@lru_cache(maxsize=4096)
-def _zoom(text: str) -> float | None:
-    return ZOOMS.get(word_key(text))
+_key = lru_cache(maxsize=4096)(word_key)  # every tag of a picture is asked
