@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from .checkpoint import Header
@@ -35,7 +35,7 @@ QUANTISED = (  # (parts of tensors' names, how that is called), of forms that ar
     ((".qweight",), "to a few bits by GPTQ or AWQ"),
     (("token_embd.weight", "blk.0.attn_norm."), "for llama.cpp (GGUF)"),
 )
-LORA_MARK = re.compile(r"\.(lora_(A|B|down|up)|lokr_|hada_|dora_scale|alpha)")
+LORA_MARK = re.compile(r"\.(?:lora[._](?:A|B|down|up)|lokr_|hada_|oft_blocks|dora_scale|alpha|diff(?:_b)?$)")
 
 
 @dataclass(frozen=True)
@@ -117,13 +117,13 @@ class Shapes:
         head = name.removesuffix(f"0.{end}")
         return len({other[len(head) :].split(".", 1)[0] for other in self.shapes if other.startswith(head)})
 
-    def whole_stack(self, head: str) -> set[str]:
+    def whole_stack(self, head: str) -> Iterator[str]:
         """The weights of layers `head`0. to the last: in every layer, all that any of them has."""
         found = [name[len(head) :].split(".", 1) for name in self.shapes if name.startswith(head)]
         numbered = [(int(pair[0]), pair[1]) for pair in found if len(pair) == 2 and NUMBER.fullmatch(pair[0])]
         ends = {end for _, end in numbered if end.endswith((".weight", ".bias", ".original"))}
         last = max((number for number, _ in numbered), default=-1)
-        return {f"{head}{number}.{end}" for number in range(last + 1) for end in ends}
+        return (f"{head}{number}.{end}" for number in range(last + 1) for end in ends)
 
 
 def prefix_before(names: Collection[str], *ends: str) -> str:

@@ -154,7 +154,7 @@ def look_at_file(folder: str, root: Path, path: Path) -> Found | str:
     """
     own = source.of_file(path, requirements.wanted(part for part in PARTS if PARTS[part].folder == folder))
     kind = identify.kind_of(own.header)
-    if lora.passed_over(own.header):
+    if kind is not None and kind.folder == identify.LORAS and lora.passed_over(own.header):
         lora.named(path, own.header)  # raises for one that can't be converted either
         raise CheckpointError(f"{path} is a LoRA whose names ComfyUI ignores: run ./run models lora {quote(str(path))}")
     if folder == identify.LORAS:
