@@ -52,7 +52,7 @@ def convert_lora(options: argparse.Namespace) -> int:
         inner = options.file / "adapter_model.safetensors"
         raise Problem(f"{options.file} is a folder: give the file in it, such as {inner}.")
     target = options.out or options.file.with_name(f"{options.file.stem}-comfyui.safetensors")
-    lora = reader("lora.convert")
+    lora = pack("model_loader.lora.convert")
     try:
         done = lora.convert(options.file, target)
     except lora.CheckpointError as problem:
@@ -61,13 +61,11 @@ def convert_lora(options: argparse.Namespace) -> int:
         raise Problem(f"{options.file} cannot be converted to {target}: {error.strerror or error}.") from error
     layers = "1 layer" if done.layers == 1 else f"{done.layers} layers"
     if done.written:
-        sys.stdout.write(f"{target}: {layers}, for ComfyUI's LoraLoader; put it into models/loras.\n")
+        say(f"{target}: {layers}, for ComfyUI's LoraLoader; put it into models/loras.")
     else:
-        sys.stdout.write(f"{options.file}: {layers}, which the LoraLoader reads already; put it into models/loras.\n")
+        say(f"{options.file}: {layers}, which the LoraLoader reads already; put it into models/loras.")
     if not done.scaled:
-        sys.stdout.write(
-            "No alpha was found in it or in an adapter_config.json beside it: ComfyUI takes it at scale 1.\n"
-        )
+        say("Neither it nor an adapter_config.json beside it tells its alpha: ComfyUI takes it at scale 1.")
     return 0
 
 
@@ -79,7 +77,7 @@ def check_files(options: argparse.Namespace) -> int:
     if within is not None and within.is_dir() and not any((options.folder / name).is_dir() for name in FOLDERS):
         raise Problem(f"{options.folder} is not a models folder, but has one in it: name {within}.")
     folders = below(options.folder) if options.folder is not None else folders_of(locate())
-    found = reader("check.survey").survey(folders)
+    found = pack("model_loader.check.survey").survey(folders)
     for title, lines in (
         ("NewBie's files", [one.line() for one in found.found]),
         ("Missing", found.advice),
@@ -87,20 +85,25 @@ def check_files(options: argparse.Namespace) -> int:
         ("Of other models", found.others),
     ):
         if lines:
-            sys.stdout.write("\n  ".join([f"{title}:", *lines]) + "\n")
+            say(f"{title}:", *lines)
     if found.complete:
         choices = [f"{part:16} {name}" for part, name in found.inputs().items()]
-        sys.stdout.write("\n  ".join(["All parts are there. Choose in NewBie Loader:", *choices]) + "\n")
+        say("All parts are there. Choose in NewBie Loader:", *choices)
     else:
-        sys.stdout.write("No whole set of files can be loaded. The built-in mini needs none of them.\n")
+        say("No complete set of files is there. The built-in mini needs none of them.")
     return 0 if found.complete else 1
 
 
-def reader(module: str) -> Any:
-    """The pack's own reading of checkpoints, which needs nothing but Python."""
+def say(*lines: str) -> None:
+    """Names of files and tensors may hold what a terminal obeys, or what it can't show."""
+    sys.stdout.write(pack("sentences").loggable("\n  ".join(line.replace("\n", "\\n") for line in lines)) + "\n")
+
+
+def pack(module: str) -> Any:
+    """One of the pack's modules that need nothing but Python."""
     if inside.PACKAGE not in sys.modules:
         inside.load_pack(ROOT)
-    return importlib.import_module(f"{inside.PACKAGE}.model_loader.{module}")
+    return importlib.import_module(f"{inside.PACKAGE}.{module}")
 
 
 def below(models: Path) -> dict[str, list[Path]]:
