@@ -45,6 +45,7 @@ WHAT EACH FILE DOES, in the order to read them
     encode      scene + boxes + CLIP -> positive and negative CONDITIONING: all of the above in order
 
 Not needed to understand it: fused makes the bias fast, tiles tells which part of the picture a tile shows, text_cache
-keeps what an encoder gave for the next prompt, and the four files of lora do for a character's LoRA what all this does
-for its text. options, plan and bias need no host.
+keeps what an encoder gave for the next prompt, the four files of lora do for a character's LoRA what all this does for
+its text, and silhouettes tells from the last steps' attention where everyone came to stand. options, plan and bias need
+no host.
 """

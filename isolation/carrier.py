@@ -31,6 +31,7 @@ from ..sentences import log
 from .bias import Bias, bias_of
 from .lora import Loras
 from .plan import KEY, WHOLE, Plan, Rectangle, misfit
+from .silhouettes import Silhouettes, can_be_seen, steps_from
 from .tiles import HINT, coordinates, on_grid, places_in
 
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]
@@ -92,6 +93,10 @@ class IsolatedForward:
         ValueError where the plan can't be kept, and RuntimeError afterwards where another node kept it from the model.
         """
         raise NotImplementedError
+
+    def joint_layers(self, network: nn.Module) -> list[nn.Module]:
+        """Those whose input is the joint attention's output for caption and image tokens; none where there are none."""
+        return []
 
     def now(self, options: Options) -> Plan:
         """The plan in this step: itself, or what is left of it before its start and after its end."""
@@ -160,7 +165,7 @@ class Isolation:
 
     def __init__(self, forward: IsolatedForward, features: Tensor) -> None:
         self.forward, self.features = forward, features
-        self.run = Run()
+        self.run, self.silhouettes = Run(), Silhouettes()
 
     def __deepcopy__(self, _memo: dict[int, Any]) -> Isolation:
         return Isolation(self.forward, self.features)
@@ -191,6 +196,17 @@ class Isolation:
             problem = misfit(self.forward.plan.size, x.shape[-2:])
             if problem:
                 self.run.say(f"NewBie: {problem}")
+
+    def watching(
+        self, network: nn.Module, x: Tensor, options: Options, places: Sequence[Rectangle]
+    ) -> AbstractContextManager[None]:
+        """In the last steps, notes where in the whole picture the characters are."""
+        layers, plan = self.forward.joint_layers(network), self.forward.plan
+        due = options.get(PROGRESS, 0.0) >= steps_from(options)
+        if not (due and layers and set(places) == {WHOLE} and can_be_seen(plan) and not self.run.in_parts):
+            return nullcontext()
+        rows, columns = (-(-side // network.patch_size) for side in x.shape[-2:])
+        return self.silhouettes.watching(layers, plan, rows, columns)
 
     def places(self, x: Tensor) -> Sequence[Rectangle]:
         """What of the picture x [B, C, H, W] shows: all of it, or one tile or B of them."""
@@ -244,6 +260,7 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
     with (
         eager(options),
         forward.loras.acting(network, x, text, places) if forward.loras else nullcontext(),
+        isolation.watching(network, x, options, places),
         forward.isolated(network, x, text, options, kwargs, places) as options,
     ):
         return executor(x, timestep, concat, text, control, options, **kwargs)
@@ -314,6 +331,8 @@ class IsolationControl(ControlBase):
         self.patcher = weakref.ref(model.current_patcher)
         model.current_patcher.remove_callbacks_with_key(CallbacksMP.ON_PREPARE_STATE, KEY)
         model.current_patcher.add_callback_with_key(CallbacksMP.ON_PREPARE_STATE, KEY, install)
+        if not self.isolation.run.entries:
+            self.isolation.silhouettes.forget()
         self.isolation.run.entries += 1
         self.isolation.run.unseen += 1
         self.isolation.run.places = places_in(self.cond_hint_original)

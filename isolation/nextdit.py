@@ -139,6 +139,9 @@ class IsolatedNextDiT(IsolatedForward):
         super().__init__(plan, loras)
         self.kernel = Kernel()
 
+    def joint_layers(self, network: nn.Module) -> list[nn.Module]:
+        return [layer.attention.out for layer in network.layers] if isinstance(network, NextDiT) else []
+
     def override(
         self,
         plan: Plan,

@@ -26,6 +26,7 @@ NODES = {  # node -> its file, in the order in which they are offered
     "NewBieIsolationOptions": "isolation_options",
     "NewBieSample": "sample",
     "NewBieDecode": "decode",
+    "NewBieCharacterMasks": "character_masks",
     "NewBieLayoutPreview": "preview",
     "NewBieGuider": "guider",
     "NewBieSampler": "sampler",

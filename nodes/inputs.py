@@ -28,6 +28,7 @@ CONNECT = {  # what to do where a socket has none, or something else
     "CONDITIONING": "connect an output of NewBie Encode Characters, or of another node that encodes text",
     "LATENT": "connect NewBie Size, or another node that gives the latent of a picture",
     "MASK": "connect a mask, or nothing",
+    "IMAGE": "connect a picture",
     "NEWBIE_SCENE": "connect the scene of a NewBie prompt node",
     "NEWBIE_ISOLATION_OPTIONS": "connect NewBie Isolation Options, or nothing",
 }
@@ -103,6 +104,12 @@ def problem_of_mask(value: Any) -> str | None:
     return problem_of_numbers(value)
 
 
+def problem_of_image(value: Any) -> str | None:
+    if not isinstance(value, Tensor) or value.ndim != 4 or value.shape[-1] not in (1, 3, 4) or 0 in value.shape:
+        return f"is {shown(value)}: {CONNECT['IMAGE']}."
+    return problem_of_numbers(value)
+
+
 def problem_of(value: Any, item: io.Input) -> str | None:
     """The rest of a sentence that begins with the input's name, or None where the value will do."""
     kind = item.get_io_type()
@@ -118,6 +125,8 @@ def problem_of(value: Any, item: io.Input) -> str | None:
         return problem_of_latent(value)
     if kind == "MASK":
         return problem_of_mask(value)
+    if kind == "IMAGE":
+        return problem_of_image(value)
     fits = isinstance(value, OURS[kind]) if kind in OURS else all(hasattr(value, n) for n in HAS.get(kind, ()))
     return None if fits else f"is {shown(value)}: {CONNECT[kind]}."
 

@@ -13,6 +13,7 @@ NODE_IDS = (
     "NewBieIsolationOptions",
     "NewBieSample",
     "NewBieDecode",
+    "NewBieCharacterMasks",
     "NewBieLayoutPreview",
     "NewBieGuider",
     "NewBieSampler",
