@@ -11,10 +11,9 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..isolation.encode import places
-from ..isolation.plan import KEY, PIXELS, Region
+from ..isolation.plan import KEY, PIXELS, Region, fractions
 from ..isolation.silhouettes import Silhouettes
-from ..xml_prompt import Box, Scene, layout, render_tags, text_of
+from ..xml_prompt import Box, Scene, layout, regions, render_tags, text_of
 from .common import CATEGORY, SceneSocket
 from .inputs import checked
 
@@ -56,7 +55,7 @@ def masks_of_scene(
                 f"{len(where)}: connect the same scene to both nodes."
             )
         return found.masks(where, picture - 1, height, width)
-    where = places(scene, boxes, ())
+    where = fractions(regions(scene, boxes))
     if shape == BOXES:
         where = [region[: 1 + len(one.more_boxes)] for region, one in zip(where, scene.characters, strict=True)]
     return torch.stack([inside(region, height, width) for region in where])
