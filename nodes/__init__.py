@@ -44,7 +44,7 @@ def node(name: str, file: str) -> type[io.ComfyNode]:
 
 
 def register_check() -> None:
-    from .prompt_check import register
+    from .routes import register
 
     register()
 

@@ -1,17 +1,12 @@
 """What the page asks while a prompt is typed: the reader's own verdict, the layout, and the words of the language.
 
-One route, POST /newbie_xml/check, takes and gives JSON. The host lets only its own page call it; a request that is not
-JSON, so that a form on another page can't send it, is refused, and so is a long one. Nothing is kept.
+Pure functions from a request's JSON to the answer's; routes.py brings them to the page.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
 from dataclasses import dataclass
 from typing import Any
-
-from aiohttp import web
 
 from ..xml_prompt import (
     Message,
@@ -23,11 +18,8 @@ from ..xml_prompt import (
     layout,
     parse,
     to_xml,
-    vocabulary,
 )
 
-PATH = "/newbie_xml/check"
-MOST_BYTES = 1_000_000  # of a request
 LEAST_ASPECT, MOST_ASPECT = 1 / 16, 16.0  # width / height
 READERS = {"xml": parse, "text": convert}
 
@@ -81,32 +73,6 @@ def verdict(asked: Question) -> dict[str, Any]:
     if hint is not None:
         answer |= {"hint": hint.text(asked.language), "xml": _converted(asked.text)}
     return answer
-
-
-def register() -> None:
-    """Adds the route to a running host's. GET gives the vocabulary, which never changes while the host runs."""
-    from server import PromptServer
-
-    if not hasattr(PromptServer, "instance"):  # nodes in a script: there is no page
-        return
-    routes = PromptServer.instance.routes
-
-    @routes.get(PATH)
-    async def words(request: web.Request) -> web.Response:
-        return web.json_response(vocabulary())
-
-    @routes.post(PATH)
-    async def check(request: web.Request) -> web.Response:
-        if request.content_type != "application/json":
-            return web.json_response({"error": "The request must be JSON."}, status=415)
-        body = await request.content.read(MOST_BYTES + 1)
-        if len(body) > MOST_BYTES or not request.content.at_eof():
-            return web.json_response({"error": f"The prompt is longer than {MOST_BYTES} bytes."}, status=413)
-        try:
-            asked = question(json.loads(body))
-        except ValueError as problem:  # JSON's own too
-            return web.json_response({"error": str(problem)}, status=400)
-        return web.json_response(await asyncio.to_thread(verdict, asked))
 
 
 def _told(message: Message, where: Any, language: str) -> dict[str, Any]:

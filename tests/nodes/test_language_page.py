@@ -65,3 +65,35 @@ def test_both_pages_have_the_same_sections():
         return [(fence[2], fence[3] or "") for fence in FENCE.finditer(text)]
 
     assert shape(english) == shape(chinese)
+
+
+def test_the_pages_are_rendered_whole():
+    """What is left of the HTML without its tags is what the Markdown says."""
+    pytest.importorskip("comfy.options", reason="no host")
+    import html
+
+    from newbie_pack.nodes.language_page import page
+
+    for name in ("language", "language.zh"):
+        shown = html.unescape(re.sub(r"<[^>]*>", "", page(name).split("<body>")[1]))
+        assert not re.search(r"^(#|\||```|~~~)", shown.replace("```xml", "").replace("```\n", "\n"), re.MULTILINE)
+        text = (DOCS / f"{name}.md").read_text(encoding="utf-8")
+        examples = [found[4] for found in FENCE.finditer(text)]
+        assert examples and all(example.strip("\n") in shown for example in examples)
+        assert len(re.findall("<h[1-4]>", page(name))) == len(re.findall("^#{1,4} ", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("`<n>` & **b** *i*", "<code>&lt;n&gt;</code> &amp; <b>b</b> <i>i</i>"),
+        ("[zh](language.zh.md) [x](javascript:alert(1))", '<a href="language.zh">zh</a> x)'),
+        ("<script>", "&lt;script&gt;"),
+        ("2 * 3 * 4", "2 * 3 * 4"),
+    ],
+)
+def test_spans(text, shown):
+    pytest.importorskip("comfy.options", reason="no host")
+    from newbie_pack.nodes.language_page import spans
+
+    assert spans(text) == shown
