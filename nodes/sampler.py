@@ -47,18 +47,6 @@ def s_noise_input() -> io.Float.Input:
     )
 
 
-class Once(str):
-    """A sentence that is said once, though the host lists it for every input that a validation looks at."""
-
-    __slots__ = ("said",)
-
-    def __str__(self) -> str:
-        if getattr(self, "said", False):
-            return "see above"
-        self.said = True
-        return str.__str__(self)
-
-
 def problem_of_eta(sampler: object, eta: object) -> bool | str:
     """What validate_inputs answers: a sentence where eta would be ignored, before anything runs.
 
@@ -68,11 +56,11 @@ def problem_of_eta(sampler: object, eta: object) -> bool | str:
         return True
     for item, value in ((sampler_input(), sampler), (eta_input(), eta)):
         if value is not None and (problem := problem_of(value, item)):
-            return Once(loggable(f"{item.id} {problem}"))
+            return loggable(f"{item.id} {problem}")
     try:
         check_eta(sampler or WITH_ETA[0], eta or 0.0)
     except ValueError as problem:
-        return Once(problem)
+        return str(problem)
     return True
 
 

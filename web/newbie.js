@@ -46,13 +46,15 @@ async function tell(node, how, lines) {
 
 const told = (output) => (output?.text ?? []).flatMap((text) => text.split("\n"));
 
-/** What validation said. The host names the input before the sentence; there is but one. */
+/** What validation said. The host names an input before the sentence, and says it for every input that was looked at. */
 function tellRefusals(nodeErrors) {
   for (const [path, { errors }] of Object.entries(nodeErrors ?? {})) {
     const node = nodeAt(path);
     const refusals = errors.filter(({ type }) => type === "custom_validation_failed");
-    const sentences = refusals.map(({ details, extra_info }) => details.replace(`${extra_info?.input_name} - `, ""));
-    if (node && sentences.length) tell(node, "refused", sentences);
+    const sentences = new Set(
+      refusals.map(({ details, extra_info }) => details.replace(`${extra_info?.input_name} - `, "")),
+    );
+    if (node && sentences.size) tell(node, "refused", [...sentences]);
   }
 }
 

@@ -96,4 +96,4 @@ def test_a_wrong_setting_is_told_once(told, workflow, key, value):
     """As a program may send it; every kind at every input is in tests/nodes/test_wrong_inputs.py."""
     sentence = told(changed(afresh(workflow()), "NewBieSample", **{key: value}))
     assert sentence.startswith("NewBie Sample: "), sentence
-    assert len(sentence.splitlines()) <= 1 + (key in ("eta", "sampler")), sentence
+    assert len(sentence.splitlines()) == 1, sentence
