@@ -11,10 +11,14 @@ import comfy.extra_samplers.uni_pc
 import comfy.samplers
 import torch
 from comfy.k_diffusion import sampling as hosts
+from newbie_pack.isolation import carrier
+from newbie_pack.isolation.encode import encode
+from newbie_pack.isolation.options import Options
 from newbie_pack.sampling.guidance import guider_for
 from newbie_pack.sampling.sample import sample, schedule
 from newbie_pack.sampling.samplers import SAMPLERS, WITH_ETA
 from newbie_pack.sampling.steps import Steps, progress, rehearse
+from newbie_pack.xml_prompt import Box, parse
 
 import nodes
 
@@ -145,6 +149,28 @@ def test_the_same_question_twice_is_one_call():
     asked = [sigma[None] for sigma in sigmas[:-1]]
     assert [steps.call(one) for one in asked for _ in range(2)] == [0.0, 0.0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75]
     assert progress({}, asked[0]) == 0.0
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_isolation_ends_between_two_steps(mini, calls, monkeypatch, name):
+    """guidance goes on to the end, so that nothing but isolation changes."""
+    model, clip, _, _ = mini
+    boxes = (Box(0, 0, 500, 1000), Box(500, 0, 1000, 1000))
+    scene = parse("<character_1><n>miku</n></character_1><character_2><n>kaito</n></character_2>")
+    isolated = encode(clip, scene, boxes, "strict", Options(start=0.2, end=0.6))
+    plain = clip.encode_from_tokens_scheduled(clip.tokenize(""))
+    on = []
+    real = carrier.IsolatedForward.now
+
+    def now(self, options):
+        plan = real(self, options)
+        on.append((calls[-1][0], plan is self.plan))
+        return plan
+
+    monkeypatch.setattr(carrier.IsolatedForward, "now", now)
+    run(model, (isolated, plain), name, 0.0, 1.0)
+    assert {step for step, _ in on} == set(range(STEPS))
+    assert [isolating for _, isolating in on] == [1 <= step <= 2 for step, _ in on]
 
 
 def test_isolation_goes_by_the_guiders_steps(model, prompts, monkeypatch):
