@@ -51,14 +51,13 @@ NOT_REACHED = (
     "or set the mode of Encode Characters to off."
 )
 MIXED = (
-    "NewBie: another node has averaged the isolated prompt with other text, token by token, and each token stays with "
-    "the character that owned it before: where the two prompts' characters differ in length, words of one reach the "
-    "other. Join the prompts with Conditioning (Combine), or encode them as one."
+    "NewBie: a node averaged the isolated prompt with another, so where the texts differ in length, words of one "
+    "character can reach another. Use Conditioning (Combine)."
 )
 TILED = (
-    "NewBie: the picture is drawn in tiles, and the node that does it does not say where a tile lies, so every tile is "
-    "drawn as if it were the whole picture, with every character's box in it. Draw without tiles, or use Ultimate SD "
-    "Upscale or Tiled Diffusion."
+    "NewBie: the picture is drawn in tiles by a node that does not say where each tile lies, so every tile gets all "
+    "characters' boxes, as if it were the whole picture. Draw without tiles, or use Tiled Diffusion or Ultimate SD "
+    "Upscale."
 )
 KEPT_OUT = (
     "A prompt with isolated characters can't be saved to a file: it could not be loaded again. Save the XML instead, "
@@ -125,6 +124,15 @@ class IsolatedForward:
             raise RuntimeError(NOT_REACHED)
         self.passes += 1
         self.reached += reached > 0
+
+
+def check_tokens(plan: Plan, text: Tensor) -> None:
+    """text [B, L, D], as the model gets it. Raises ValueError if it is not the one that was encoded."""
+    if text.shape[1] != len(plan.tokens):
+        raise ValueError(
+            f"The isolated prompt has {len(plan.tokens)} tokens, but the model received {text.shape[1]}: remove the "
+            "node that joins prompts after Encode Characters, or set its mode to off."
+        )
 
 
 @contextmanager

@@ -121,9 +121,10 @@ def room_of(clip: CLIP) -> int:
     """How many tokens of text a chunk holds. Raises ValueError for encoders whose chunks don't match each other."""
     lengths = {len(batches[0]) for batches in clip.tokenize("", disable_weights=True).values()}
     if len(lengths) > 1:
+        read = " and ".join(map(str, sorted(lengths)))
         raise ValueError(
-            f"Isolated characters need text encoders with chunks of one length, but this CLIP's have "
-            f"{' and '.join(map(str, sorted(lengths)))} tokens: use the checkpoint's own CLIP, or set the mode to off."
+            f"This CLIP's text encoders read chunks of different lengths ({read} tokens): use the checkpoint's own "
+            "CLIP, or set the mode to off."
         )
     return lengths.pop() - 2
 

@@ -43,16 +43,15 @@ def tokens_of(clip: CLIP, text: str) -> dict[str, list[list[Token]]]:
         return {"gemma": tokens[LUMINA], "jina": []}
     if not {"gemma", "jina"} <= tokens.keys():
         raise ValueError(
-            "Isolated characters need the text encoders of NewBie (Gemma and Jina), Lumina 2, SD1.5, SD2 or SDXL, but "
-            f"this CLIP has {' and '.join(tokens)}: load NewBie's with NewBie Loader, or with DualCLIPLoader and type "
-            "newbie, or set the mode to off."
+            f"This CLIP ({' and '.join(tokens)}) can't encode isolated characters: use NewBie's from NewBie Loader, or "
+            "from DualCLIPLoader with the type newbie, or that of Lumina 2, SD1.5, SD2 or SDXL, or set the mode to off."
         )
     starts = tuple(tokens[name][0][0][0] for name in ("gemma", "jina"))
     if starts[0] == JINAS_START or starts[1] == GEMMAS_START:
         raise ValueError(
-            "This CLIP has one text encoder's tokenizer in the other's place, as when DualCLIPLoader got one file "
-            "twice, or a file that it can't read: choose Gemma 3 4B and Jina CLIP v2 there, or use NewBie Loader, "
-            "which says what is wrong with a file."
+            "This CLIP's tokenizers are mixed up; DualCLIPLoader does this when given the same file twice or one it "
+            "cannot read: choose Gemma 3 4B and Jina CLIP v2 there, or use NewBie Loader, which says what is wrong "
+            "with a file."
         )
     return tokens
 
@@ -148,7 +147,7 @@ def piece_bytes(processor: SentencePieceProcessor, ids: Sequence[int]) -> list[b
     pieces = []
     for token in ids:
         if token >= processor.get_piece_size():
-            raise ValueError("it contains a special word of the encoder (<image_soft_token>)")
+            raise ValueError("part of this text is a special word of the text encoder (<image_soft_token>)")
         piece = processor.id_to_piece(token)
         pieces.append(bytes([int(piece[1:-1], 16)]) if processor.is_byte(token) else piece.encode())
     return pieces
@@ -168,9 +167,9 @@ def places_of(text: str, stream: bytes) -> list[int]:
                 places.append(places[-1] + len(written))
                 break
         else:
-            raise ValueError("the text encoder rewrites it")
+            raise ValueError("the text encoder normalises part of this text")
     if places[-1] != len(stream):
-        raise ValueError("the text encoder rewrites it")
+        raise ValueError("the text encoder normalises part of this text")
     return places
 
 
@@ -237,7 +236,7 @@ def token_weights(clip: CLIP, segment: Segment, ids: Sequence[int]) -> list[floa
         return marks_in(clip, segment, ids, ((s.start, s.end, s.weight) for s in segment.weighted), 1.0)
     except ValueError as problem:
         raise ValueError(
-            f"Weighted tags can't be found among the prompt's tokens, because {problem}: remove that or the weights."
+            f"Weights can't be applied: {problem}. Remove that part, or the weights."
         ) from problem
 
 
@@ -247,6 +246,5 @@ def token_genders(clip: CLIP, segment: Segment, ids: Sequence[int]) -> list[str]
         return marks_in(clip, segment, ids, gender_spans(segment.text), "")
     except ValueError as problem:
         raise ValueError(
-            f"Words of gender can't be found among the prompt's tokens, because {problem}: remove that, or set "
-            "gender_strength to 0."
+            f"gender_strength can't be applied: {problem}. Remove that part, or set gender_strength to 0."
         ) from problem

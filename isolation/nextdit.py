@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..sentences import log
 from .bias import Bias
-from .carrier import OVERRIDE, IsolatedForward, Options, counted
+from .carrier import OVERRIDE, IsolatedForward, Options, check_tokens, counted
 from .fused import FusedBias, NoKernelError
 from .lora import Loras
 from .plan import WHOLE, Plan, Rectangle
@@ -116,21 +116,19 @@ def check_fits(plan: Plan, model: object, context: Tensor, references: object) -
     """Raises ValueError, one sentence, where the plan can't be kept: isolation is never dropped silently."""
     if not isinstance(model, NextDiT) or model.pad_tokens_multiple is not None:
         raise ValueError(
-            f"The isolated prompt is for NewBie's transformer, and this {type(model).__name__} is another: "
-            "use a NewBie model, or set the mode of Encode Characters to off."
+            f"This prompt was encoded for NewBie or Lumina 2, but the model is a {type(model).__name__}: encode it "
+            "with that model's own CLIP, or set the mode of Encode Characters to off."
         )
     if references:
-        raise ValueError("Isolated characters can't be combined with reference latents: set the mode to off.")
-    if context.shape[1] != len(plan.tokens):
         raise ValueError(
-            f"The isolated prompt has {len(plan.tokens)} tokens, but the model was given {context.shape[1]}: "
-            "remove the node that joins conditionings after Encode Characters, or set its mode to off."
+            "Isolated characters can't be combined with reference latents: set the mode of Encode Characters to off."
         )
+    check_tokens(plan, context)
     width = model.cap_embedder[-1].in_features
     if context.shape[2] != width:
         raise ValueError(
-            f"The isolated prompt has text features {context.shape[2]} wide, but this model takes {width}: "
-            "load the text encoders of the same release as the model."
+            f"The text features are {context.shape[2]} wide, but this model takes {width}: use the text encoders of "
+            "the model's own release."
         )
 
 

@@ -61,11 +61,11 @@ def check_for_clip_text(options: Options) -> None:
     changed = [name for name in ("encoder", "context_refiner", "pooled") if getattr(options, name) != BY_MODE]
     if changed:
         raise ValueError(
-            f"{' and '.join(changed)} of NewBie Isolation Options can't be changed for SD1.5, SD2 and SDXL, which read "
-            f'every character\'s tags alone: set to "{BY_MODE}".'
+            f"SD1.5, SD2 and SDXL always read each character's tags alone, so {' and '.join(changed)} can't be "
+            f'changed: choose "{BY_MODE}" in NewBie Isolation Options.'
         )
     if options.apart > 0:
-        raise ValueError("apart of NewBie Isolation Options works with NewBie and Lumina 2 alone: set it to 0.")
+        raise ValueError("apart works only with NewBie and Lumina 2: set it to 0 in NewBie Isolation Options.")
 
 
 def declare(clip: CLIP, mode: str) -> None:

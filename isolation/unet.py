@@ -19,7 +19,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor, nn
 
 from .bias import Bias
-from .carrier import OVERRIDE, IsolatedForward, Options
+from .carrier import OVERRIDE, IsolatedForward, Options, check_tokens
 from .plan import WHOLE, Plan, Rectangle
 
 PATCHES = "patches"
@@ -71,9 +71,9 @@ def check_lengths(expected: int, caption: int, image: int, rows: int, columns: i
     """Raises ValueError where another node has changed the text or the image in front of a cross-attention."""
     if caption != expected or image != rows * columns:
         raise ValueError(
-            f"Isolated characters need {expected} tokens of text for {rows} x {columns} of the picture, but a "
-            f"patch of the model made them {caption} for {image}: remove the node that patches the cross-attention, or "
-            "set the mode of Encode Characters to off."
+            f"The cross-attention expected {expected} text and {rows * columns} image tokens, but a model patch "
+            f"changed them to {caption} and {image}: remove the node that patches it, or set the mode of Encode "
+            "Characters to off."
         )
 
 
@@ -81,14 +81,10 @@ def check_fits(plan: Plan, model: object, context: Tensor) -> None:
     """Raises ValueError, one sentence, where the plan can't be kept: isolation is never dropped silently."""
     if not isinstance(model, UNetModel):
         raise ValueError(
-            f"This prompt was encoded for SD1.5, SD2 or SDXL, and this {type(model).__name__} is another model: encode "
-            "it with the model's own CLIP, or set the mode of Encode Characters to off."
+            f"This prompt was encoded for SD1.5, SD2 or SDXL, but the model is a {type(model).__name__}: encode it "
+            "with that model's own CLIP, or set the mode of Encode Characters to off."
         )
-    if context.shape[1] != len(plan.tokens):
-        raise ValueError(
-            f"The isolated prompt has {len(plan.tokens)} tokens, but the model was given {context.shape[1]}: "
-            "remove the node that joins conditionings after Encode Characters, or set its mode to off."
-        )
+    check_tokens(plan, context)
 
 
 def with_patch(options: dict[str, Any], patch: Callable) -> dict[str, Any]:

@@ -30,21 +30,23 @@ def _around(first: int, last: int, size: int) -> tuple[float, float]:
 
 
 def masks_of(masks: Tensor | None, characters: int) -> tuple[Tensor | None, ...]:
-    """A batch [B, H, W] -> one mask [H, W] a character; None where it is empty. Raises ValueError for too many, and for
+    """A batch [B, H, W] -> one mask [H, W] a character; None where it is empty.
 
-    one that is painted so faintly that it has no inside.
+    Raises ValueError for too many, and for one that is painted so faintly that it has no inside.
     """
     if masks is None:
         return ()
     batch = masks.reshape(-1, *masks.shape[-2:])
     if len(batch) > characters:
         raise ValueError(
-            f"There are {len(batch)} masks for {characters} characters: give one a character, in the prompt's order."
+            f"There are {len(batch)} masks for {characters} characters: connect one per character, in the prompt's "
+            "order."
         )
     for number, mask in enumerate(batch, start=1):
         if 0 < mask.max() <= INSIDE:
             raise ValueError(
-                f"Mask {number} is nowhere stronger than {INSIDE:g}: paint it stronger, or leave it empty for the box."
+                f"Mask {number} is nowhere stronger than {INSIDE:g}: paint it more strongly, or leave it empty to use "
+                "the character's box."
             )
     return tuple(mask if (mask > INSIDE).any() else None for mask in batch)
 

@@ -176,7 +176,7 @@ def test_another_models_clip_is_refused_in_a_sentence():
         def tokenize(self, text, **_):
             return {"qwen3_4b": [[(0, 1.0)]]}
 
-    with pytest.raises(ValueError, match=r"NewBie \(Gemma and Jina\).* qwen3_4b: .*set the mode to off"):
+    with pytest.raises(ValueError, match=r"This CLIP \(qwen3_4b\) can.t encode isolated .*set the mode to off"):
         encode(Clip(), SCENE, layout(SCENE), "strict")
 
 
@@ -243,7 +243,7 @@ def test_tokens_are_found_in_the_text(clip, text):
     assert inner in segment.text[span.start : span.end]  # no token more than the tag reaches into
 
 
-@pytest.mark.parametrize(("word", "sentence"), [("<image_soft_token>", "special word"), ("embedding:x", "rewrites")])
+@pytest.mark.parametrize(("word", "sentence"), [("<image_soft_token>", "special word"), ("embedding:x", "normalises")])
 def test_weights_that_cannot_be_placed_are_said(clip, word, sentence):
     segment = Segment(0, f"night, {word}", (WeightedSpan(0, 5, 1.2),))
     ids = [262144] if "soft" in word else ids_of(clip, "night, x")

@@ -195,13 +195,13 @@ def test_as_many_caption_tokens_as_image_tokens(network):
 
 def test_a_caption_of_another_length_is_refused(network):
     x, context, pooled = inputs()
-    with pytest.raises(ValueError, match="24 tokens, but the model was given 23"):
+    with pytest.raises(ValueError, match="24 tokens, but the model received 23"):
         forward(network, x, context[:, :-1], pooled, PLAN)
 
 
 def test_text_features_of_another_width_are_refused(network):
     x, context, pooled = inputs()
-    with pytest.raises(ValueError, match="has text features 40 wide, but this model takes 48: load the text encoders"):
+    with pytest.raises(ValueError, match="The text features are 40 wide, but this model takes 48"):
         forward(network, x, context[:, :, :40], pooled, PLAN)
 
 

@@ -254,7 +254,7 @@ def test_a_batch_in_tiles(newbie):
 def test_tiles_whose_places_nobody_tells_are_said_once(drawing, valid_afterwards, caplog):
     model = Tiled(8, 8, told=False).on(drawing, drawing.positive)
     drawing.draw(model, drawing.positive)
-    assert caplog.text.count("does not say where a tile lies") == 1
+    assert caplog.text.count("does not say where each tile lies") == 1
     caplog.clear()
     drawing.draw(drawing.model, drawing.positive)
     assert not caplog.text

@@ -559,7 +559,7 @@ def test_an_average_says_what_it_means(model, clip, positive, negative, caplog):
 
 def test_a_longer_text_is_refused_in_a_sentence(model, clip, positive, negative):
     joined = concatenated(positive, encode_plain(clip, "hat"))
-    with pytest.raises(ValueError, match="remove the node that joins conditionings after Encode Characters"):
+    with pytest.raises(ValueError, match="remove the node that joins prompts after Encode Characters"):
         ksampler(model, joined, negative, latent())
 
 

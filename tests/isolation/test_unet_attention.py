@@ -149,5 +149,5 @@ def test_an_override_that_was_there_before_is_still_asked():
 def test_changed_lengths_are_refused(image, caption):
     q, k, v = qkv(image, caption)
     override = override_of(make_plan(OWNER, ((LEFT,), (RIGHT,))))
-    with pytest.raises(ValueError, match="remove the node that patches the cross-attention"):
+    with pytest.raises(ValueError, match="a model patch changed them to"):
         cross(override, attention_pytorch, q, k, v, 4, 6)

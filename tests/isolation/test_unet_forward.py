@@ -204,14 +204,14 @@ def test_patches_of_other_nodes_still_act(network):
 
 def test_a_caption_of_another_length_is_refused(network):
     x, context, y = inputs(network)
-    with pytest.raises(ValueError, match="308 tokens, but the model was given 307"):
+    with pytest.raises(ValueError, match="308 tokens, but the model received 307"):
         forward(network, x, context[:, :-1], y, PLAN)
 
 
 def test_a_patch_that_changes_the_text_is_refused(network):
     x, context, y = inputs(network)
     patches = {"attn2_patch": [lambda image, text, value, _: (image, text[:, 1:], value[:, 1:])]}
-    with pytest.raises(ValueError, match="remove the node that patches the cross-attention"):
+    with pytest.raises(ValueError, match=r"expected 308 text and \d+ image tokens, but a model patch changed"):
         forward(network, x, context, y, PLAN, patches=patches)
 
 
@@ -237,7 +237,7 @@ def test_a_cross_attention_that_cannot_be_reached_is_said(network, where):
 def test_another_model_is_refused_in_a_sentence(mini):
     x, context = torch.zeros(1, 16, 8, 8), torch.zeros(1, len(OWNER), 48)
     isolated = IsolatedUNet(PLAN).isolated(mini[0].model.diffusion_model, x, context, {})
-    with pytest.raises(ValueError, match=r"encoded for SD1\.5, SD2 or SDXL, and this NextDiT is another"), isolated:
+    with pytest.raises(ValueError, match=r"encoded for SD1\.5, SD2 or SDXL, but the model is a NextDiT"), isolated:
         pass
 
 

@@ -101,7 +101,7 @@ def test_encoders_that_the_hosts_loader_took_for_others_are_told(models, tmp_pat
     paths = [str(gemma.with_suffix(".safetensors") if name == BEHIND else folder / name) for name in pair]
     clip = comfy.sd.load_clip(paths, clip_type=comfy.sd.CLIPType.NEWBIE)
     scene = parse(XML)
-    with pytest.raises(ValueError, match=r"one text encoder's tokenizer in the other's place, as when DualCLIPLoader"):
+    with pytest.raises(ValueError, match="This CLIP's tokenizers are mixed up; DualCLIPLoader does this"):
         encode(clip, scene, layout(scene), mode)
 
 
