@@ -52,7 +52,8 @@ class NewBieEncodeCharacters(io.ComfyNode):
                     default="",
                     multiline=True,
                     dynamic_prompts=False,
-                    tooltip="What the whole picture must not show. Empty (neutral): nothing.",
+                    tooltip="What the whole picture must not show. Empty (neutral): nothing, as the mini wants it. The "
+                    "full model never learned an empty one: give it some words. The system prompt is put before them.",
                 ),
                 io.Mask.Input(
                     "masks",

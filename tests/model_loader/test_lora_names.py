@@ -12,6 +12,7 @@ from newbie_pack.client import models as command
 from newbie_pack.client.problem import Problem
 from newbie_pack.model_loader.checkpoint import CheckpointError, read_header
 from newbie_pack.model_loader.lora import convert as lora
+from newbie_pack.model_loader.lora import names
 
 ROOT = Path(command.__file__).resolve().parent.parent
 QKV, W2, TEXT = "layers.0.attention.qkv", "noise_refiner.1.feed_forward.w2", "time_text_embed.1"
@@ -264,3 +265,36 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path, run, monkeypat
     with pytest.raises(Problem, match="No space left on device"):
         run(path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+LAYER, FLAT = "layers.0.attention.qkv", "layers_0_attention_qkv"
+
+
+@pytest.mark.parametrize(
+    ("name", "hosts"),
+    [
+        (f"base_model.model._orig_mod.{LAYER}.lora_A.weight", f"diffusion_model.{LAYER}.lora_A.weight"),
+        (f"_orig_mod.{LAYER}.lora_A.weight", f"diffusion_model.{LAYER}.lora_A.weight"),
+        (f"module.{LAYER}.lora_B.weight", f"diffusion_model.{LAYER}.lora_B.weight"),
+        (f"module._orig_mod.{LAYER}.lora_A.weight", f"diffusion_model.{LAYER}.lora_A.weight"),
+        (f"_orig_mod.module.{LAYER}.lora_A.weight", f"diffusion_model.{LAYER}.lora_A.weight"),
+        (f"module.base_model.model.{LAYER}.lora_A.weight", f"diffusion_model.{LAYER}.lora_A.weight"),
+        (f"_orig_mod.base_model.model.{LAYER}.lora_A.default.weight", f"diffusion_model.{LAYER}.lora_A.default.weight"),
+        (f"diffusion_model._orig_mod.{LAYER}.lora_down.weight", f"diffusion_model.{LAYER}.lora_down.weight"),
+        (f"transformer.module.{LAYER}.lora_up.weight", f"diffusion_model.{LAYER}.lora_up.weight"),
+        (f"base_model.model.module.{LAYER}.alpha", f"diffusion_model.{LAYER}.alpha"),
+        (f"lora_unet__orig_mod_{FLAT}.lora_down.weight", f"lora_unet_{FLAT}.lora_down.weight"),
+        (f"lycoris__orig_mod_{FLAT}.lokr_w1", f"lora_unet_{FLAT}.lokr_w1"),
+        (f"lora_unet_module_{FLAT}.alpha", f"lora_unet_{FLAT}.alpha"),
+    ],
+)
+def test_what_wrapped_the_model_in_training_is_no_part_of_a_name(name, hosts):
+    """torch.compile's _orig_mod and DataParallel's module, wherever in the name they stand."""
+    found = names.parse(name)
+    assert found is not None and found.hosts == hosts
+    assert not found.known
+
+
+def test_only_whole_words_are_wrappers():
+    assert names.parse(f"submodule.{LAYER}.lora_A.weight") is None
+    assert names.parse(f"_orig_mod.{LAYER}.weight") is None

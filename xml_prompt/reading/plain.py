@@ -439,7 +439,8 @@ def _described(read: Sequence[tuple[Part, Clause]]) -> Counter[str]:
     for part, clause in read:
         people = _found(clause.tags)
         if part.label:
-            if of_a_field(part.label) is None and word_key(part.label) not in EVERYONE and part.label not in names:
+            again = part.label in names and not _person_label(part.label)[0]  # `girl:` is someone else each time
+            if of_a_field(part.label) is None and word_key(part.label) not in EVERYONE and not again:
                 names.add(part.label)
                 stated = genders_in(part.label) or tuple(gender for _, (gender, _) in people[:1])
                 found[stated[0] if stated else ""] += 1
