@@ -508,5 +508,5 @@ def _person_label(label: str) -> tuple[str, str]:
             return word, " ".join([w for w in words[:i] if w.lower() not in ("a", "the")] + words[i + 1 :])
     for size in (len(label), 4, 3, 2, 1):
         if size <= len(label) and gender_of(label[-size:]):
-            return label[-size:], label[:-size].rstrip("的の")
+            return label[-size:], label[:-size].rstrip("的の ")
     return "", ""
