@@ -11,6 +11,8 @@ import logging
 import sys
 import traceback
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 STEERING = {*range(0x202A, 0x202F), *range(0x2066, 0x206A)}  # turn the direction of all that follows
 HIDDEN = ("Cc", "Cs", "Zl", "Zp")  # control letters, halves of surrogate pairs, line and paragraph separators
@@ -51,6 +53,18 @@ def told(problem: Exception) -> Exception:
         problem = RuntimeError(loggable(f"{type(problem).__name__}: {problem}"))
     problem.__cause__, problem.__context__, problem.__suppress_context__ = None, None, True
     return problem.with_traceback(None)
+
+
+@contextmanager
+def telling() -> Iterator[None]:
+    """Around what the host runs and logs the failure of; also as a decorator."""
+    try:
+        yield
+    except Exception as raised:
+        problem = told(raised)
+        if problem is raised:
+            raise
+        raise problem from None
 
 
 class Loggable(logging.Filter):

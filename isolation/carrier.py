@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from ..sampling.steps import progress
-from ..sentences import log
+from ..sentences import log, telling
 from .bias import Bias, bias_of
 from .lora import Loras
 from .plan import KEY, WHOLE, Plan, Rectangle, misfit
@@ -333,6 +333,7 @@ class IsolationControl(ControlBase):
         # long: the model must not hang on it.
         self.patcher: weakref.ref[ModelPatcher] | None = None
 
+    @telling()
     def pre_run(self, model: BaseModel, percent_to_timestep_function: Any) -> None:
         super().pre_run(model, percent_to_timestep_function)
         self.leave()

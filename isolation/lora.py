@@ -7,7 +7,6 @@ one forward of the model, hooks on its layers add what lora_layers.py tells, to 
 
 from __future__ import annotations
 
-import logging
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -27,6 +26,7 @@ from comfy.quant_ops import QuantizedTensor
 from comfy.sd import CLIP
 from torch import Tensor, nn
 
+from ..sentences import log
 from ..xml_prompt import SHARED, Scene
 from .lora_files import Layers, find, layer_name, read
 from .lora_gates import EVERYTHING, Gates, PictureGates, Strengths, TextGates, nextdit_place, text_place, unet_place
@@ -76,7 +76,7 @@ class Stack(nn.Module):
             if lost[number] and number not in used:
                 raise ValueError(f"{name} was made for another model: no layer of this one has its names.")
             if lost[number]:
-                logging.warning("NewBie: %d layers of %s are none of this model's.", lost[number], name)
+                log.warning("NewBie: %d layers of %s are none of this model's.", lost[number], name)
         return targets
 
     def check(self, layer: Layer, weight: Tensor, rows: tuple[int, int] | None, path: str) -> None:
@@ -230,7 +230,7 @@ class Loras:
             place = nextdit_place if isinstance(network, NextDiT) else unet_place
             found = self.found[network] = placed(self.targets, network, place, self.worn)
             if len(found) < len(self.targets):
-                logging.info("NewBie: layers without tokens (modulation) take no LoRA that is one character's.")
+                log.info("NewBie: layers without tokens (modulation) take no LoRA that is one character's.")
         return self.found[network]
 
     def gates(self, network: nn.Module, x: Tensor, text: Tensor, places: Sequence[Rectangle]) -> Gates:

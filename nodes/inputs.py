@@ -17,7 +17,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..isolation.options import Options
-from ..sentences import told
+from ..sentences import telling
 from ..xml_prompt import PromptError, Scene
 from .language import language
 
@@ -169,13 +169,12 @@ def checked(execute: Callable[..., io.NodeOutput]) -> Callable[..., io.NodeOutpu
     @wraps(execute)
     def run(cls: type[io.ComfyNode], *args: Any, **kwargs: Any) -> io.NodeOutput:
         given = signature.bind_partial(cls, *args).arguments
-        try:
-            inputs = {**dict(list(given.items())[1:]), **kwargs}
-            return execute(cls, **check_inputs(cls.define_schema().inputs, inputs))
-        except Exception as raised:
-            if isinstance(raised, PromptError):
-                raised.args = (raised.text(language()),)
-            problem = told(raised)
-        raise problem
+        inputs = {**dict(list(given.items())[1:]), **kwargs}
+        with telling():
+            try:
+                return execute(cls, **check_inputs(cls.define_schema().inputs, inputs))
+            except PromptError as problem:
+                problem.args = (problem.text(language()),)
+                raise
 
     return run

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import logging
 import sys
 import traceback
+from pathlib import Path
 
 import pytest
-from newbie_pack.sentences import log, loggable, told, visible
+from newbie_pack.sentences import log, loggable, telling, told, visible
 
 NAMES = {  # as a stranger may name a file -> as it is shown
     "red\x1b[31m.safetensors": r"red\x1b[31m.safetensors",
@@ -99,3 +101,32 @@ def test_log_lines_are_made_so(gbk):
     log.warning("%s is not there, and %d others", "a\x1b[2J\udcff 👋", 3)
     gbk.flush()
     assert gbk.buffer.getvalue().decode("gbk").strip() == r"a\x1b[2J\udcff \U0001f44b is not there, and 3 others"
+
+
+def test_around_what_the_host_runs(gbk):
+    @telling()
+    def fails(problem):
+        raise problem
+
+    with pytest.raises(ValueError, match=r"^no \\udcff: choose another\.$") as caught:
+        fails(ValueError("no \udcff: choose another."))
+    assert caught.value.__suppress_context__
+    with pytest.raises(RuntimeError, match=r"^FileNotFoundError: .*\\U0001f44b"):
+        fails(FileNotFoundError(2, "gone", "👋"))
+    same = ValueError("as it is")
+    with pytest.raises(ValueError) as caught:
+        fails(same)
+    assert caught.value is same and len(traceback.extract_tb(same.__traceback__)) > 1
+    with pytest.raises(KeyboardInterrupt):  # as the host's own interruption is none of the exceptions
+        fails(KeyboardInterrupt())
+
+
+@pytest.mark.parametrize("room", ["nodes", "isolation", "sampling", "model_loader", "xml_prompt"])
+def test_nothing_is_logged_or_printed_by_another_way(room):
+    root = Path(__file__).resolve().parent.parent.parent
+    for path in (root / room).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) else []
+            called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            assert not {"logging", "warnings"} & set(names) and called != "print", (path, node.lineno)
