@@ -87,18 +87,24 @@ COMMANDS = {
 }
 
 
+PUBLISHED = ("models",)  # what works in the registry's archive, which has no set-up, no tests and no lab (.comfyignore)
+
+
 def launch(root: Path, typed: Sequence[str]) -> int:
     """Runs one command and returns its exit code. Raises Problem."""
+    whole = (root / "setup").is_dir()
+    there = [name for name in COMMANDS if whole or name in PUBLISHED]
     parser = argparse.ArgumentParser(
         prog="./run",
         usage="./run COMMAND [options]",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="\n".join(f"  {name:8} {command.help}" for name, command in COMMANDS.items()),
+        description="\n".join(f"  {name:8} {COMMANDS[name].help}" for name in there),
         epilog="Options of a command: ./run COMMAND --help. Where ./run does not start: python run COMMAND.\n"
         "COMFYUI_PATH and COMFYUI_PYTHON use a ComfyUI you have; NEWBIE_DEVICE=cpu|gpu chooses where it computes;\n"
-        "NEWBIE_HOME moves what the set-up installs to another folder.",
+        "NEWBIE_HOME moves what the set-up installs to another folder."
+        + ("" if whole else "\nThe other commands of the README come with the repository, not with this archive."),
     )
-    parser.add_argument("command", choices=list(COMMANDS), metavar="COMMAND", help="one of the above")
+    parser.add_argument("command", choices=there, metavar="COMMAND", help="one of the above")
     if not typed:
         parser.print_help()
         return 2

@@ -6,6 +6,7 @@ import ast
 import io
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -123,7 +124,7 @@ def test_old_pythons_can_read_the_launcher_and_get_their_sentence(monkeypatch, c
     ast.parse(text, feature_version=(3, 8))
     monkeypatch.setattr(sys, "version_info", (3, 8, 18, "final", 0))
     with pytest.raises(SystemExit, match=r"Python 3\.11 or newer is needed, and this is 3\.8"):
-        exec(compile(text, "run", "exec"), {"__name__": "__main__", "__file__": str(ROOT / "run")})
+        runpy.run_path(str(ROOT / "run"), run_name="__main__")
 
 
 FIRST_STAGE = (
