@@ -27,6 +27,7 @@ NODES = {  # node -> its file, in the order in which they are offered
     "NewBieSample": "sample",
     "NewBieDecode": "decode",
     "NewBieCharacterMasks": "character_masks",
+    "NewBieRedrawCharacter": "redraw",
     "NewBieLayoutPreview": "preview",
     "NewBieGuider": "guider",
     "NewBieSampler": "sampler",

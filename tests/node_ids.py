@@ -14,6 +14,7 @@ NODE_IDS = (
     "NewBieSample",
     "NewBieDecode",
     "NewBieCharacterMasks",
+    "NewBieRedrawCharacter",
     "NewBieLayoutPreview",
     "NewBieGuider",
     "NewBieSampler",

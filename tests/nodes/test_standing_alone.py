@@ -21,6 +21,7 @@ from newbie_pack.nodes.sampler import NewBieSampler
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROMPTS = {"NewBieXMLPrompt", "NewBieTextToXML", "NewBieScene", "NewBieSeeds", "NewBieSize"}
+SAMPLE = {"NewBieSample", "NewBieRedrawCharacter"}  # what samples by itself
 
 
 @pytest.fixture
@@ -45,12 +46,12 @@ def another():
 @pytest.mark.parametrize(
     ("module", "name", "lost"),
     [
-        ("comfy.k_diffusion.sampling", "BrownianTreeNoiseSampler", {"NewBieSample", "NewBieSampler"}),
-        ("comfy.samplers", "CFGGuider", {"NewBieSample", "NewBieGuider"}),
-        ("comfy_extras.nodes_model_advanced", "ModelSamplingSD3", {"NewBieSample"}),
+        ("comfy.k_diffusion.sampling", "BrownianTreeNoiseSampler", {*SAMPLE, "NewBieSampler"}),
+        ("comfy.samplers", "CFGGuider", {*SAMPLE, "NewBieGuider"}),
+        ("comfy_extras.nodes_model_advanced", "ModelSamplingSD3", SAMPLE),
         ("comfy.conds", "CONDConstant", {"NewBieEncodeCharacters"}),
         ("comfy.samplers", "KSampler", {"NewBieSample", "NewBieSampler"}),
-        ("latent_preview", None, {"NewBieSample"}),
+        ("latent_preview", None, SAMPLE),
         ("server", None, set()),
     ],
 )

@@ -1,0 +1,116 @@
+"""Stage 6: one character of a finished picture drawn anew."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy.model_patcher import ModelPatcher
+from comfy.sd import VAE
+from comfy_api.latest import io
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ..isolation.plan import fractions
+from ..sampling.decode import decode
+from ..sampling.redraw import noise_mask, put_back, region_of, share_of
+from ..sampling.sample import sample
+from ..xml_prompt import Scene, layout, regions
+from .character_masks import inside
+from .common import CATEGORY, SceneSocket
+from .guider import guidance_end_input, guidance_input
+from .inputs import checked
+from .masks import masks_of
+from .sampler import eta_input
+
+
+def masks_for(scene: Scene, masks: Tensor | None, height: int, width: int) -> list[Tensor]:
+    """[H, W] for each character: a mask, or the box of the layout where it is empty or missing. Raises ValueError."""
+    where = fractions(regions(scene, layout(scene, width / height)))
+    found = [inside(one[:1], height, width) for one in where]
+    for number, mask in enumerate(masks_of(masks, len(found))):
+        if mask is not None:
+            found[number] = interpolate(mask[None, None].float().cpu(), (height, width), mode="bilinear")[0, 0]
+    return found
+
+
+def latent_of(vae: VAE, image: Tensor | None, latent: dict[str, Any] | None) -> dict[str, Any]:
+    """Raises ValueError."""
+    if latent is not None:
+        return latent
+    if image is None:
+        raise ValueError("There is no picture to redraw: connect its image, or the latent that it was decoded from.")
+    return {"samples": vae.encode(image[..., :3])}
+
+
+class NewBieRedrawCharacter(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="NewBieRedrawCharacter",
+            display_name="NewBie Redraw Character",
+            category=CATEGORY,
+            description="Draws one character of a picture anew. Everything else stays as it is, to the last bit.",
+            search_aliases=["redraw", "inpaint", "character", "fix one character", "replace character"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model, from NewBie Loader."),
+                io.Vae.Input("vae", tooltip="The VAE, from NewBie Loader."),
+                io.Conditioning.Input("positive", tooltip="The prompt, with what should be different."),
+                io.Conditioning.Input("negative", tooltip="What to avoid."),
+                SceneSocket.Input("scene", tooltip="The same scene: where the characters are."),
+                io.Int.Input(
+                    "character", default=1, min=1, max=99, tooltip="Who is drawn anew, in the prompt's order."
+                ),
+                io.Int.Input(
+                    "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
+                    tooltip="Another seed draws the character in another way.",
+                ),
+                io.Int.Input("steps", default=28, min=1, max=1000, tooltip="More steps draw finer, and take longer."),
+                guidance_input(),
+                eta_input(),
+                guidance_end_input(),
+                io.Float.Input(
+                    "denoise", default=1.0, min=0.0, max=1.0, step=0.01,
+                    tooltip="How much of the character is drawn anew. 1: everything; less keeps more of the old one.",
+                ),
+                io.Float.Input(
+                    "margin", default=0.04, min=0.0, max=0.5, step=0.01, advanced=True,
+                    tooltip="How far around the character the picture may change, as a fraction of its shorter side; "
+                    "there the new one fades into the old. 0 is neutral: not at all.",
+                ),
+                io.Image.Input("image", optional=True, tooltip="The picture. Without it the latent is decoded."),
+                io.Latent.Input(
+                    "latent", optional=True, tooltip="The latent of the picture. Without it the image is encoded."
+                ),
+                io.Mask.Input(
+                    "masks", optional=True,
+                    tooltip="masks of NewBie Character Masks: silhouettes instead of boxes, one a character. An empty "
+                    "mask, or none, leaves a character its box.",
+                ),
+            ],
+            outputs=[
+                io.Image.Output("redrawn", display_name="image"),
+                io.Latent.Output("redrawn_latent", display_name="latent"),
+                io.Mask.Output("changed", display_name="mask", tooltip="Where the picture may have changed."),
+            ],
+        )
+
+    @classmethod
+    @checked
+    def execute(
+        cls, model: ModelPatcher, vae: VAE, positive: list, negative: list, scene: Scene, character: int,
+        margin: float = 0.04, image: Tensor | None = None, latent: dict[str, Any] | None = None,
+        masks: Tensor | None = None, **settings: Any,
+    ) -> io.NodeOutput:
+        if character > len(scene.characters):
+            raise ValueError(f"character is {character}, but the scene has {len(scene.characters)}: choose another.")
+        latent = latent_of(vae, image, latent)
+        old = decode(vae, latent["samples"]) if image is None else image[..., :3]
+        height, width = old.shape[1:3]
+        if latent["samples"].shape[-2:] != (height // 8, width // 8):
+            raise ValueError("image and latent are of different pictures: connect those that belong together, or one.")
+        pixels = round(margin * min(height, width))
+        region = region_of(masks_for(scene, masks, height, width), character - 1, pixels)
+        drawn = sample(model, positive, negative, {**latent, "noise_mask": noise_mask(region)}, **settings)
+        kept = {key: value for key, value in drawn.items() if key != "noise_mask"}
+        new = decode(vae, drawn["samples"])[:, :height, :width]
+        return io.NodeOutput(put_back(old, new, share_of(region, pixels)), kept, region[None])
