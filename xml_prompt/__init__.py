@@ -11,6 +11,8 @@
     report(scene, boxes)   all of it as plain lists and dicts
     vocabulary()           the names that the reader knows
 
+Errors and warnings carry a Message: text(language) tells it in English or Chinese.
+
 Other rooms import from here alone. Inside: reading/ (text -> Scene), layout/ (Scene -> boxes, regions), and for both
 of them scene (the data), words, tags and positions (the language); render, write, swap and report are ways out.
 """
