@@ -15,7 +15,7 @@ import numpy as np
 
 from ...xml_prompt import GRID, Character, Field, Scene, Tag, layout
 from ..drawing.attributes import VALUES
-from ..drawing.scenes import FIGURE_ASPECT, HELD_OUT_PAIRS, MARGIN, Figure, Picture, sample_picture
+from ..drawing.scenes import HELD_OUT_PAIRS, MARGIN, SQUAT, Figure, Picture, sample_picture
 from ..training import dataset, prompts
 
 Place = tuple[float, float, float]  # left, top, height in pixels of a figure
@@ -144,16 +144,16 @@ def laid_out(picture: Picture) -> Picture:
     for box in boxes:
         left, top = box.left / GRID * picture.width, box.top / GRID * picture.height
         width, height = box.width / GRID * picture.width, box.height / GRID * picture.height
-        tall = min(height, width / FIGURE_ASPECT)  # people stand in the middle of a box of another shape
-        places.append((left + (width - tall * FIGURE_ASPECT) / 2, top + (height - tall) / 2, tall))
+        tall = min(height, width / SQUAT)  # people stand in the middle of a box of another shape
+        places.append((left + (width - tall * SQUAT) / 2, top + (height - tall) / 2, tall))
     return placed(picture, places)
 
 
 def placed(picture: Picture, places: Sequence[Place]) -> Picture:
     """The same people at these places, from left to right."""
-    ordered = sorted(places, key=lambda place: place[0] + place[2] * FIGURE_ASPECT / 2)
+    ordered = sorted(places, key=lambda place: place[0] + place[2] * SQUAT / 2)
     figures = tuple(
-        replace(figure, x=left, y=top, width=height * FIGURE_ASPECT, height=height)
+        replace(figure, x=left, y=top, width=height * SQUAT, height=height)
         for figure, (left, top, height) in zip(picture.figures, ordered, strict=True)
     )
     return replace(picture, figures=figures)
@@ -166,11 +166,11 @@ def in_rows(rng: random.Random, rows: Sequence[Sequence[float]], left: float, ri
     above = sorted(rng.uniform(0, spare) for _ in rows)
     found, top = [], MARGIN
     for row, down in zip(rows, above, strict=True):
-        free = right - left - sum(row) * FIGURE_ASPECT
+        free = right - left - sum(row) * SQUAT
         across, x = sorted(rng.uniform(0, free) for _ in row), left
         for height, along in zip(row, across, strict=True):
             found.append((x + along, top + down + max(row) - height, height))
-            x += height * FIGURE_ASPECT
+            x += height * SQUAT
         top += max(row)
     return found
 
@@ -196,11 +196,11 @@ def unequal(rng: random.Random, people: int) -> list[Place]:
     """One about twice as tall as everyone else, who stand above each other beside it."""
     big = rng.uniform(0.76, 0.86) * SQUARE[1]
     top = rng.uniform(MARGIN, SQUARE[1] - MARGIN - big)
-    middle = MARGIN + big * FIGURE_ASPECT
+    middle = MARGIN + big * SQUAT
     small = in_rows(rng, [heights(rng, 1, 0.36, 0.41) for _ in range(people - 1)], middle, SQUARE[0] - MARGIN)
     places = [(MARGIN, top, big), *small]
     if rng.random() < 0.5:
-        places = [(SQUARE[0] - x - height * FIGURE_ASPECT, y, height) for x, y, height in places]
+        places = [(SQUARE[0] - x - height * SQUAT, y, height) for x, y, height in places]
     return places
 
 
@@ -210,8 +210,8 @@ def above(rng: random.Random, people: int) -> list[Place]:
                      SQUARE[0] - MARGIN)
     if people == 2:
         (x, y, height), (_, below, other) = places
-        offset = x + (height - other) * FIGURE_ASPECT / 2
-        places[1] = min(max(offset, MARGIN), SQUARE[0] - MARGIN - other * FIGURE_ASPECT), below, other
+        offset = x + (height - other) * SQUAT / 2
+        places[1] = min(max(offset, MARGIN), SQUARE[0] - MARGIN - other * SQUAT), below, other
     return places
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ...xml_prompt import GRID
-from ..drawing.scenes import FIGURE_ASPECT
+from ..drawing.scenes import SQUAT
 from .binding_scenes import BLEEDING, SQUARE, UNUSUAL
 from .colour_measures import HUES, Rectangle
 
@@ -82,7 +82,7 @@ def unusual_boxes(kind: str, people: int, rng: random.Random) -> list[Rectangle]
     place, _ = UNUSUAL[kind]
     width, height = SQUARE
     boxes = [
-        (left / width, top / height, (left + tall * FIGURE_ASPECT) / width, (top + tall) / height)
+        (left / width, top / height, (left + tall * SQUAT) / width, (top + tall) / height)
         for left, top, tall in place(rng, people)
     ]
     return sorted(boxes, key=lambda box: box[0] + box[2])

@@ -40,11 +40,15 @@ CLOTH: dict[str, RGB] = {
 STYLE = ("short_hair", "long_hair", "twintails", "ponytail", "hair_buns")
 KIND = ("serafuku", "t-shirt", "dress", "coat", "sleeveless_shirt")
 ACCESSORY = ("none", "cat_ears", "hat", "glasses", "headphones", "scarf", "hair_bow")
-POSE = ("standing", "arms_up", "waving", "handshake")
+POSE = ("standing", "arms_up", "waving", "handshake", "holding_hands", "hug", "sitting")
+TOGETHER = ("handshake", "holding_hands", "hug")  # poses of two, said as an interaction
 EXPRESSION = ("smile", "sad", "surprised", "angry")
-FACING = ("facing_left", "facing_right", "looking_at_viewer")
+FACING = ("facing_left", "facing_right", "looking_at_viewer", "from_behind")
+UNSEEN_FROM_BEHIND = ("eyes", "expression")
 GENDER = ("1girl", "1boy")
-BACKGROUND = ("night_sky", "beach", "forest", "classroom", "white_background", "sunset", "snow", "city")
+BACKGROUND = ("night_sky", "beach", "forest", "classroom", "white_background", "sunset", "snow", "city",
+              "cherry_blossoms", "mountain", "underwater", "bedroom")
+RENDERING = ("cel_shading", "flat_color", "thick_outlines")  # of the whole picture; the first where nothing is said
 
 VALUES: dict[str, tuple[str, ...]] = {
     "gender": GENDER,

@@ -1,4 +1,4 @@
-"""The eight backgrounds."""
+"""The backgrounds."""
 
 from __future__ import annotations
 
@@ -160,8 +160,85 @@ def city(scene: Scenery) -> None:
         brush.stroke([(left, middle), (left + 40 * unit, middle)], (240, 236, 214), 2.4)
 
 
+def cherry_blossoms(scene: Scenery) -> None:
+    scene.sky((176, 218, 248), (250, 228, 238))
+    brush, rng, unit = scene.brush, scene.rng, scene.unit
+    x = rng.uniform(-20, 30) * unit
+    while x < scene.width + 40 * unit:
+        base, top = scene.horizon + 8 * unit, scene.horizon * rng.uniform(0.2, 0.36)
+        brush.shape([(x - 8 * unit, base), (x + 8 * unit, base), (x + 4 * unit, top), (x - 4 * unit, top)],
+                    (118, 84, 74))
+        for dx, dy, radius, blossom in ((-30, 18, 30, (246, 176, 204)), (32, 14, 31, (246, 176, 204)),
+                                        (0, -10, 36, (252, 196, 218)), (-14, 8, 18, (255, 220, 234))):
+            brush.oval(x + dx * unit, top + dy * unit, radius * unit, radius * unit * 0.86, blossom)
+        x += rng.uniform(96, 130) * unit
+    scene.ground((168, 214, 132), (128, 188, 104))
+    for index in range(22):
+        x, y = scene.width * (index + rng.random()) / 22, scene.height * rng.uniform(0.05, 0.97)
+        brush.oval(x, y, 3.4 * unit, 2.2 * unit, (255, 190, 214), angle=rng.uniform(0, 3))
+
+
+def mountain(scene: Scenery) -> None:
+    scene.sky((120, 178, 236), (226, 240, 252))
+    brush, rng, unit = scene.brush, scene.rng, scene.unit
+    for low, colour, cap in ((0.5, (136, 160, 204), 0.30), (0.34, (98, 122, 168), 0.26)):
+        x = rng.uniform(-70, 0) * unit
+        while x < scene.width + 60 * unit:
+            half, top = rng.uniform(70, 100) * unit, scene.horizon * (1 - low - rng.uniform(0.1, 0.34))
+            foot = scene.horizon + 4 * unit
+            brush.shape([(x - half, foot), (x, top), (x + half, foot)], colour)
+            edge = top + (foot - top) * cap
+            steps = ((-1.0, 0.0), (-0.45, 0.1), (-0.1, -0.02), (0.3, 0.12), (1.0, 0.0))
+            brush.shape([(x, top), *((x + dx * half * cap, edge + dy * half) for dx, dy in steps)], (250, 252, 255))
+            x += half * rng.uniform(1.1, 1.5)
+    scene.ground((124, 182, 112), (92, 150, 92))
+
+
+def underwater(scene: Scenery) -> None:
+    scene.brush.gradient((92, 206, 226), (22, 86, 158), 0, scene.height)
+    brush, rng, unit = scene.brush, scene.rng, scene.unit
+    for index in range(3):
+        x, wide = scene.width * (index + rng.uniform(0.1, 0.7)) / 3, rng.uniform(16, 30) * unit
+        brush.shape([(x, 0), (x + wide, 0), (x + wide * 0.2, scene.horizon), (x - wide * 1.6, scene.horizon)],
+                    (126, 218, 234))
+    brush.gradient((222, 206, 150), (196, 174, 118), scene.horizon + 6 * unit, scene.height)
+    for index in range(5):
+        x = scene.width * (index + rng.uniform(0.1, 0.9)) / 5
+        high, sway = rng.uniform(46, 96) * unit, rng.uniform(-12, 12) * unit
+        brush.stroke([(x, scene.horizon + 10 * unit), (x + sway, scene.horizon - high * 0.4),
+                      (x - sway * 0.6, scene.horizon - high)], (44, 148, 104), 5)
+    for index in range(14):
+        x, y = scene.width * (index + rng.random()) / 14, scene.height * rng.uniform(0.04, 0.7)
+        radius = unit * rng.choice((3, 4.5, 6))
+        brush.oval(x, y, radius, radius, (164, 232, 244), (232, 250, 255), 0.8)
+
+
+def bedroom(scene: Scenery) -> None:
+    scene.sky((236, 222, 246), (226, 208, 240))
+    scene.ground((214, 178, 142), (188, 148, 114))
+    brush, rng, unit = scene.brush, scene.rng, scene.unit
+    for x in np.arange(rng.uniform(0, 26) * unit, scene.width, 26 * unit):
+        brush.stroke([(x, 0), (x, scene.horizon)], (218, 198, 234), 1.4)
+    brush.shape([(0, scene.horizon - 8 * unit), (scene.width, scene.horizon - 8 * unit),
+                 (scene.width, scene.horizon + 2 * unit), (0, scene.horizon + 2 * unit)], (250, 246, 252))
+    left, top = scene.width * rng.uniform(0.08, 0.5), scene.horizon * 0.16
+    wide, high = scene.width * 0.36, scene.horizon * 0.46
+    brush.shape([(left - 6 * unit, top - 6 * unit), (left + wide + 6 * unit, top - 6 * unit),
+                 (left + wide + 6 * unit, top + high + 6 * unit), (left - 6 * unit, top + high + 6 * unit)],
+                (252, 250, 252))
+    brush.shape([(left, top), (left + wide, top), (left + wide, top + high), (left, top + high)], (150, 212, 250))
+    brush.shape([(left + wide / 2 - 3 * unit, top), (left + wide / 2 + 3 * unit, top),
+                 (left + wide / 2 + 3 * unit, top + high), (left + wide / 2 - 3 * unit, top + high)], (252, 250, 252))
+    for side, start in ((1, left - 10 * unit), (-1, left + wide + 10 * unit)):
+        brush.shape([(start, top - 10 * unit), (start + side * wide * 0.3, top - 10 * unit),
+                     (start + side * wide * 0.12, top + high + 12 * unit), (start, top + high + 12 * unit)],
+                    (240, 150, 176))
+    brush.oval(scene.width / 2, scene.height * 0.86, scene.width * 0.42, 26 * unit, (230, 142, 164))
+
+
 PAINTERS = {"night_sky": night_sky, "beach": beach, "forest": forest, "classroom": classroom,
-            "white_background": white_background, "sunset": sunset, "snow": snow, "city": city}
+            "white_background": white_background, "sunset": sunset, "snow": snow, "city": city,
+            "cherry_blossoms": cherry_blossoms, "mountain": mountain, "underwater": underwater, "bedroom": bedroom}
 
 
 def paint_background(image: np.ndarray, background: str, horizon: float, rng: random.Random) -> None:

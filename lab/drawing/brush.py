@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
@@ -15,6 +15,8 @@ SUBPIXEL_BITS = 4
 CIRCLE = np.stack([np.cos(np.linspace(0, 2 * math.pi, 37)[:-1]), np.sin(np.linspace(0, 2 * math.pi, 37)[:-1])], 1)
 Point = tuple[float, float]
 Points = Sequence[Point] | np.ndarray
+Bend = Callable[[np.ndarray], np.ndarray]  # points [..., 2] -> points [..., 2]
+INK: RGB = (20, 18, 26)
 
 
 def shade(colour: RGB, keep: float) -> RGB:
@@ -50,60 +52,78 @@ def arc(x: float, y: float, a: float, b: float, start: float, stop: float, steps
     return np.stack([x + a * np.cos(t), y + b * np.sin(t)], 1)
 
 
+def fixed(pixels: np.ndarray) -> np.ndarray:
+    """Picture pixels as the fixed-point integers that OpenCV draws with."""
+    return np.round(pixels * (SUPERSAMPLE << SUBPIXEL_BITS)).astype(np.int32)
+
+
 class Brush:
-    """Paints on a supersampled image [H * 2, W * 2, 3] in its own coordinates: pixel = origin + scale * point."""
+    """Paints on a supersampled image [H * 2, W * 2, 3] in its own coordinates: pixel = origin + scale * bend(point).
 
-    def __init__(self, image: np.ndarray, origin: Point = (0.0, 0.0), scale: Point = (1.0, 1.0),
-                 line: float = 1.5) -> None:
-        self.image, self.line = image, line  # line: width of an outline in pixels
-        self.origin, self.scale = np.asarray(origin, float), np.asarray(scale, float)
-        self.unit = abs(float(self.scale[0]))  # pixels per unit for widths
+    rendering: of attributes.RENDERING. Outlines are left out of flat_color, and heavy and black in thick_outlines.
+    """
 
-    def framed(self, origin: Point, scale: Point) -> Brush:
-        """A brush whose coordinates lie inside this one's."""
-        return Brush(self.image, self.pixels(origin), tuple(self.scale * scale), self.line)
+    def __init__(self, image: np.ndarray, origin: Point = (0.0, 0.0), scale: Point = (1.0, 1.0), line: float = 1.5,
+                 rendering: str = "cel_shading", bend: Bend | None = None, girth: float = 1.0) -> None:
+        self.image, self.line, self.rendering = image, line, rendering  # line: width of an outline in pixels
+        self.origin, self.scale, self.bend = np.asarray(origin, float), np.asarray(scale, float), bend
+        self.unit = abs(float(self.scale[0])) * girth  # pixels per unit for widths and radii
+
+    def framed(self, origin: Point, scale: Point, bend: Bend | None = None, girth: float = 1.0) -> Brush:
+        """A brush whose coordinates lie inside this one's, which is not bent."""
+        return Brush(self.image, self.pixels(origin), tuple(self.scale * scale), self.line, self.rendering, bend, girth)
 
     def pixels(self, points: Points | Point) -> np.ndarray:
         """Points in picture pixels."""
-        return self.origin + np.asarray(points, float) * self.scale
-
-    def fixed(self, points: Points) -> np.ndarray:
-        """Points as the fixed-point integers that OpenCV draws with."""
-        return np.round(self.pixels(points) * (SUPERSAMPLE << SUBPIXEL_BITS)).astype(np.int32)
+        points = np.asarray(points, float)
+        return self.origin + (points if self.bend is None else self.bend(points)) * self.scale
 
     def shape(self, points: Points, fill: RGB | None, outline: RGB | None = None, line: float = 1.0) -> None:
         """A filled polygon; line: outline width as a multiple of the brush's."""
-        corners = self.fixed(points)
+        self._polygon(self.pixels(points), fill, outline, line)
+
+    def _polygon(self, pixels: np.ndarray, fill: RGB | None, outline: RGB | None, line: float) -> None:
+        corners = fixed(pixels)
         if fill is not None:
             cv2.fillPoly(self.image, [corners], fill, cv2.LINE_AA, SUBPIXEL_BITS)
+            outline = self.inked(outline)
         if outline is not None:
             cv2.polylines(self.image, [corners], True, outline, self.thickness(line), cv2.LINE_AA, SUBPIXEL_BITS)
 
     def stroke(self, points: Points, colour: RGB, line: float = 1.0) -> None:
         """An open line."""
-        cv2.polylines(self.image, [self.fixed(points)], False, colour, self.thickness(line), cv2.LINE_AA, SUBPIXEL_BITS)
+        corners = fixed(self.pixels(points))
+        cv2.polylines(self.image, [corners], False, colour, self.thickness(line), cv2.LINE_AA, SUBPIXEL_BITS)
 
     def oval(self, x: float, y: float, a: float, b: float, fill: RGB | None, outline: RGB | None = None,
              line: float = 1.0, angle: float = 0.0) -> None:
-        """An ellipse with radii a, b, turned by angle radians."""
+        """An ellipse with radii a, b, turned by angle radians; a bent brush moves it and leaves its shape."""
         points = CIRCLE * (a, b)
         if angle:
             cos, sin = math.cos(angle), math.sin(angle)
             points = points @ np.array([[cos, sin], [-sin, cos]])
-        self.shape(np.add(points, (x, y)), fill, outline, line)
+        self._polygon(self.pixels((x, y)) + points * np.sign(self.scale) * self.unit, fill, outline, line)
 
     def limbs(self, lines: Sequence[Points], width: float, fill: RGB, outline: RGB | None) -> None:
         """Thick lines (width in units) with one common outline."""
-        fixed = [self.fixed(points) for points in lines]
+        corners = [fixed(self.pixels(points)) for points in lines]
         inner = max(1, round(width * self.unit * SUPERSAMPLE))
+        outline = self.inked(outline)
         if outline is not None:
             outer = inner + 2 * self.thickness(1.0)
-            cv2.polylines(self.image, fixed, False, outline, outer, cv2.LINE_AA, SUBPIXEL_BITS)
-        cv2.polylines(self.image, fixed, False, fill, inner, cv2.LINE_AA, SUBPIXEL_BITS)
+            cv2.polylines(self.image, corners, False, outline, outer, cv2.LINE_AA, SUBPIXEL_BITS)
+        cv2.polylines(self.image, corners, False, fill, inner, cv2.LINE_AA, SUBPIXEL_BITS)
+
+    def inked(self, outline: RGB | None) -> RGB | None:
+        """The colour in which the outline of a filled shape is drawn, if it is."""
+        if outline is None or self.rendering == "cel_shading":
+            return outline
+        return None if self.rendering == "flat_color" else INK
 
     def thickness(self, line: float) -> int:
         """Outline width in supersampled pixels."""
-        return max(1, round(self.line * line * SUPERSAMPLE))
+        heavy = 1.7 if self.rendering == "thick_outlines" else 1.0
+        return max(1, round(self.line * line * heavy * SUPERSAMPLE))
 
     def gradient(self, top: RGB, bottom: RGB, start: float, stop: float) -> None:
         """Rows start..stop (picture pixels) from one colour to another."""

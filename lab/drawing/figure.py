@@ -1,4 +1,4 @@
-"""Paints one chibi figure so that it fills its box: its parts in order, from behind to before."""
+"""Paints one figure so that it fills its box: its parts in order, from behind to before."""
 
 from __future__ import annotations
 
@@ -7,30 +7,42 @@ import random
 import numpy as np
 
 from .body import paint_legs, paint_scarf, paint_torso
-from .chibi import Chibi
 from .concepts import paint_behind, paint_on_clothes, paint_on_head
-from .hair import paint_back_hair, paint_front_hair, paint_hair_ties
+from .doll import Doll
+from .hair import paint_back_hair, paint_back_of_head, paint_front_hair, paint_hair_ties
 from .head import paint_accessory, paint_brows, paint_face
-from .limbs import paint_hanging_arms, paint_raised_arms
+from .limbs import paint_arms_in_lap, paint_hanging_arms, paint_raised_arms
 from .scenes import Figure
 
 
-def paint_figure(image: np.ndarray, figure: Figure, rng: random.Random, inner: int | None) -> Chibi:
-    """Paints a figure on a supersampled image; inner: side (-1 left, 1 right) of the arm that shakes a hand, if any."""
-    chibi = Chibi(image, figure, rng)
-    paint_behind(chibi)
-    paint_back_hair(chibi)
-    paint_legs(chibi)
-    paint_hanging_arms(chibi, inner)
-    paint_torso(chibi)
-    paint_on_clothes(chibi)
-    if chibi.look["accessory"] == "scarf":
-        paint_scarf(chibi)
-    paint_face(chibi)
-    paint_front_hair(chibi)
-    paint_brows(chibi)
-    paint_hair_ties(chibi)
-    paint_accessory(chibi)
-    paint_on_head(chibi)
-    paint_raised_arms(chibi)
-    return chibi
+def paint_figure(
+    image: np.ndarray, figure: Figure, rendering: str, rng: random.Random, left_out: tuple[int, ...]
+) -> Doll:
+    """Paints a figure on a supersampled image; left_out: the arms (-1 left, 1 right) that a partner's are painted with.
+    """
+    doll = Doll(image, figure, rendering, rng)
+    paint_behind(doll)
+    if doll.behind:
+        paint_arms_in_lap(doll)
+    else:
+        paint_back_hair(doll)
+    paint_legs(doll)
+    paint_hanging_arms(doll, left_out)
+    paint_torso(doll)
+    paint_on_clothes(doll)
+    if not doll.behind:
+        paint_arms_in_lap(doll)
+    if doll.look["accessory"] == "scarf":
+        paint_scarf(doll)
+    if doll.behind:
+        paint_back_hair(doll)
+        paint_back_of_head(doll)
+    else:
+        paint_face(doll)
+        paint_front_hair(doll)
+        paint_brows(doll)
+    paint_hair_ties(doll)
+    paint_accessory(doll)
+    paint_on_head(doll)
+    paint_raised_arms(doll)
+    return doll

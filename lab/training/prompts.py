@@ -22,8 +22,8 @@ from ...xml_prompt import (
     render_xml,
     tag_text,
 )
-from ..drawing.attributes import CONCEPT, NAMED, VALUES
-from ..drawing.scenes import Figure, Picture
+from ..drawing.attributes import CONCEPT, NAMED, RENDERING, UNSEEN_FROM_BEHIND, VALUES
+from ..drawing.scenes import SQUAT, TALL, Figure, Picture
 from .world import PLAIN, World
 
 SYSTEM = (
@@ -31,12 +31,18 @@ SYSTEM = (
     "alignment based on xml format textual prompts. <Prompt Start>"
 )
 OTHER_NAMES = ("aoi", "hana", "yuki", "sora", "ren", "kai", "mio", "nao", "emi", "haru", "alice", "leo", "luna", "max")
-SHAKING_HANDS = ("handshake", "handshake", "handshake", "shaking_hands", "holding_hands")
+TOGETHER = {  # pose -> what it is called, the usual word first
+    "handshake": ("handshake", "handshake", "handshake", "shaking_hands"),
+    "holding_hands": ("holding_hands",),
+    "hug": ("hug", "hug", "hugging"),
+}
 FLUFF = {
-    "style": ("anime_style", "chibi", "anime_style, chibi"),
     "quality": ("high_resolution, detailed", "masterpiece, best_quality", "detailed"),
     "atmosphere": ("cheerful", "calm", "dreamy"),
 }
+
+
+CHIBI = 0.58  # width : height above which everyone may be called chibi
 
 
 @dataclass(frozen=True)
@@ -54,11 +60,12 @@ def figure_box(figure: Figure, picture: Picture) -> Box:
     return Box(figure.x * x, figure.y * y, (figure.x + figure.width) * x, (figure.y + figure.height) * y)
 
 
-def loosened(box: Box, rng: random.Random) -> Box:
-    """A box as people draw them: a little off, or too wide or too tall for a person, who then stands in its middle."""
+def loosened(box: Box, aspect: float, rng: random.Random) -> Box:
+    """A box as people draw them: a little off, or of a shape that nobody has, in whose middle the person stands."""
     grow_x, grow_y = 0.0, 0.0
     if rng.random() < 0.3:
-        grow_x, grow_y = rng.choice(((rng.uniform(0, 0.5), 0.0), (0.0, rng.uniform(0, 0.35)), (0.2, 0.15)))
+        grow_x = rng.uniform(0, 0.8) if aspect > 0.97 * SQUAT else 0.0
+        grow_y = rng.uniform(0, 0.2) if aspect < 1.03 * TALL else 0.0
     off = [rng.gauss(0, 0.02) for _ in range(4)]
     left = box.left - box.width * (grow_x / 2 + off[0])
     right = box.right + box.width * (grow_x / 2 + off[1])
@@ -88,20 +95,23 @@ def describe(picture: Picture, rng: random.Random, complete: bool = False, world
     characters, boxes, stated = [], [], []
     for k, index in enumerate(order):
         box = figure_box(figures[index], picture)
-        boxes.append(box if complete else loosened(box, rng))
+        boxes.append(box if complete else loosened(box, figures[index].width / figures[index].height, rng))
         character, said = _character(figures[index], f"character_{k + 1}", box, rng, complete, drop, spaces,
                                      as_interaction, world.placed)
         characters.append(character)
         stated.append(said)
     where = {index: f"character_{k + 1}" for k, index in enumerate(order)}
-    kind = "handshake" if complete else rng.choice(SHAKING_HANDS)
-    interactions = tuple(Interaction(kind, tuple(sorted(where[i] for i in pair))) for pair in pairs)
+    interactions = []
+    for pair in pairs:
+        words = TOGETHER[figures[pair[0]].look["pose"]]
+        kind = words[0] if complete else rng.choice(words)
+        interactions.append(Interaction(kind, tuple(sorted(where[i] for i in pair))))
     scene = Scene(
         characters=tuple(characters),
-        general=_general(picture, rng, complete, drop, spaces, wordy),
+        general=_general(picture, rng, complete, drop, spaces, wordy, len(world.renderings) > 1),
         caption=nobodys_tags(picture, rng, spaces) if wordy else "",
         system=SYSTEM if not complete and rng.random() < (1.0 if wordy else 0.2) else "",
-        interactions=interactions if as_interaction else (),
+        interactions=tuple(interactions) if as_interaction else (),
     )
     return Description(scene, tuple(boxes), tuple(order), tuple(stated))
 
@@ -122,6 +132,8 @@ def _character(
 
     def say(attribute: str) -> bool:
         """A named one's usual look often goes without saying; what differs from it never does."""
+        if look["facing"] == "from_behind" and attribute in UNSEEN_FROM_BEHIND:
+            return False
         chance = drop
         if usual.get(attribute) == look[attribute]:
             chance = max(drop, 0.0 if complete else 0.6)
@@ -146,13 +158,14 @@ def _character(
         (clothing if where == "clothing" else appearance).append(concept)
     expression = [look["expression"]] if say("expression") else []
     action = []
-    if look["pose"] != "handshake":
+    together = look["pose"] in TOGETHER
+    if not together:
         action += [look["pose"]] if say("pose") else []
     elif not as_interaction:
-        action += ["handshake"]
+        action += [look["pose"]]
     elif rng.random() < 0.5:
         action += ["standing"]
-    if look["pose"] == "handshake":
+    if together:
         said.add("pose")
     action += [look["facing"]] if say("facing") else []
     if not complete:
@@ -184,17 +197,35 @@ def nobodys_tags(picture: Picture, rng: random.Random, spaces: bool) -> str:
 
 
 def _general(
-    picture: Picture, rng: random.Random, complete: bool, drop: float, spaces: bool, wordy: bool
+    picture: Picture, rng: random.Random, complete: bool, drop: float, spaces: bool, wordy: bool, several: bool
 ) -> tuple[Field, ...]:
     counts = []
     for gender in VALUES["gender"]:
         people = sum(figure.look["gender"] == gender for figure in picture.figures)
         counts += [gender if people == 1 else f"{people}{gender[1:]}s"] if people else []
-    parts = [("count", counts if complete or rng.random() >= drop else [])]
+    parts = [("count", counts if complete or rng.random() >= drop else []),
+             ("style", _style(picture, rng, complete, drop, several))]
     for name, choices in FLUFF.items():
         parts.append((name, [rng.choice(choices)] if not complete and rng.random() < (1.0 if wordy else 0.25) else []))
     parts.insert(2, ("background", [picture.background] if complete or rng.random() >= drop else []))
     return tuple(Field(name, _tags(words, spaces)) for name, words in parts if words)
+
+
+def _style(picture: Picture, rng: random.Random, complete: bool, drop: float, several: bool) -> list[str]:
+    """The rendering, which goes without saying where it is the usual one; whether people are chibi; what says nothing.
+
+    several: whether there are renderings to tell apart.
+    """
+    usual = picture.rendering == RENDERING[0]
+    chance = 0.0 if not several else 1.0 if complete else 0.3 if usual else min(1.0, 1.35 - drop)
+    said = [picture.rendering] if rng.random() < chance else []
+    if complete:
+        return said
+    said += ["anime_style"] if rng.random() < 0.15 else []
+    squat = all(figure.width / figure.height > CHIBI for figure in picture.figures)
+    said += ["chibi"] if squat and rng.random() < 0.5 else []
+    rng.shuffle(said)
+    return said
 
 
 def segments(description: Description, form: str) -> tuple[Segment, ...]:

@@ -11,7 +11,7 @@ import torch
 from newbie_pack.lab.benchmarks import binding_arms as arms
 from newbie_pack.lab.benchmarks import binding_scenes as scenes
 from newbie_pack.lab.drawing import attributes
-from newbie_pack.lab.drawing.scenes import FIGURE_ASPECT, HEIGHTS, MARGIN, overlap
+from newbie_pack.lab.drawing.scenes import MARGIN, SQUAT, TALLEST, overlap
 from newbie_pack.lab.training import tokens
 from newbie_pack.lab.training.generate import Isolated, Networks, collate, predictor
 
@@ -22,8 +22,8 @@ def inside(picture):
     return all(
         f.x >= MARGIN - 1e-6 and f.x + f.width <= picture.width - MARGIN + 1e-6
         and f.y >= MARGIN - 1e-6 and f.y + f.height <= picture.height - MARGIN + 1e-6
-        and f.width == pytest.approx(f.height * FIGURE_ASPECT)
-        and HEIGHTS[0] - 1e-6 <= f.height / picture.height <= HEIGHTS[1]
+        and f.width == pytest.approx(f.height * SQUAT)
+        and 0.2 <= f.height / picture.height <= TALLEST
         for f in picture.figures
     )
 
@@ -101,7 +101,8 @@ def test_other_colours_change_these_words_alone():
 
 def test_a_handshake_is_nobodys_alone():
     truth = scenes.truth_of(scenes.usual_set(2, 30))
-    shaking = truth.values[:, list(attributes.VALUES).index("pose")] == attributes.VALUES["pose"].index("handshake")
+    poses = [attributes.VALUES["pose"].index(pose) for pose in attributes.TOGETHER]
+    shaking = np.isin(truth.values[:, list(attributes.VALUES).index("pose")], poses)
     assert 0 < shaking.sum() < len(shaking)
     assert ((~truth.alone).sum(1) == 2 * shaking).all()
 
