@@ -161,7 +161,7 @@ def judged(mini: Mini, truth: Truth, images: Tensor, covered: np.ndarray, bleed:
     index = torch.from_numpy(truth.index).to(mini.device)
     boxes = torch.from_numpy(truth.boxes).to(mini.device)
     verdict = judge_figures(judge, images, index, boxes)
-    background, people = judge_pictures(judge, images)
+    background, people, _ = judge_pictures(judge, images)
     figure, picture = [], []
     for part in batches(len(index)):
         crops = crop(images[index[part]], window(boxes[part]))

@@ -31,7 +31,6 @@ from torch import Tensor
 
 from ..drawing.scenes import Picture
 from ..judging.evaluate import (
-    GROUPS,
     Mini,
     coverage,
     drawn,
@@ -45,6 +44,7 @@ from ..judging.evaluate import (
 )
 from ..judging.judge import judge_figures
 from ..training import prompts, tokens
+from ..training.dataset import TOKEN_PIXELS
 from ..training.generate import collate, decode, generate
 from .host import ROOT, chosen_device
 
@@ -109,7 +109,7 @@ def paint_seeds(mini: Mini, picture: Picture, seeds: Sequence[int], sampling: Ma
     described = prompts.describe(picture, random.Random(0), complete=True)
     made = tokens.tokenize(prompts.segments(described, "boxes"), True, tokens.Tokenizers())
     size = (picture.width, picture.height)
-    grid = next(group.grid for group in GROUPS if group.size == size)
+    grid = size[1] // TOKEN_PIXELS, size[0] // TOKEN_PIXELS
     covers = torch.from_numpy(np.stack([coverage(described, grid)] * len(seeds)))
     noise = torch.cat(
         [torch.randn(1, 16, 2 * grid[0], 2 * grid[1], generator=torch.Generator().manual_seed(seed)) for seed in seeds]

@@ -11,12 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..drawing.attributes import BACKGROUND, VALUES
+from ..training.world import PLAIN, World
 
-HEADS = [len(options) for options in VALUES.values()]
 CROP = (168, 112)  # height, width in pixels of the crop that the judge sees
 MARGIN = 0.25  # seen around the box, as a share of its size on each side
-MOST_PEOPLE = 4
 
 
 class Residual(nn.Module):
@@ -34,17 +32,18 @@ class Residual(nn.Module):
 class FigureJudge(nn.Module):
     """Crops [N, 3, *CROP] -> logits of every attribute, of presence (2), and the figure's box within the crop (4)."""
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
         super().__init__()
+        self.heads = [*(len(values) for values in world.values.values()), 2, 4]
         self.stem = nn.Sequential(nn.Conv2d(3, 24, 3, 1, 1, bias=False), nn.BatchNorm2d(24), nn.ReLU())
         self.body = nn.Sequential(
             Residual(24, 32, 2), Residual(32, 56, 2), Residual(56, 80, 2), Residual(80, 112, 2), nn.Conv2d(112, 48, 1)
         )
         self.features = nn.Sequential(nn.AdaptiveAvgPool2d((7, 5)), nn.Flatten(), nn.Linear(48 * 35, 160), nn.ReLU())
-        self.out = nn.Linear(160, sum(HEADS) + 2 + 4)
+        self.out = nn.Linear(160, sum(self.heads))
 
     def forward(self, crops: Tensor) -> tuple[list[Tensor], Tensor, Tensor]:
-        *attributes, present, box = self.out(self.features(self.body(self.stem(crops)))).split([*HEADS, 2, 4], -1)
+        *attributes, present, box = self.out(self.features(self.body(self.stem(crops)))).split(self.heads, -1)
         return attributes, present, box
 
 
@@ -54,22 +53,29 @@ def small_pictures(pictures: Tensor) -> Tensor:
 
 
 class PictureJudge(nn.Module):
-    """Pictures [N, 3, H, W] -> logits of the background (8) and of the number of people (0..MOST_PEOPLE + 1)."""
+    """Pictures [N, 3, H, W] -> logits of the background, of the number of people (up to one more than there are ever),
+    and, where there are several, of the rendering.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, world: World) -> None:
         super().__init__()
+        self.heads = [len(world.backgrounds), world.most_people + 2]
+        self.heads += [len(world.renderings)] if len(world.renderings) > 1 else []
         self.body = nn.Sequential(Residual(3, 16, 2), Residual(16, 32, 2), Residual(32, 48, 2), Residual(48, 64, 2))
-        self.out = nn.Linear(64 * 16, len(BACKGROUND) + MOST_PEOPLE + 2)
+        self.out = nn.Linear(64 * 16, sum(self.heads))
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         pooled = F.adaptive_avg_pool2d(self.body(small_pictures(pictures)), 4).flatten(1)
-        return tuple(self.out(pooled).split([len(BACKGROUND), MOST_PEOPLE + 2], -1))
+        return self.out(pooled).split(self.heads, -1)
 
 
 class Judge(nn.Module):
-    def __init__(self) -> None:
+    """Knows the values that the world's pictures show; those of attributes.VALUES that they don't come last there."""
+
+    def __init__(self, world: World = PLAIN) -> None:
         super().__init__()
-        self.figure, self.picture = FigureJudge(), PictureJudge()
+        self.world = world
+        self.figure, self.picture = FigureJudge(world), PictureJudge(world)
 
 
 def window(boxes: Tensor) -> Tensor:
@@ -129,10 +135,11 @@ def judge_figures(judge: Judge, pictures: Tensor, index: Tensor, boxes: Tensor, 
 
 
 @torch.no_grad()
-def judge_pictures(judge: Judge, pictures: Tensor, batch: int = 256) -> tuple[Tensor, Tensor]:
-    """-> background index [P], number of people [P]."""
+def judge_pictures(judge: Judge, pictures: Tensor, batch: int = 256) -> tuple[Tensor, Tensor, Tensor]:
+    """-> background index [P], number of people [P], rendering index [P] (0 where all pictures have the same)."""
     parts = [judge.picture(pictures[i : i + batch]) for i in range(0, len(pictures), batch)]
-    return torch.cat([p[0].argmax(-1) for p in parts]), torch.cat([p[1].argmax(-1) for p in parts])
+    background, people, *rendering = (torch.cat([x.argmax(-1) for x in one]) for one in zip(*parts, strict=True))
+    return background, people, rendering[0] if rendering else torch.zeros_like(people)
 
 
 def jittered(boxes: Tensor) -> Tensor:
@@ -146,7 +153,7 @@ def jittered(boxes: Tensor) -> Tensor:
 def figure_loss(
     judge: FigureJudge, pictures: Tensor, boxes: Tensor, values: Tensor, people: Tensor
 ) -> Tensor:
-    """pictures [B, 3, H, W]; boxes [B, 4, 4] px; values [B, 4, 10]; people [B]: how many there are.
+    """pictures [B, 3, H, W]; boxes [B, R, 4] px; values [B, R, 10]; people [B]: how many there are.
 
     One figure a picture is looked at; a quarter of the crops are moved to where nobody stands.
     """
@@ -159,7 +166,7 @@ def figure_loss(
     away = torch.rand(len(pictures), device=device) < 0.25
     shift = torch.rand(len(pictures), 2, device=device) * torch.tensor([width, height], device=device)
     moved = torch.cat([shift, shift + true[:, 2:] - true[:, :2]], 1)
-    someone = values[:, :, 0] >= 0  # [B, 4]
+    someone = values[:, :, 0] >= 0  # [B, R]
     overlaps = torch.stack([overlap(moved, boxes[:, i]) * someone[:, i] for i in range(boxes.shape[1])], 1).amax(1)
     away = away & (overlaps < 0.1)
     windows = window(torch.where(away[:, None], moved, seen))
@@ -168,11 +175,14 @@ def figure_loss(
     target = values[row, chosen]
     loss = F.cross_entropy(present.float(), here.long())
     for head, logits in enumerate(attributes):
-        loss = loss + F.cross_entropy(logits[here].float(), target[here, head])
+        loss = loss + F.cross_entropy(logits[here].float(), target[here, head], ignore_index=-1)
     return loss + 10 * F.smooth_l1_loss(box[here].float(), box_in_window(true, windows)[here], beta=0.05)
 
 
-def picture_loss(judge: PictureJudge, pictures: Tensor, backgrounds: Tensor, people: Tensor) -> Tensor:
-    """pictures [B, 3, H, W], backgrounds [B], people [B]."""
-    background, count = judge(pictures)
-    return F.cross_entropy(background.float(), backgrounds) + F.cross_entropy(count.float(), people)
+def picture_loss(
+    judge: PictureJudge, pictures: Tensor, backgrounds: Tensor, people: Tensor, renderings: Tensor
+) -> Tensor:
+    """pictures [B, 3, H, W]; backgrounds, people and renderings [B]."""
+    seen = judge(pictures)
+    wanted = (backgrounds, people, renderings)[: len(seen)]
+    return sum(F.cross_entropy(logits.float(), target) for logits, target in zip(seen, wanted, strict=True))

@@ -10,23 +10,25 @@ import torch
 from torch import Tensor, nn
 
 from ..training.autoencoder import encode
-from ..training.course import Plan
+from ..training.course import Course
+from ..training.dataset import Drawing
 from ..training.generate import mixed
 from ..training.model import Autoencoder
-from ..training.pools import Pool
+from ..training.pools import Pool, gather_until
 from ..training.schedule import Clock, cosine
 from .judge import FigureJudge, Judge, PictureJudge, figure_loss, picture_loss, small_pictures
 
-JUDGE_CHUNKS = 150  # chunks the judge learns from, kept on the device
+Bank = list[dict[str, Tensor]]
+LEARNED_FROM = ("image", "box", "value", "background", "rendering")
+JUDGE_PICTURES = 8000  # that the judge waits for
 
 
 @torch.no_grad()
-def judge_bank(pools: list[Pool], network: Autoencoder, device: torch.device) -> list[dict[str, Tensor]]:
-    """Per group, JUDGE_CHUNKS chunks on the device: half as drawn, half through the autoencoder with some noise."""
+def judge_bank(pools: list[Pool], network: Autoencoder, device: torch.device) -> Bank:
+    """What has been drawn, on the device: half as drawn, half through the autoencoder with some noise."""
     bank = []
     for pool in pools:
-        share = max(1, round(JUDGE_CHUNKS * pool.group.share))
-        part = {n: torch.cat(pool.arrays[n][:share]).to(device) for n in ("image", "box", "value", "background")}
+        part = {name: torch.cat(pool.arrays[name]).to(device) for name in LEARNED_FROM}
         for start in range(0, len(part["image"]) // 2, 100):
             z = encode(network, part["image"][start : start + 100], device).float()
             z = z + 0.15 * torch.randn_like(z) * torch.rand(len(z), 1, 1, 1, device=device)
@@ -67,44 +69,49 @@ def tinted(images: Tensor) -> Tensor:
     return (image * (1 + 0.06 * tint[0, :, :1]) + 0.03 * tint[1]).clamp(0, 1)
 
 
-def train_figure_judge(bank: list[dict[str, Tensor]], plan: Plan, device: torch.device, clock: Clock) -> FigureJudge:
-    judge = FigureJudge().to(device)
-
+def train_figure_judge(
+    judge: FigureJudge, bank: Bank, course: Course, device: torch.device, clock: Clock
+) -> None:
     def loss() -> Tensor:
         part = random.choices(bank, [len(p["image"]) for p in bank])[0]
-        index = torch.randint(len(part["image"]), (plan.judge_batch,), device=device)
+        index = torch.randint(len(part["image"]), (course.judge_batch,), device=device)
         value = part["value"][index]
         people = (value[:, :, 0] >= 0).sum(1)
         return figure_loss(judge, tinted(part["image"][index]), part["box"][index], value, people)
 
-    learn(judge, plan.judge_seconds, clock, loss, device)
-    return judge
+    learn(judge, course.judge_seconds, clock, loss, device)
 
 
-def train_picture_judge(bank: list[dict[str, Tensor]], plan: Plan, device: torch.device, clock: Clock) -> PictureJudge:
+def train_picture_judge(
+    judge: PictureJudge, bank: Bank, course: Course, device: torch.device, clock: Clock
+) -> None:
     """On batches from all groups at once: else a batch's own statistics would tell how many people its group has."""
-    judge = PictureJudge().to(device)
-    images, backgrounds, people = [], [], []
+    images, backgrounds, people, renderings = [], [], [], []
     for part in bank:
         for batch in part["image"].split(500):
             small = small_pictures(batch.permute(0, 3, 1, 2).float())
             images.append(small.round().byte().permute(0, 2, 3, 1))
         backgrounds.append(part["background"])
         people.append((part["value"][:, :, 0] >= 0).sum(1))
-    image, background, count = torch.cat(images), torch.cat(backgrounds), torch.cat(people)
+        renderings.append(part["rendering"])
+    image, background, count, rendering = (torch.cat(some) for some in (images, backgrounds, people, renderings))
 
     def loss() -> Tensor:
-        index = torch.randint(len(image), (plan.judge_batch,), device=device)
-        return picture_loss(judge, tinted(image[index]), background[index], count[index])
+        index = torch.randint(len(image), (course.judge_batch,), device=device)
+        return picture_loss(judge, tinted(image[index]), background[index], count[index], rendering[index])
 
-    learn(judge, plan.picture_judge_seconds, clock, loss, device)
-    return judge
+    learn(judge, course.picture_judge_seconds, clock, loss, device)
 
 
-def train_judge(plan: Plan, pools: list[Pool], network: Autoencoder, device: torch.device, clock: Clock) -> Judge:
+def train_judge(
+    course: Course, pools: list[Pool], drawing: Drawing, network: Autoencoder, device: torch.device, clock: Clock,
+    judge: Judge,
+) -> Judge:
+    """judge: trained from where it is, as soon as there are pictures enough; more may still be drawn."""
+    wanted = JUDGE_PICTURES // course.chunk
+    gather_until(lambda: not drawing.waiting or sum(pool.chunks for pool in pools) >= wanted, pools, drawing, device)
     bank = judge_bank(pools, network, device)
     clock.say(f"judge: {sum(len(part['image']) for part in bank)} pictures")
-    judge = Judge()
-    judge.figure = train_figure_judge(bank, plan, device, clock)
-    judge.picture = train_picture_judge(bank, plan, device, clock)
+    train_figure_judge(judge.figure.to(device), bank, course, device, clock)
+    train_picture_judge(judge.picture.to(device), bank, course, device, clock)
     return judge.requires_grad_(False).eval()

@@ -6,6 +6,8 @@ import pytest
 import torch
 from newbie_pack.lab.drawing.attributes import VALUES
 from newbie_pack.lab.judging import judge
+from newbie_pack.lab.training import export
+from newbie_pack.lab.training.world import PLAIN, WIDE
 
 
 @pytest.mark.parametrize(
@@ -77,9 +79,33 @@ def test_the_loss_falls_when_the_judge_learns():
     losses = []
     for _ in range(6):
         loss = judge.figure_loss(network.figure, pictures, boxes, values, ones)
-        loss = loss + judge.picture_loss(network.picture, pictures, ones, ones)
+        loss = loss + judge.picture_loss(network.picture, pictures, ones, ones, ones)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     assert sum(losses[-2:]) < 0.7 * sum(losses[:2])
+
+
+def test_a_judge_knows_its_worlds_values_and_reads_a_file_as_what_it_was_trained_for(tmp_path):
+    torch.manual_seed(0)
+    for world in (PLAIN, WIDE):
+        export.export_judge(tmp_path, judge.Judge(world))
+        read = export.read_judge(tmp_path)
+        assert read.world is world
+        attributes, _, _ = read.figure(torch.rand(1, 3, *judge.CROP))
+        assert [logits.shape[1] for logits in attributes] == [len(values) for values in world.values.values()]
+        background, people, rendering = judge.judge_pictures(read, torch.rand(2, 3, 64, 64))
+        assert background.shape == people.shape == rendering.shape == (2,)
+
+
+def test_a_judge_of_more_values_begins_with_what_another_has_learned(tmp_path):
+    torch.manual_seed(0)
+    plain = judge.Judge(PLAIN)
+    export.export_judge(tmp_path, plain)
+    begun = export.begun_judge(tmp_path, WIDE)
+    for name, weight in plain.state_dict().items():
+        same = name not in ("figure.out.weight", "figure.out.bias", "picture.out.weight", "picture.out.bias")
+        assert (begun.state_dict()[name].shape == weight.shape) == same
+        if same and weight.is_floating_point():
+            assert torch.equal(begun.state_dict()[name], weight.bfloat16().float())
