@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .course import Plan
+from .course import Course
 from .dataset import Drawing
 from .generate import mixed
 from .model import Autoencoder
@@ -42,22 +42,29 @@ def random_crops(pools: list[Pool], count: int) -> Tensor:
 
 
 def train_autoencoder(
-    plan: Plan, pools: list[Pool], drawing: Drawing, device: torch.device, clock: Clock
+    course: Course, pools: list[Pool], drawing: Drawing, device: torch.device, clock: Clock,
+    start: Autoencoder | None = None,
 ) -> Autoencoder:
-    torch.manual_seed(plan.seed)
-    network = Autoencoder().to(device, memory_format=torch.channels_last)
+    """start: one whose decoder is trained further; its encoder stays, so that latents mean what they did."""
+    torch.manual_seed(course.seed)
+    network = Autoencoder()
     network.initialise()
-    weights = list(network.parameters())
+    if start is not None:
+        network.load_state_dict(start.state_dict())
+        network.taesd_encoder.requires_grad_(False)
+    network.to(device, memory_format=torch.channels_last)
+    weights, top_rate = [p for p in network.parameters() if p.requires_grad], 1.2e-3 if start is None else 5e-4
     slow = [p.detach().clone() for p in weights]
-    optimizer = torch.optim.AdamW(weights, lr=1e-3, betas=(0.9, 0.99), weight_decay=1e-4, fused=device.type == "cuda")
+    fused = device.type == "cuda"
+    optimizer = torch.optim.AdamW(weights, lr=top_rate, betas=(0.9, 0.99), weight_decay=1e-4, fused=fused)
     encoder, decoder = network.taesd_encoder, network.taesd_decoder
     begin, step = time.monotonic(), 0
-    while (share := (time.monotonic() - begin) / plan.autoencoder_seconds) < 1:
+    while (share := (time.monotonic() - begin) / course.autoencoder_seconds) < 1:
         if step % 25 == 0:
             gather(pools, drawing, device, most=2)
         for group in optimizer.param_groups:
-            group["lr"] = 1.2e-3 * min(1.0, (step + 1) / 100) * cosine(share, 0.5)
-        x = random_crops(pools, plan.autoencoder_batch).contiguous(memory_format=torch.channels_last)
+            group["lr"] = top_rate * min(1.0, (step + 1) / 100) * cosine(share, 0.5)
+        x = random_crops(pools, course.autoencoder_batch).contiguous(memory_format=torch.channels_last)
         with mixed(device):
             z = encoder(x).float()
             noise = 0.06 * torch.randn_like(z) * torch.rand(len(z), 1, 1, 1, device=device)

@@ -23,30 +23,37 @@ def prepare(pools: list[Pool], network: Autoencoder, device: torch.device, clock
         del parts["corner"]
         for name in [n for n in parts if n != "latent"]:
             parts[name] = [torch.cat(parts[name])]
-        parts["weight"] = [attention_to_people(parts["box"][0], pool.group.grid).half()]
+        parts["weight"] = [attention_to_people(parts["box"][0], parts["meeting"][0], pool.group.grid).half()]
     total = sum(len(p.arrays["latent"][0]) for p in pools)
     deviation = torch.cat([p.arrays["latent"][0][:500].float().flatten() for p in pools]).std()
     clock.say(f"{total} pictures encoded, latent std {deviation:.3f}")
 
 
-def attention_to_people(box: Tensor, grid: tuple[int, int]) -> Tensor:
-    """box [N, 4, 4] px -> loss weights [N, rows, columns], mean 1: figures count more, faces and eyes most.
+def attention_to_people(box: Tensor, meeting: Tensor, grid: tuple[int, int]) -> Tensor:
+    """box [N, R, 4] and meeting [N, 4] px -> loss weights [N, rows, columns], mean 1.
 
-    Eyes are two tokens of a picture and a quarter of what people look at.
+    Figures count more than scenery, hands that meet and faces more than that, eyes most: they are two tokens of a
+    picture and a quarter of what people look at. Heads are about as wide as the figure, whatever its shape.
     """
     rows, columns = grid
     x = (torch.arange(columns, device=box.device) + 0.5) * TOKEN_PIXELS
     y = (torch.arange(rows, device=box.device) + 0.5) * TOKEN_PIXELS
-    weight = torch.ones(len(box), rows, columns, device=box.device)
-    half = TOKEN_PIXELS / 2
+    weight, half = torch.ones(len(box), rows, columns, device=box.device), TOKEN_PIXELS / 2
+
+    def raise_to(value: float, left: Tensor, top: Tensor, right: Tensor, bottom: Tensor) -> None:
+        nonlocal weight
+        in_x = (x > left - half) & (x < right + half)
+        in_y = (y > top - half) & (y < bottom + half)
+        inside = in_y[:, :, None] & in_x[:, None, :] & (right > left)[:, :, None]
+        weight = torch.maximum(weight, torch.where(inside, value, 1.0))
+
     for person in range(box.shape[1]):
         left, top, right, bottom = (edge[:, None] for edge in box[:, person].unbind(1))
-        width, height = right - left, bottom - top
-        for x0, x1, y0, y1, value in ((0, 1, 0, 1, 2.6), (0.15, 0.85, 0.1, 0.5, 3.0), (0.2, 0.8, 0.22, 0.46, 5.0)):
-            in_x = (x > left + x0 * width - half) & (x < left + x1 * width + half)
-            in_y = (y > top + y0 * height - half) & (y < top + y1 * height + half)
-            inside = in_y[:, :, None] & in_x[:, None, :] & (width > 0)[:, :, None]
-            weight = torch.maximum(weight, torch.where(inside, value, 1.0))
+        width = right - left
+        raise_to(2.6, left, top, right, bottom)
+        raise_to(3.0, left + 0.15 * width, top + 0.15 * width, right - 0.15 * width, top + 0.75 * width)
+        raise_to(5.0, left + 0.2 * width, top + 0.3 * width, right - 0.2 * width, top + 0.68 * width)
+    raise_to(3.5, *(edge[:, None] for edge in meeting.unbind(1)))
     return weight / weight.mean((1, 2), keepdim=True)
 
 

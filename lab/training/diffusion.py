@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ...isolation.plan import PADDING
 from .batches import blank_pool, training_batch
-from .course import Plan
-from .dataset import WORLDS
-from .generate import Networks, caption, mixed, velocity
+from .course import Course
+from .dataset import WORLDS, Group
+from .generate import Isolated, Networks, caption, mixed, velocity
 from .pools import Pool
+from .ranks import Ranks
 from .schedule import Clock, average_into, cosine
 
 KEEP_SECONDS = 200.0
+ALONE = Ranks()
 
 
 def noise_levels(count: int, device: torch.device) -> Tensor:
@@ -32,6 +37,12 @@ def noise_levels(count: int, device: torch.device) -> Tensor:
     return torch.where(torch.rand(count, device=device) < 0.3, anywhere, shifted).clamp(1e-3, 1)
 
 
+def picture_cut(isolated: Tensor) -> Tensor:
+    """isolated [B] -> how much people are kept apart in the picture [B]: nothing, all, or any share between."""
+    u = torch.rand(len(isolated), device=isolated.device)
+    return torch.where(isolated, ((u - 0.25) / 0.5).clamp(0, 1), 0.0)
+
+
 def diffusion_loss(networks: Networks, pool: Pool, count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """-> loss, unweighted error of every sample [B], isolated [B]."""
     data, weight, batch, isolated = training_batch(pool, count, device)
@@ -39,7 +50,9 @@ def diffusion_loss(networks: Networks, pool: Pool, count: int, device: torch.dev
     level = sigma.view(-1, 1, 1, 1)
     with mixed(device):
         features, logits, pooled = caption(networks, batch)
-        predicted = velocity(networks, (1 - level) * data + level * noise, sigma, batch, features, pooled)
+        noisy = (1 - level) * data + level * noise
+        cut = picture_cut(isolated) if pool.group.world.picture_cut else 0.0
+        predicted = velocity(networks, noisy, sigma, batch, features, pooled, Isolated(picture=cut))
     error = F.avg_pool2d((predicted - (noise - data)).square().mean(1, keepdim=True), 2)[:, 0]  # [B, rows, columns]
     target = batch.ids[:, 1:].masked_fill(batch.owner[:, 1:] == PADDING, -100)
     target[(batch.length == 1).nonzero().flatten(), 0] = 0  # never a batch without any target
@@ -47,88 +60,131 @@ def diffusion_loss(networks: Networks, pool: Pool, count: int, device: torch.dev
     return (error * weight).mean() + 0.02 * language, error.detach().mean((1, 2)), isolated
 
 
-def compile_blocks(networks: Networks) -> None:
-    torch._dynamo.config.cache_size_limit = 64
-    diffusion = networks.diffusion
-    for block in [*diffusion.layers, *diffusion.noise_refiner, *diffusion.context_refiner,
-                  *networks.gemma.model.layers, *networks.jina.model.encoder.layers]:
-        block.compile(dynamic=False)
+def compile_blocks(networks: Networks, course: Course) -> None:
+    """Compiles the blocks in which nearly all of the time goes, on blank batches of two shapes, for any shape.
+
+    A block that can't be compiled runs as it is.
+    """
+    torch._dynamo.config.suppress_errors = True
+    diffusion, device = networks.diffusion, next(networks.parameters()).device
+    for block in [*diffusion.layers, *diffusion.noise_refiner]:
+        block.compile(dynamic=True)
+    for group in WORLDS[course.world][: course.groups][:2]:
+        diffusion_loss(networks, blank_pool(group, device), batch_of(group, course), device)[0].backward()
+    networks.zero_grad(set_to_none=True)
 
 
-def compile_ahead(plan: Plan, encoders_kept: bool) -> None:
-    """Runs in a process of its own while other stages run: leaves every compiled shape in the compiler's disk cache."""
-    os.environ["TORCHINDUCTOR_COMPILE_THREADS"] = "3"
-    device = torch.device("cuda")
-    torch.set_float32_matmul_precision("high")
-    networks = Networks().to(device)
-    networks.initialise()
-    if encoders_kept:
-        networks.keep_encoders(networks)
-    compile_blocks(networks)
-    for group in WORLDS[plan.world][: plan.groups]:
-        diffusion_loss(networks, blank_pool(group, device), plan.diffusion_batch, device)[0].backward()
+def batch_of(group: Group, course: Course) -> int:
+    """Samples of this group in one batch, so that each batch has about as many tokens."""
+    tokens = group.length + group.grid[0] * group.grid[1]
+    count = course.diffusion_batch * min(1.0, 528 / tokens)
+    return max(1, round(count / 8) * 8 if count > 8 else round(count))
 
 
-def next_pool(pools: list[Pool], share: float) -> Pool:
+def next_pool(pools: list[Pool], course: Course, share: float, rng: random.Random) -> Pool:
     """share: of the whole training that has passed, also where this run is a part of it."""
     if share < pools[0].group.world.first_group_alone:
         return pools[0]
-    return random.choices(pools, [len(p.arrays["latent"][0]) for p in pools])[0]
+    return rng.choices(pools, [pool.group.share / batch_of(pool.group, course) for pool in pools])[0]
+
+
+@dataclass
+class Trainee:
+    """What a run that goes on later needs: the weights, their average, and the optimizer's memory of them."""
+
+    weights: list[nn.Parameter]
+    average: list[Tensor]
+    optimizer: torch.optim.AdamW
+    step: int = 0
+
+    def moments(self) -> Iterator[tuple[str, list[Tensor]]]:
+        yield "weights", [weight.detach() for weight in self.weights]
+        yield "average", list(self.average)
+        for name in ("exp_avg", "exp_avg_sq"):
+            yield name, [self.optimizer.state[weight][name] for weight in self.weights]
+
+    def save(self, path: Path) -> None:
+        """Whole or not at all: a run cut off while it writes leaves what was there."""
+        tensors = {f"{name}.{i}": t.contiguous() for name, some in self.moments() for i, t in enumerate(some)}
+        save_file(tensors, path.with_suffix(".part"), metadata={"step": str(self.step)})
+        path.with_suffix(".part").rename(path)
+
+    def load(self, path: Path) -> None:
+        with safe_open(path, "pt", device=str(self.weights[0].device)) as file:
+            self.step = int(file.metadata()["step"])
+            for weight in self.weights:
+                self.optimizer.state[weight] = {
+                    "step": torch.tensor(float(self.step), device=weight.device),
+                    "exp_avg": torch.zeros_like(weight), "exp_avg_sq": torch.zeros_like(weight)}
+            for name, some in self.moments():
+                for i, tensor in enumerate(some):
+                    tensor.copy_(file.get_tensor(f"{name}.{i}"))
 
 
 def train_diffusion(
-    plan: Plan,
+    course: Course,
     pools: list[Pool],
     device: torch.device,
     clock: Clock,
     networks: Networks,
     keep: Callable[[Networks], None],
+    ranks: Ranks = ALONE,
+    state: Path | None = None,
 ) -> Networks:
-    """Trains the weights that want it from where they are.
+    """Trains the weights that want it from where they are, or from where the run that wrote `state` left them.
 
-    `keep` gets the averages now and then, so that a run cut off leaves some.
+    The networks are on the device, compiled or not. `keep` gets the averages now and then: a run cut off leaves some.
     """
-    networks = networks.to(device)
-    kept = copy.deepcopy(networks)
-    if plan.compiled:
-        compile_blocks(networks)
+    kept = copy.deepcopy(networks).to(device)
     weights, slow = ([p for p in both.parameters() if p.requires_grad] for both in (networks, kept))
     kept.requires_grad_(False)
     optimizer = torch.optim.AdamW(
         [{"params": [p for p in weights if p.ndim > 1], "weight_decay": 0.01},
          {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0}],
-        lr=plan.diffusion_rate, betas=(0.9, 0.98), fused=device.type == "cuda",
+        lr=course.diffusion_rate, betas=(0.9, 0.98), fused=device.type == "cuda",
     )
-    for pool in pools:  # compile every shape before the clock starts
-        diffusion_loss(networks, pool, plan.diffusion_batch, device)[0].backward()
-    networks.zero_grad(set_to_none=True)
-    clock.say("diffusion: compiled")
-    begin, step, skipped = time.monotonic(), 0, 0
-    seconds = min(plan.diffusion_seconds, max(1.0, plan.total_seconds - clock.passed()))
-    saved = begin
-    while (passed := (time.monotonic() - begin) / seconds) < 1:
-        share = plan.diffusion_from + (1 - plan.diffusion_from) * passed
+    trainee = Trainee(weights, slow, optimizer)
+    if state is not None and state.is_file():
+        trainee.load(state)
+        clock.say(f"diffusion: goes on from step {trainee.step}")
+    ranks.wait()
+    clock.say("diffusion: begins")
+    rng, first = random.Random(course.seed + trainee.step), trainee.step
+    begin, skipped, passed = time.monotonic(), 0, torch.zeros(1, device=device)
+    seconds = min(course.diffusion_seconds, max(1.0, course.total_seconds - clock.passed()))
+    saved, share = begin, course.diffusion_from
+    while True:
+        rate = course.diffusion_rate * min(1.0, (trainee.step + 1) / 250) * cosine(share, 0.35)
         for group in optimizer.param_groups:
-            group["lr"] = plan.diffusion_rate * min(1.0, (step + 1) / 250) * cosine(share, 0.35)
-        pool = next_pool(pools, share)
-        loss, error, isolated = diffusion_loss(networks, pool, plan.diffusion_batch, device)
+            group["lr"] = rate
+        pool = next_pool(pools, course, share, rng)
+        loss, error, isolated = diffusion_loss(networks, pool, batch_of(pool.group, course), device)
         networks.zero_grad(set_to_none=True)
         loss.backward()
-        step += 1
+        passed.fill_((time.monotonic() - begin) / seconds)  # averaged too, so that all stop at the same step
+        ranks.average([passed, *(p.grad for p in weights)])
+        trainee.step += 1
         if nn.utils.clip_grad_norm_(weights, 1.0).isfinite():  # one bad batch shall not cost the run
             optimizer.step()
-            average_into(slow, weights, step, 0.999)
+            average_into(slow, weights, trainee.step, 0.9993)
         else:
             skipped += 1
-        if step % 400 == 0 or step == 1:
-            speed = step / (time.monotonic() - begin)
-            clock.say(f"diffusion step {step} loss {loss.item():.4f} joint {error[~isolated].mean():.4f} "
-                      f"isolated {error[isolated].mean():.4f} {speed:.1f} steps/s, {skipped} skipped")
+        if trainee.step % 400 == 0 or trainee.step == first + 1:
+            speed = (trainee.step - first) / (time.monotonic() - begin)
+            clock.say(f"diffusion step {trainee.step} rate {rate:.1e} loss {loss.item():.4f} joint "
+                      f"{error[~isolated].mean():.4f} isolated {error[isolated].mean():.4f} {speed:.1f} steps/s, "
+                      f"{skipped} skipped")
             if not math.isfinite(loss.item()):
-                raise RuntimeError(f"The loss is {loss.item()} at step {step}: lower diffusion_rate.")
-        if time.monotonic() - saved > KEEP_SECONDS:
+                raise RuntimeError(f"The loss is {loss.item()} at step {trainee.step}: lower diffusion_rate.")
+        if ranks.first and time.monotonic() - saved > KEEP_SECONDS:
             keep(kept)
             saved = time.monotonic()
-    clock.say(f"diffusion: {step} steps")
-    keep(kept)
+        if passed.item() >= 1:
+            break
+        share = course.diffusion_from + (course.diffusion_to - course.diffusion_from) * passed.item()
+    clock.say(f"diffusion: {trainee.step - first} steps, {trainee.step} in all")
+    if ranks.first:
+        keep(kept)
+        if state is not None:
+            trainee.save(state)
     return kept.eval()

@@ -14,7 +14,7 @@ from ..judging.judge import Judge
 from . import config, tokens
 from .generate import Networks
 from .model import Autoencoder
-from .world import PLAIN, World
+from .world import PLAIN, WIDE, World
 
 
 def save(path: Path, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -33,7 +33,7 @@ def export_autoencoder(folder: Path, network: Autoencoder) -> None:
 
 
 def export_judge(folder: Path, judge: Judge) -> None:
-    save(folder / "judge.safetensors", judge.state_dict(), {})
+    save(folder / "judge.safetensors", judge.state_dict(), {"newbie.training": judge.world.training})
 
 
 def export_networks(folder: Path, networks: Networks, world: World = PLAIN) -> None:
@@ -51,10 +51,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return {name: weight.float() for name, weight in load_file(path).items() if name != "spiece_model"}
 
 
-def training_of(folder: Path) -> str:
-    """What the diffusion model's metadata say of its training."""
-    with safe_open(folder / "diffusion_model.safetensors", "pt") as file:
-        return file.metadata().get("newbie.training", "")
+def training_of(folder: Path, name: str = "diffusion_model", key: str = "newbie.training") -> str:
+    """What a file's metadata say of its training."""
+    with safe_open(folder / f"{name}.safetensors", "pt") as file:
+        return file.metadata().get(key, "")
 
 
 def read_networks(folder: Path) -> Networks:
@@ -77,7 +77,17 @@ def read_autoencoder(folder: Path) -> Autoencoder:
     return autoencoder
 
 
+def begun_judge(folder: Path | None, world: World) -> Judge:
+    """A new judge that has of the one in the folder whatever fits: all but the last layers, where values were added."""
+    judge = Judge(world)
+    if folder is not None and (folder / "judge.safetensors").is_file():
+        new, old = judge.state_dict(), read_weights(folder / "judge.safetensors")
+        fitting = {name: old[name] for name, weight in new.items() if name in old and old[name].shape == weight.shape}
+        judge.load_state_dict(new | fitting)
+    return judge
+
+
 def read_judge(folder: Path) -> Judge:
-    judge = Judge()
+    judge = Judge(WIDE if training_of(folder, "judge") == WIDE.training else PLAIN)
     judge.load_state_dict(read_weights(folder / "judge.safetensors"))
     return judge.requires_grad_(False).eval()

@@ -75,14 +75,30 @@ def caption(networks: Networks, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Isolated:
-    """Which parts of the diffusion model keep owned tokens apart; off is for measuring what each of them does."""
+    """Which parts of the diffusion model keep owned tokens apart; off is for measuring what each of them does.
+
+    picture: the share (0..1) of what one person's part of the picture sees of another's that is cut, for all prompts
+    or for each [B].
+    """
 
     refiner: bool = True
     joint: bool = True
+    picture: float | Tensor = 0.0
 
 
 EVERYWHERE = Isolated()
 Predict = Callable[[Tensor, Tensor], Tensor]  # x [B, 16, h, w], sigma [B] -> velocity [B, 16, h, w]
+
+
+def apart(covers: Tensor) -> Tensor:
+    """covers [B, R, N] -> [B, N, N]: whether two image tokens belong to one person alone each, and not to the same.
+
+    Scenery, the gaps that interactions open and places where boxes overlap are left to all.
+    """
+    alone = covers & (covers.sum(1, keepdim=True) == 1)  # [B, R, N]
+    mine = alone.half()
+    same, owned = mine.transpose(1, 2) @ mine > 0, alone.any(1)
+    return owned[:, :, None] & owned[:, None, :] & ~same
 
 
 def velocity(
@@ -97,6 +113,11 @@ def velocity(
         batch.owner if kept else batch.owner.clamp(max=0) for kept in (isolated.refiner, isolated.joint)
     )
     between = joint_rules(joint, batch.covers) if bias is None else bias
+    if isinstance(isolated.picture, Tensor) or isolated.picture:
+        between, length = model.additive(between, features.dtype), features.shape[1]
+        cut = torch.as_tensor(isolated.picture, dtype=torch.float32, device=x.device).expand(len(x)).clamp(max=1 - 1e-4)
+        kept = torch.log1p(-cut).to(features.dtype)[:, None, None]
+        between[:, length:, length:] += torch.where(apart(batch.covers), kept, 0.0)
     return networks.diffusion(
         x, sigma, features, batch.length, pooled, caption_rules(refiner), between
     ).float()
@@ -148,11 +169,13 @@ def norm(x: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def generate(networks: Networks, batch: Batch, noise: Tensor, **options: Any) -> Tensor:
+def generate(
+    networks: Networks, batch: Batch, noise: Tensor, isolated: Isolated = EVERYWHERE, **options: Any
+) -> Tensor:
     """noise [B, 16, h, w] -> latent [B, 16, h, w], guided away from the empty prompt. options: those of sample."""
     nothing = empty(len(noise), batch.covers.shape[2], noise.device)
     with mixed(noise.device):
-        return sample(predictor(networks, batch), predictor(networks, nothing), noise, **options)
+        return sample(predictor(networks, batch, isolated), predictor(networks, nothing), noise, **options)
 
 
 @torch.no_grad()

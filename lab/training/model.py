@@ -41,6 +41,7 @@ class RMSNorm(nn.Module):
         return F.rms_norm(x.float(), x.shape[-1:], self.weight.float() + self.offset, self.eps).to(x.dtype)
 
 
+@torch.compiler.disable  # a compiled block with this in it would have to be compiled for every length by itself
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     """q [B, N, H, D], k and v [B, N, KV, D], bias [B, 1, N, N] -> [B, N, H * D]."""
     repeat = q.shape[2] // k.shape[2]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +18,11 @@ class Pool:
     group: Group
     arrays: dict[str, list]  # name -> one tensor a chunk; "corner": the figures' boxes as lists, for choosing crops
 
+    @property
+    def chunks(self) -> int:
+        """How many have arrived."""
+        return len(self.arrays.get("image", []))
+
     def __len__(self) -> int:
         return sum(len(part) for part in self.arrays.get("image", []))
 
@@ -27,3 +34,11 @@ def gather(pools: list[Pool], drawing: Drawing, device: torch.device, most: int 
             pools[index].arrays.setdefault(name, []).append(torch.from_numpy(array).to(device))
         corners = [[box for box in boxes if box[2] > 0] for boxes in arrays["box"].tolist()]
         pools[index].arrays.setdefault("corner", []).append(corners)
+
+
+def gather_until(enough: Callable[[], bool], pools: list[Pool], drawing: Drawing, device: torch.device) -> None:
+    """Takes all that has been drawn, and waits for more while there isn't enough."""
+    gather(pools, drawing, device)
+    while not enough():
+        time.sleep(0.1)
+        gather(pools, drawing, device)

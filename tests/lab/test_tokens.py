@@ -9,6 +9,7 @@ import torch
 from newbie_pack.isolation.plan import PADDING
 from newbie_pack.lab.training import config, dataset, tokens
 from newbie_pack.lab.training.generate import encoder_rules
+from newbie_pack.lab.training.world import WIDE
 from newbie_pack.xml_prompt import Segment
 
 SEGMENTS = (
@@ -70,7 +71,10 @@ def test_vocabularies(tokenizers, name):
     assert processor.unk_id() not in processor.encode("初音 miku ünknown")
 
 
-@pytest.mark.parametrize("group", dataset.GROUPS, ids=lambda g: f"{g.size[0]}x{g.size[1]}-{g.people[0]}")
+@pytest.mark.parametrize(
+    "group", [*dataset.GROUPS, *dataset.WIDE_GROUPS],
+    ids=lambda g: f"{'wide' if g.world is WIDE else 'plain'}-{g.size[0]}x{g.size[1]}-{g.people[0]}",
+)
 def test_every_prompt_fits_its_group(group, tokenizers):
     """Nothing is cut off, the template form too long for its group having been said as XML."""
     rng = random.Random(3)

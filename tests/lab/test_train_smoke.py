@@ -11,7 +11,7 @@ import pytest
 import torch
 from newbie_pack.lab.judging import evaluate
 from newbie_pack.lab.training.train import main as train_in_this_process
-from newbie_pack.lab.training.world import LEAKY, PLAIN
+from newbie_pack.lab.training.world import LEAKY, PLAIN, WIDE
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -56,10 +56,12 @@ def test_evaluates_what_was_trained(trained, tmp_path, monkeypatch, capsys):
     evaluate.main(["--weights", str(trained), "--out", str(tmp_path), "--count", "1"])
     rows = [json.loads(line) for line in (tmp_path / "evaluation.json").read_text().splitlines()]
     assert rows == [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {row["people"] for row in rows} == {"1", "2", "3", "4", "handshake"}
-    assert len(rows) == 5 * (1 + len(evaluate.ARMS))
+    sets = evaluate.picture_sets(1, PLAIN)
+    assert {row["people"] for row in rows} == set(sets) == {"1", "2", "3", "4", "handshake"}
+    assert set(evaluate.picture_sets(1, WIDE)) > {*sets, "8", "hug", "from behind"}
+    assert len(rows) == len(sets) * (1 + len(evaluate.ARMS))
     assert all(0 <= row["mean"] <= 100 and torch.isfinite(torch.tensor(row["box_iou"])) for row in rows)
-    assert len(list(tmp_path.glob("*.png"))) == 5 * len(evaluate.ARMS)
+    assert len(list(tmp_path.glob("*.png"))) == len(sets) * len(evaluate.ARMS)
 
 
 def test_goes_on_from_its_own_world_alone(trained, tmp_path, capsys):

@@ -1,12 +1,10 @@
-"""Leaky data: people are as alike and prompts as silent as stated; the shipped weights' data stay as they were."""
+"""Leaky data: people are as alike and prompts as silent as stated."""
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections import Counter
 
-import numpy as np
 import pytest
 import torch
 from newbie_pack.lab.drawing import attributes
@@ -17,24 +15,11 @@ from newbie_pack.lab.training.world import LEAKY, PLAIN
 from newbie_pack.xml_prompt import text_of
 
 SIGMAS = 4.0  # of a binomial: one of some 20 checks fails by chance once in a thousand choices of the seed
-# Of everything but the pixels, made before there were worlds: 4 pictures a group, seeds 71 and following.
-DIGESTS = ("a5e266874982b1da", "409f1775e1e779e4", "bce555e12847d824", "a2a2425ee7bde3ed", "d9d20fca3c79b52e",
-           "fde88376b1183098")
 
 
 def within(hits: int, cases: int, low: float, high: float) -> bool:
     spread = SIGMAS * (0.25 / cases) ** 0.5
     return low - spread <= hits / cases <= high + spread
-
-
-@pytest.mark.parametrize("number", range(len(dataset.GROUPS)))
-def test_the_plain_world_is_what_the_shipped_weights_learned_from(number, tokenizers):
-    chunk = dataset.make_chunk(dataset.GROUPS[number], 4, 71 + number, tokenizers)
-    digest = hashlib.sha256()
-    for name in sorted(set(chunk) - {"image"}):
-        array = np.round(chunk[name] * 10) if chunk[name].dtype == np.float32 else chunk[name]
-        digest.update(array.astype(np.int64).tobytes())
-    assert digest.hexdigest()[:16] == DIGESTS[number]
 
 
 def leaky_pictures(count: int, people: int, seed: int = 5):
@@ -68,7 +53,7 @@ def test_alike_people_keep_to_the_rules_of_the_drawing():
             assert (look["hair"], look["cloth"]) not in attributes.HELD_OUT
             assert look["gender"] == "1girl" or (look["kind"] != "dress" and look["style"] not in
                                                  ("twintails", "hair_buns"))
-            assert (look["pose"] == "handshake") == (figure.partner is not None)
+            assert (look["pose"] in attributes.TOGETHER) == (figure.partner is not None)
             shaking += figure.partner is not None
             if figure.name:
                 named += 1
@@ -131,13 +116,13 @@ def test_more_pictures_of_four():
 
 
 @pytest.mark.parametrize("name", dataset.WORLDS)
-def test_only_the_plain_world_isolates(name):
+def test_all_worlds_but_the_leaky_one_isolate(name):
     group = dataset.WORLDS[name][0]
     pool = batches.blank_pool(group, torch.device("cpu"))
     pool = Pool(group, pool.arrays | {"owner": [torch.ones_like(pool.arrays["owner"][0])]})
     torch.manual_seed(0)
     _, _, batch, isolated = batches.training_batch(pool, 200, torch.device("cpu"))
-    assert isolated.any() == (name == "plain") == bool((batch.owner == 1).any())
+    assert isolated.any() == (name != "leaky") == bool((batch.owner == 1).any())
 
 
 @pytest.mark.parametrize("name", dataset.WORLDS)
@@ -152,5 +137,5 @@ def test_the_pooled_vector_leaves_people_out_as_often_as_stated(name):
     left_out = batch.jina[:, -1] == 6
     joint = asked & ~isolated
     assert within(int(left_out[joint].sum()), int(joint.sum()), group.world.pooled_apart, group.world.pooled_apart)
-    if name == "plain":
+    if name != "leaky":
         assert within(int(left_out[isolated].sum()), int(isolated.sum()), 0.5, 0.5)
