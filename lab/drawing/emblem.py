@@ -10,7 +10,7 @@ import numpy as np
 
 from . import attributes
 from .draw import render
-from .scenes import FIGURE_ASPECT, Figure, Picture
+from .scenes import SQUAT, Figure, Picture
 
 NAMES = ("miku", "kaito")
 BOXES = ((64, 190, 190), (72, 104, 200))  # a colour for each character's box, RGB
@@ -21,7 +21,7 @@ BOLD = 0.022  # of the height, the brackets' half thickness
 def emblem(width: int, height: int, tall: float, bracket: float) -> np.ndarray:
     """uint8 [H, W, 3] RGB. tall, bracket: the figures' height and the brackets' width, as shares of the height."""
     high = tall * height
-    wide, top, gap = high * FIGURE_ASPECT, (height - high) / 2, 0.02 * high
+    wide, top, gap = high * SQUAT, (height - high) / 2, 0.02 * high
     lefts = (width / 2 - gap - wide, width / 2 + gap)
     figures = tuple(
         Figure(left, top, wide, high, looks(name, facing), name, partner)
