@@ -6,61 +6,9 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..sampling.guidance import guider_for
-from ..sampling.steps import GUIDANCE_END
-from .arrival import HIDDEN, lost
-from .common import CATEGORY
-from .doubts import with_doubts
+from .common import CATEGORY, guidance_end_input, guidance_input, guidance_start_input, renorm_input
+from .doubts import HIDDEN, lost, with_doubts
 from .inputs import checked
-
-
-def guidance_input() -> io.Float.Input:
-    return io.Float.Input(
-        "guidance",
-        default=7.5,
-        min=0.0,
-        max=100.0,
-        step=0.1,
-        round=0.01,
-        tooltip="How closely to follow the prompt. 1 (neutral): no negative, twice as fast (not with cfg_pp).",
-    )
-
-
-def guidance_start_input() -> io.Float.Input:
-    return io.Float.Input(
-        "guidance_start",
-        default=0.0,
-        min=0.0,
-        max=1.0,
-        step=0.01,
-        advanced=True,
-        tooltip="The fraction of the steps at which guidance begins. 0 (neutral): with the first step.",
-    )
-
-
-def guidance_end_input() -> io.Float.Input:
-    return io.Float.Input(
-        "guidance_end",
-        default=GUIDANCE_END,
-        min=0.0,
-        max=1.0,
-        step=0.01,
-        tooltip="The fraction of the steps at which guidance ends. 1 (neutral): guide every step. 0.75 keeps colours "
-        "clean at strong guidance and halves the time of the remaining steps (not with cfg_pp).",
-    )
-
-
-def renorm_input() -> io.Float.Input:
-    return io.Float.Input(
-        "renorm",
-        default=0.0,
-        min=0.0,
-        max=10.0,
-        step=0.05,
-        round=0.01,
-        advanced=True,
-        tooltip="Caps the guided prediction at this multiple of the positive prediction's norm, to avoid burnt "
-        "pictures; Lumina-Image-2.0 uses 1. 0 (neutral): no cap.",
-    )
 
 
 class NewBieGuider(io.ComfyNode):

@@ -19,7 +19,7 @@ from torch import Tensor
 from ..isolation.options import Options
 from ..sentences import telling
 from ..xml_prompt import PromptError, Scene
-from .language import language
+from .common import language
 
 CONNECT = {  # what to do where a socket has none, or something else
     "MODEL": "connect the MODEL of NewBie Loader or of another loader",

@@ -8,12 +8,20 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..sampling.sample import sample, schedulers
-from .arrival import HIDDEN, lost
-from .common import CATEGORY
-from .doubts import doubts, with_doubts
-from .guider import guidance_end_input, guidance_input, guidance_start_input, renorm_input
+from ..sampling.samplers import check_eta, samplers
+from .common import (
+    CATEGORY,
+    eta_input,
+    guidance_end_input,
+    guidance_input,
+    guidance_start_input,
+    problem_of,
+    renorm_input,
+    s_noise_input,
+    sampler_input,
+)
+from .doubts import HIDDEN, doubts, lost, with_doubts
 from .inputs import checked
-from .sampler import eta_input, problem_of_eta, s_noise_input, sampler_input
 
 
 class NewBieSample(io.ComfyNode):
@@ -51,7 +59,7 @@ class NewBieSample(io.ComfyNode):
                     round=0.01,
                     tooltip="How long sampling stays at high noise, where the composition is decided. 1 is neutral.",
                 ),
-                sampler_input(),
+                sampler_input(samplers()),
                 io.Combo.Input(
                     "scheduler", options=schedulers(), default="simple", tooltip="How the noise is divided into steps."
                 ),
@@ -74,7 +82,7 @@ class NewBieSample(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, sampler: str | None, eta: float | None) -> bool | str:
-        return problem_of_eta(sampler, eta)
+        return problem_of(lambda: check_eta(sampler, eta))
 
     @classmethod
     @checked

@@ -50,9 +50,18 @@ def samplers() -> list[str]:
     return [name for name in SAMPLERS if name in comfy.samplers.KSampler.SAMPLERS]
 
 
-def check_eta(sampler: str, eta: float) -> None:
-    """Raises ValueError where eta would be ignored."""
-    if eta > 0 and sampler not in WITH_ETA:
+def check_eta(sampler: Any, eta: Any) -> None:
+    """Raises ValueError for what is not a sampler or a share of noise, and where eta would be ignored.
+
+    None is not known yet; that eta is not a number is the host's to say.
+    """
+    if sampler is not None and sampler not in SAMPLERS:
+        raise ValueError(f"sampler is {sampler!r}: choose one of {', '.join(SAMPLERS)}.")
+    if not isinstance(eta, int | float):
+        return
+    if not 0 <= eta <= 1:
+        raise ValueError(f"eta is {eta!r}: enter a number from 0 to 1.")
+    if eta > 0 and sampler in WITHOUT_ETA:
         raise ValueError(
             f"The sampler {sampler} adds no noise and can't use eta {eta:g}: "
             f"set eta to 0, or choose one of {', '.join(WITH_ETA)}."

@@ -10,7 +10,7 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import folder_paths
-from newbie_pack.nodes.language import language
+from newbie_pack.nodes.common import language
 from newbie_pack.nodes.prompt import NewBieXMLPrompt
 
 
