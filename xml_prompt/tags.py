@@ -308,6 +308,7 @@ _FOREIGN = re.compile(
     r"|(?:\w(?:\+{2,}|-{2,})|\)(?:\++|-+))(?=\s*(?:[,，\n]|$))"
     r"|\b(?:MASK|MASKW|AREA|COUPLE|FEATHER|FILL|STYLE|SHUFFLE|SHIFT|DEF|ATTN|NOISE|CLIPS)\([^()\n]*\)"
     r"|\)\.(?:blend|and|swap)\("
+    r"|(?<!\S)--[a-z]+\b"
     r"|(?<![\w.:])(?:[0-9]+\.?[0-9]*|\.[0-9]+)::(?!.*::)"
 )
 # Without any of these there is nothing to find: nearly always.

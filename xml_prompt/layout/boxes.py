@@ -13,7 +13,7 @@ from ..positions import ACROSS, DEPTH, DOWN, Place, read_position
 from ..scene import GRID, Box, Character, PromptError, Scene
 from .camera import HEADROOM, HEIGHT, shapes
 from .ranks import IN_A_ROW, ranked
-from .relations import DEPTHS, ROWS, Interval, Link, check_links, check_met, levels, limits, links_of
+from .relations import DEPTHS, ROWS, Interval, Link, beside_strangers, check_links, check_met, levels, limits, links_of
 from .side_by_side import BOX_GAP, Formation, Ground, Person, Slot, free_width, pulled
 from .spacing import Spacing, read_spacing
 
@@ -47,7 +47,7 @@ def layout(scene: Scene, aspect: float = 1.0) -> tuple[Box, ...]:
     """
     if not (math.isfinite(aspect) and aspect > 0):
         raise ValueError(f"The aspect is width / height, a number above 0, not {aspect}.")
-    places = [place_of(character) for character in scene.characters]
+    places = beside_strangers(scene, [place_of(character) for character in scene.characters])
     links = links_of(scene, places)
     check_links(scene, places, links)
     boxes = {i: place.box for i, place in enumerate(places) if place.box is not None}

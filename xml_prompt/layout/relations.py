@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from ..messages import Message
-from ..positions import ACROSS, DEPTH, DOWN, Place
+from ..positions import ACROSS, ANCHORS, DEPTH, DOWN, Place
 from ..scene import Box, Character, PromptError, Scene
 from ..words import character_id, word_key
 
@@ -48,6 +48,18 @@ def strangers(scene: Scene, places: Sequence[Place]) -> tuple[tuple[int, str], .
     """Which character stands in relation to whom that is nobody in the scene."""
     named = ((i, relation.other) for i, place in enumerate(places) for relation in place.relations)
     return tuple((i, other) for i, other in named if _who(scene.characters, other, i) is None)
+
+
+def beside_strangers(scene: Scene, places: Sequence[Place]) -> list[Place]:
+    """The places, with the picture's own side for who is left or right of nobody in the scene: `right of the couch`."""
+    found = list(places)
+    for i, place in enumerate(places):
+        unmet = [r for r in place.relations if r.axis == ACROSS and _who(scene.characters, r.other, i) is None]
+        met = sum(relation.axis == ACROSS for relation in place.relations) > len(unmet)
+        if unmet and not met and place.x is None and len({relation.before for relation in unmet}) == 1:
+            side = "left" if unmet[0].before else "right"
+            found[i] = replace(place, x=ANCHORS[side], side=side)
+    return found
 
 
 def _who(characters: Sequence[Character], name: str, speaker: int) -> int | None:

@@ -35,6 +35,7 @@ class Draft:
     gender: str | None = None
     gender_stated: bool = False
     boxes: list[Box] = field(default_factory=list)
+    box_place: tuple[Source, int] | None = None  # where the first of them is stated
     boxes_of_key: tuple[Source, int] | None = None  # where the template's JSON states them, if it does
     negative: list[Tag] = field(default_factory=list)
     loras: list[Lora] = field(default_factory=list)
@@ -190,6 +191,7 @@ def add_box(reading: Reading, draft: Draft, box: Box, offset: int) -> None:
         message = Message("{id} has more than {limit} boxes. Remove some.", id=draft.id, limit=MAX_BOXES)
         raise reading.source.error(message, offset)
     draft.boxes.append(box)
+    draft.box_place = draft.box_place or (reading.source, offset)
 
 
 def checked_box(source: Source, edges: Sequence[float], offset: int, warnings: Warnings) -> Box:

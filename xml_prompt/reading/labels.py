@@ -32,6 +32,9 @@ _SPACE = " \t\n,，、*_"
 _LABEL_WORDS, _LABEL_SIGNS = 4, 40
 
 _IN_LINE = r"[^\n:：\[\]【】「」《》<>{}|]{1,60}?"
+_PROMPT = re.compile(
+    r"\s*[*_]*(?:positive[ _]prompt|positive|prompt|正[面向]提示词|提示词|プロンプト)[*_]*\s*[:：][*_]*", re.IGNORECASE
+)
 _HASHES = re.compile(r"\s*#{1,6}\s+")
 _HEADING = re.compile(rf"\s*#{{1,6}}\s*(?P<label>{_IN_LINE})\s*#*\s*[:：]?\s*$")
 _RULED = re.compile(
@@ -125,6 +128,8 @@ def _labelled(text: str, start: int, end: int, inside: bytearray, many: bool, ba
     if not text[start:end].strip():
         return
     label, at, begin, first, tight = "", start, start, True, False
+    if said := _PROMPT.match(text, start, end):  # `Prompt: 1girl, ...` is the prompt
+        start = at = begin = said.end()
     heading = _HASHES.match(text, start, end)
     if head := _head(text, start, end):
         label, at, begin = head

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ..layout.boxes import place_of
 from ..layout.relations import strangers
 from ..layout.spacing import read_spacing
 from ..messages import Message
-from ..scene import Field, Scene
+from ..positions import read_position
+from ..scene import GRID, Box, Field, Scene, Tag
 from .document import Document, find_document
 from .draft import Reading
 from .elements import read_body
@@ -54,6 +56,12 @@ def scene_of(reading: Reading) -> Scene:
     return replace(scene, warnings=reading.warnings.sorted())
 
 
+def _disagree(box: Box, position: Sequence[Tag]) -> bool:
+    """Whether the words say one side, and the box is not on it."""
+    side, middle = read_position(tag.text for tag in position)[0].side, box.left + box.right
+    return ("left" in side and middle >= GRID) or ("right" in side and middle <= GRID)
+
+
 def warn_of_what_layout_ignores(reading: Reading, scene: Scene) -> None:
     """A spacing that is no spacing, and someone who stands beside nobody in the scene; both are kept as typed."""
     if scene.spacing and read_spacing(scene.spacing) is None:
@@ -62,6 +70,10 @@ def warn_of_what_layout_ignores(reading: Reading, scene: Scene) -> None:
             spacing=scene.spacing,
         )
         reading.warnings.warn(*reading.spacing_place, message)
+    for id, draft in reading.drafts.items():
+        if draft.box_place and _disagree(draft.boxes[0], draft.fields.get("position", ())):
+            message = Message("The bbox and the position of {id} disagree; the bbox is used.", id=id)
+            reading.warnings.warn(*draft.box_place, message)
     for index, name in strangers(scene, [place_of(character) for character in scene.characters]):
         id = scene.characters[index].id
         message = Message('{id} is placed relative to "{name}", but no character has that name.', id=id, name=name)

@@ -32,6 +32,7 @@ _BODIES = ROOTS | GENERAL_BLOCK | {"tags", "text", "xml_tags", "标签"}
 _ACTS = frozenset({"interaction", "interactions", "互动", "交互"})
 _WHAT = ("type", "kind", "action", "interaction", "tag", "text", "name", "value", "description")
 _WHO = ("between", "characters", "participants", "who", "with", "targets")
+NEARLY = 0.95
 _WHOLE = Box(0, 0, GRID, GRID)
 
 
@@ -78,12 +79,16 @@ def read_template(reading: Reading, document: Document) -> None:
         _leave_out_default_box(reading, draft)
 
 
+def _is_whole(box: Box) -> bool:
+    return min(box.width, box.height) >= NEARLY * GRID
+
+
 def _leave_out_default_box(reading: Reading, draft: Draft) -> None:
     """The template's own example has the whole picture for a box: where others or a position say more, it counts less.
 
     As it stands there it says nothing of this character.
     """
-    if draft.boxes_of_key is None or draft.boxes != [_WHOLE]:
+    if draft.boxes_of_key is None or len(draft.boxes) != 1 or not _is_whole(draft.boxes[0]):
         return
     place, _ = read_position(tag.text for tag in draft.fields.get("position", ()))
     if place not in (Place(), Place(box=_WHOLE)):
@@ -95,7 +100,7 @@ def _leave_out_default_box(reading: Reading, draft: Draft) -> None:
         )
     else:
         return
-    draft.boxes = []
+    draft.boxes, draft.box_place = [], None
     reading.warnings.warn(*draft.boxes_of_key, message)
 
 
