@@ -18,6 +18,7 @@ PREFIXES = {  # what stands before the layer's name -> what stands there for the
     "base_model.model.": "diffusion_model.",  # PEFT: the trainer's LoRA
     "unet.base_model.model.": "diffusion_model.",
     "transformer.": "diffusion_model.",
+    "model.diffusion_model.": "diffusion_model.",
     "lycoris_": "lora_unet_",  # LyCORIS: the trainer's LoKr
     "": "diffusion_model.",
 }
@@ -39,6 +40,8 @@ LAYERS = "|".join(
         r"final_layer\.(?:linear|adaLN_modulation\.1)",
     )
 )
+# What torch.compile, DistributedDataParallel, FSDP and activation checkpointing put anywhere into a name.
+WRAPPER = re.compile(r"(?<![A-Za-z0-9])(?:_orig_mod|module|_fsdp_wrapped_module|_checkpoint_wrapped_module)[._]")
 APART = re.compile(r"attention[._]to_[qkv]")  # as Z-Image's LoRAs have them
 
 
@@ -78,9 +81,6 @@ PATTERNS = (
     pattern((prefix for prefix in PREFIXES if not prefix.endswith("_")), LAYERS),
     pattern((prefix for prefix in PREFIXES if prefix.endswith("_")), LAYERS.replace(r"\.", "_")),
 )
-
-
-WRAPPER = re.compile(r"(?<![A-Za-z0-9])(?:_orig_mod|module)[._]")
 
 
 def parse(name: str) -> Name | None:

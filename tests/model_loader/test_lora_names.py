@@ -286,6 +286,9 @@ LAYER, FLAT = "layers.0.attention.qkv", "layers_0_attention_qkv"
         (f"lora_unet__orig_mod_{FLAT}.lora_down.weight", f"lora_unet_{FLAT}.lora_down.weight"),
         (f"lycoris__orig_mod_{FLAT}.lokr_w1", f"lora_unet_{FLAT}.lokr_w1"),
         (f"lora_unet_module_{FLAT}.alpha", f"lora_unet_{FLAT}.alpha"),
+        (f"_fsdp_wrapped_module.{LAYER}.lora_A.weight", f"diffusion_model.{LAYER}.lora_A.weight"),
+        ("layers.0._checkpoint_wrapped_module.ffn_norm1.diff", "diffusion_model.layers.0.ffn_norm1.diff"),
+        (f"model.diffusion_model.module.{LAYER}.lora_A.weight", f"diffusion_model.{LAYER}.lora_A.weight"),
     ],
 )
 def test_what_wrapped_the_model_in_training_is_no_part_of_a_name(name, hosts):
