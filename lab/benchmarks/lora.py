@@ -314,6 +314,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model", choices=("full", "mini"))
     parser.add_argument("--sizes", type=int, nargs="+")
     parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args(arguments)
     if not options.loras and not options.speed:
         parser.error("Say --loras FOLDER for pictures, or --speed.")
@@ -321,6 +322,6 @@ def main(arguments: list[str] | None = None) -> int:
     slow = False
     for bench, wanted in ((bench_pictures, options.loras), (bench_speed, options.speed)):
         for row in bench(options) if wanted else ():
-            print(json.dumps(row), flush=True)
+            print(json.dumps(row) if options.json else "  ".join(f"{k} {v}" for k, v in row.items()), flush=True)
             slow |= row.get("LoRAs", 0) > LIMIT and row["size"] >= 1024
     return int(slow)
