@@ -30,7 +30,7 @@ class Memory:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Way:
     """tile: side in latent pixels, None for whole pictures. at_once: pictures of a batch together."""
 
     tile: int | None
@@ -103,18 +103,18 @@ def tiles_for(shape: tuple[int, ...]) -> list[int]:
     return [side for side in TILES if side * side < shape[2] * shape[3]] or [TILES[-1]]
 
 
-def plan(memory: Memory, shape: tuple[int, ...]) -> Plan:
+def way_for(memory: Memory, shape: tuple[int, ...]) -> Way:
     why = f"because one picture needs about {memory.picture / GB:.1f} GB and {memory.free / GB:.1f} GB are free"
     if memory.picture <= memory.free:
-        return Plan(None, min(shape[0], int(memory.free // memory.picture)), why)
+        return Way(None, min(shape[0], int(memory.free // memory.picture)), why)
     sides = tiles_for(shape)
-    return Plan(next((side for side in sides if memory.tiles[side] <= memory.free), sides[-1]), 1, why)
+    return Way(next((side for side in sides if memory.tiles[side] <= memory.free), sides[-1]), 1, why)
 
 
-def smaller(done: Plan, shape: tuple[int, ...]) -> Plan | None:
+def smaller(done: Way, shape: tuple[int, ...]) -> Way | None:
     """What to try after this one ran out of memory all the same."""
     sides = [side for side in tiles_for(shape) if done.tile is None or side < done.tile]
-    return Plan(sides[0], 1, "because there was not enough memory") if sides else None
+    return Way(sides[0], 1, "because there was not enough memory") if sides else None
 
 
 def whole(vae: VAE, samples: Tensor) -> Tensor:
@@ -128,7 +128,7 @@ def whole(vae: VAE, samples: Tensor) -> Tensor:
     return single.decode(samples)
 
 
-def attempt(vae: VAE, samples: Tensor, chosen: Plan) -> Tensor | None:
+def attempt(vae: VAE, samples: Tensor, chosen: Way) -> Tensor | None:
     """None where memory ran out: so that the failed attempt's tensors, which its exception holds, are free by then."""
     try:
         if chosen.tile is None:
@@ -147,7 +147,7 @@ def decode(vae: VAE, samples: Tensor) -> Tensor:
     """
     check_fits(vae, samples)
     shape = tuple(samples.shape)
-    chosen: Plan | None = plan(memory_of(vae, shape), shape)
+    chosen: Way | None = way_for(memory_of(vae, shape), shape)
     while chosen is not None:
         log.info("NewBie Decode: %s.", chosen)
         images = attempt(vae, samples, chosen)

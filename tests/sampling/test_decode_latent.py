@@ -14,7 +14,7 @@ import torch
 from comfy.nested_tensor import NestedTensor
 from newbie_pack.model_loader import mini as loader
 from newbie_pack.sampling import decode as module
-from newbie_pack.sampling.decode import GB, OVERLAP, TILES, Memory, decode, plan, smaller
+from newbie_pack.sampling.decode import GB, OVERLAP, TILES, Memory, decode, smaller, way_for
 
 ROUND = 2 / 255  # the bound on tiled against whole
 
@@ -58,30 +58,30 @@ def test_decodes_as_the_host_does(vae, caplog):
         (1.0, 0.01, 1, 32, 1),  # nothing fits: the smallest is tried all the same
     ],
 )
-def test_the_plan_follows_the_memory(needs, free, batch, tile, at_once):
-    chosen = plan(memory(needs, free), (batch, 16, 96, 64))
+def test_the_way_follows_the_memory(needs, free, batch, tile, at_once):
+    chosen = way_for(memory(needs, free), (batch, 16, 96, 64))
     assert (chosen.tile, chosen.at_once) == (tile, at_once)
     assert f"{needs:.1f} GB" in str(chosen) and f"{free:.1f} GB are free" in str(chosen)
 
 
 @pytest.mark.parametrize(("free", "tile", "doubted"), [(1.0, 80, False), (0.9, 64, True)])
 def test_tiles_that_may_show_are_said_to(free, tile, doubted):
-    chosen = plan(Memory(9 * GB, {side: GB * side**2 / 80**2 for side in TILES}, free * GB), (1, 16, 160, 160))
+    chosen = way_for(Memory(9 * GB, {side: GB * side**2 / 80**2 for side in TILES}, free * GB), (1, 16, 160, 160))
     assert chosen.tile == tile
     assert ("tones may differ" in str(chosen)) == doubted
 
 
 def test_after_a_failure_comes_the_next_smaller_tile():
     shape, sides = (1, 16, 96, 64), []
-    chosen = plan(memory(1.0, 8.0), shape)
+    chosen = way_for(memory(1.0, 8.0), shape)
     while chosen := smaller(chosen, shape):
         sides.append(chosen.tile)
     assert sides == [64, 48, 32]
 
 
 def test_tiles_are_no_larger_than_the_picture():
-    assert plan(memory(1.0, 0.1), (1, 16, 40, 40)).tile == 32
-    assert plan(memory(1.0, 0.9), (1, 16, 6, 10)).tile == 32
+    assert way_for(memory(1.0, 0.1), (1, 16, 40, 40)).tile == 32
+    assert way_for(memory(1.0, 0.9), (1, 16, 6, 10)).tile == 32
 
 
 @pytest.mark.parametrize(
