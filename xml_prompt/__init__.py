@@ -19,7 +19,6 @@ of them scene (the data), words, tags and positions (the language); render, writ
 
 from __future__ import annotations
 
-from .genders import gender_of, gender_spans
 from .layout import layout, regions
 from .messages import Message, at_line, language_of, system_language
 from .reading import convert, parse, with_system, without_system
@@ -42,7 +41,7 @@ from .report import report
 from .scene import GRID, Box, Character, Field, Interaction, Lora, PromptError, PromptWarning, Scene, Tag
 from .swap import swapped
 from .vocabulary import vocabulary
-from .words import UNSTATED
+from .words import UNSTATED, gender_of, gender_spans
 from .write import to_xml
 
 __all__ = [

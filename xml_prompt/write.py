@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from xml.sax.saxutils import escape
 
-from .reading.document import ends_with_marker
-from .reading.draft import stated_gender
-from .reading.fields import not_a_field
-from .reading.prompt_text import FORBIDDEN, invisible
+from .reading.document import FORBIDDEN, ends_with_marker, invisible
+from .reading.fields import not_a_field, stated_gender
 from .scene import Box, Character, Field, Interaction, Lora, PromptError, Scene, Tag
 from .tags import spelled, tag_list
 from .words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, INVISIBLE, UNSTATED, is_field_name
@@ -41,7 +39,7 @@ def _indented(lines: Iterable[str]) -> list[str]:
     return [f"  {line}" for line in lines]
 
 
-# What a text box's user would mean by these, the reader leaves out or mends (reading/cleaning.py): here they are meant.
+# What a text box's user would mean by these, the reader leaves out or mends (reading/document.py): here they are meant.
 _CLEANED = re.compile(rf'(?<=/)[/*]|(?<!\\)\\(?=[nrt"])|{INVISIBLE.pattern}')
 _NAME_MARK = re.compile(r"\\(?=[()\[\]{}（）\\:：,，、;；])")
 

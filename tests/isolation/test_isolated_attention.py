@@ -21,7 +21,7 @@ from newbie_pack.isolation.bias import bias_of
 from newbie_pack.isolation.fused import FusedBias
 from newbie_pack.isolation.nextdit import IsolatedNextDiT
 from newbie_pack.isolation.plan import WHOLE, coverage, joint_rules
-from newbie_pack.xml_prompt.reading.draft import MAX_CHARACTERS
+from newbie_pack.xml_prompt.reading.fields import MAX_CHARACTERS
 from plans import changed, make_plan, weights_of
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from newbie_pack.xml_prompt.genders import gender_spans
+from newbie_pack.xml_prompt.words import gender_spans
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from newbie_pack.xml_prompt import Box, PromptError, convert, layout, parse, regions, to_xml
-from newbie_pack.xml_prompt.layout.regions import without
+from newbie_pack.xml_prompt.layout.boxes import without
 
 MIRROR = (
     "<character_1><n>miku</n><bbox>[0, 100, 300, 900]</bbox><bbox>[700, 100, 900, 900]</bbox></character_1>"

@@ -23,7 +23,7 @@ from newbie_pack.xml_prompt import (
     text_of,
     to_xml,
 )
-from newbie_pack.xml_prompt.reading.draft import stated_gender
+from newbie_pack.xml_prompt.reading.fields import stated_gender
 from newbie_pack.xml_prompt.words import CHARACTER_FIELDS, GENERAL_FIELDS
 
 MARKS = "()[]{}<>&\"'\\:：,，、;；|_^%=!?*$`.-/（）"

@@ -7,7 +7,7 @@ boxes.layout goes through these steps; the result depends on the scene and the p
 2. Shapes (camera). A box is as wide as 0.64 of its height where there is room, and as slim as a third where there is
    little. `chibi` makes it squatter, full-body words taller; close-ups are larger and cut by the picture's lower edge.
 3. Rows (boxes). All people make one row, unless some are said to be above or below others.
-4. Ranks (ranks). Up to four stand beside each other. More stand in ranks that are staggered from left to right, each
+4. Ranks (side_by_side). Up to four stand beside each other. More stand in staggered ranks, each
    higher than the nearer one: of all formations, the one that fills the picture best. Who differs from the others, or
    does something with one of them, stands apart: in front, with nobody behind.
 5. In a row (side_by_side). Everyone has the place that its words, or the even spread, ask for; what is laid out is the
@@ -15,10 +15,9 @@ boxes.layout goes through these steps; the result depends on the scene and the p
    obeyed, then as tall as the picture and their shapes allow. A stated spacing is kept exactly.
 6. Who does something together moves closer (side_by_side.pulled).
 7. Feet (boxes). People stand on the ground, but for words of height and depth; edges are rounded to the grid.
-8. Regions (regions). To a character belong its boxes, and the gaps that its interactions open.
+8. Regions (boxes). To a character belong its boxes, and the gaps that its interactions open.
 """
 
-from .boxes import layout
-from .regions import regions
+from .boxes import layout, regions
 
 __all__ = ["layout", "regions"]

@@ -1,4 +1,7 @@
-"""Everyone's box: stated ones exactly, all others as people who stand in rows. The steps are told in __init__."""
+"""Everyone's box: stated ones exactly, all others as people who stand in rows; and which parts are whose.
+
+The steps are told in __init__.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,14 @@ import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise, product
 
 from ..messages import Message
 from ..positions import ACROSS, DEPTH, DOWN, Place, read_position
 from ..scene import GRID, Box, Character, PromptError, Scene
 from .camera import HEADROOM, HEIGHT, shapes
-from .ranks import IN_A_ROW, ranked
 from .relations import DEPTHS, ROWS, Interval, Link, beside_strangers, check_links, check_met, levels, limits, links_of
-from .side_by_side import BOX_GAP, Formation, Ground, Person, Slot, free_width, pulled
+from .side_by_side import BOX_GAP, IN_A_ROW, Formation, Ground, Person, Slot, free_width, pulled, ranked
 from .spacing import Spacing, read_spacing
 
 FEET = 950.0  # where people stand who aren't said to be high or low
@@ -218,3 +220,56 @@ def _whole(low: float, high: float) -> Interval:
     low, high = round(low, 6), round(high, 6)  # edges that touch are rounded alike
     first = min(max(round(low), 0), GRID - 1)
     return float(first), float(min(max(round(high), first + 1), GRID))
+
+
+# Regions: which part of the picture belongs to whom
+
+
+def gap(a: Box, b: Box) -> Box | None:
+    """The space between two boxes that stand beside each other, over the height that both share; None if they touch."""
+    first, second = (a, b) if a.left <= b.left else (b, a)
+    top, bottom = max(a.top, b.top), min(a.bottom, b.bottom)
+    if first.right >= second.left or top >= bottom:
+        return None
+    return Box(first.right, top, second.left, bottom)
+
+
+def distance(a: Box, b: Box) -> float:
+    """Squared, from edge to edge; 0 where they touch."""
+    across = max(0.0, a.left - b.right, b.left - a.right)
+    down = max(0.0, a.top - b.bottom, b.top - a.bottom)
+    return across**2 + down**2
+
+
+def without(whole: Box, hole: Box) -> list[Box]:
+    """What is left of a box, in up to four: left and right of the hole over the full height, above and below it."""
+    left, right = max(whole.left, hole.left), min(whole.right, hole.right)
+    top, bottom = max(whole.top, hole.top), min(whole.bottom, hole.bottom)
+    if left >= right or top >= bottom:
+        return [whole]
+    parts = (
+        Box(whole.left, whole.top, left, whole.bottom),
+        Box(right, whole.top, whole.right, whole.bottom),
+        Box(left, whole.top, right, top),
+        Box(left, bottom, right, whole.bottom),
+    )
+    return [part for part in parts if part.width > 0 and part.height > 0]
+
+
+def regions(scene: Scene, boxes: Sequence[Box]) -> tuple[tuple[Box, ...], ...]:
+    """Every character's rectangles, in the scene's order: its box, its further ones, the gaps of its interactions.
+
+    A gap is between the nearest boxes of two, less the boxes of everyone else.
+    """
+    places = [[box, *character.more_boxes] for character, box in zip(scene.characters, boxes, strict=True)]
+    own = [list(some) for some in places]
+    index = {character.id: i for i, character in enumerate(scene.characters)}
+    for interaction in scene.interactions:
+        for i, j in combinations(sorted(index[c] for c in interaction.between if c in index), 2):
+            between = gap(*min(product(places[i], places[j]), key=lambda pair: distance(*pair)))
+            parts = [] if between is None else [between]
+            for hole in (box for k, some in enumerate(places) if k not in (i, j) for box in some):
+                parts = [left for part in parts for left in without(part, hole)]
+            for one in (own[i], own[j]):
+                one += [part for part in parts if part not in one]
+    return tuple(tuple(rectangles) for rectangles in own)

@@ -13,10 +13,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..genders import gender_of
 from ..positions import Place, read_position
 from ..tags import PlacedTag
-from ..words import joint_interaction
+from ..words import gender_of, joint_interaction
 from .plain_words import people_in
 
 _ONE = r"(?:有|还有)?(?:[一1]?[个名位只])?"

@@ -1,16 +1,265 @@
-"""What stands around the prompt itself: a system prompt, a code fence, quotes, braces, a language model's remarks."""
+"""The text as it was given, and where in it the prompt is. What is taken away or mended is said in a warning.
+
+    places and bounds           every offset has a line and column; a prompt has a length
+    invisible characters        left out
+    system prompt, code fence, quotes, braces, a language model's remarks around the prompt
+    <think> ... </think>        its reasoning: left out
+    // ...   /* ... */          comments, as the host's own text box strips them: left out
+    \\n  \\"                      of a text that was copied out of a string: a line end, a quote
+    &lt;character_1&gt;         of a text that was copied out of HTML: a tag
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..messages import Message
-from ..scene import PromptWarning
-from ..words import INVISIBLE
-from .cleaning import cleaned, visible, without_thoughts
-from .json_text import decoded
-from .prompt_text import Source, Warnings, stripped
+from ..scene import PromptError, PromptWarning
+from ..words import INVISIBLE, THOUGHTS, is_element
+
+MAX_BYTES = 256 * 1024
+MAX_WARNINGS = 256  # a page of them helps nobody, and hostile text must not cost memory
+
+# What XML 1.0 can't hold (https://www.w3.org/TR/xml/#charsets); NUL and lone surrogates among them.
+FORBIDDEN = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text whose offsets can be named as line and column.
+
+    A text taken out of another (an XML string inside JSON) has `outer` and, for each of its characters and its end,
+    the offset there: places are always those of the text the user sees.
+    """
+
+    text: str
+    outer: Source | None = None
+    offsets: Sequence[int] = ()
+
+    @cached_property
+    def line_starts(self) -> list[int]:
+        return [0, *(match.end() for match in re.finditer("\n", self.text))]
+
+    def place(self, offset: int) -> tuple[int, int]:
+        """1-based line and column."""
+        if self.outer is not None:
+            return self.outer.place(self.offsets[min(offset, len(self.offsets) - 1)])
+        line = bisect_right(self.line_starts, offset)
+        return line, offset - self.line_starts[line - 1] + 1
+
+    def line(self, number: int) -> str:
+        if self.outer is not None:
+            return self.outer.line(number)
+        start = self.line_starts[number - 1]
+        return self.text[start:].split("\n", 1)[0]
+
+    def error(self, message: Message, offset: int) -> PromptError:
+        line, column = self.place(offset)
+        return PromptError(message, line, column, self.line(line))
+
+
+@dataclass
+class Warnings:
+    """Collects warnings in the order they were noticed."""
+
+    found: list[PromptWarning] = field(default_factory=list)
+    left_out: int = 0
+
+    def warn(self, source: Source, offset: int, message: Message) -> None:
+        if len(self.found) < MAX_WARNINGS:
+            self.found.append(PromptWarning(*source.place(offset), message))
+        else:
+            self.left_out += 1
+
+    def extend(self, other: Warnings) -> None:
+        self.found += other.found
+        self.left_out += other.left_out
+
+    def sorted(self) -> tuple[PromptWarning, ...]:
+        found = sorted(self.found, key=lambda warning: (warning.line, warning.column))
+        if self.left_out:
+            found.append(PromptWarning(0, 0, Message("{count} more warnings are not shown.", count=self.left_out)))
+        return tuple(found)
+
+
+def source_of(text: str) -> Source:
+    """The prompt with line ends as \\n. Raises PromptError where it is no text, too long, or no XML could hold it."""
+    if not isinstance(text, str):
+        raise PromptError(Message("A prompt must be text, not {type}.", type=type(text).__name__))
+    if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
+        raise PromptError(Message("The prompt is longer than {limit} KB. Shorten it.", limit=MAX_BYTES // 1024))
+    source = Source(text.replace("\r\n", "\n").replace("\r", "\n"))
+    if bad := FORBIDDEN.search(source.text):
+        raise source.error(invisible(bad), bad.start())
+    return source
+
+
+def invisible(found: re.Match[str]) -> Message:
+    """For a match of FORBIDDEN."""
+    code = f"{ord(found.group()):04X}"
+    return Message("The prompt contains the invisible character U+{code}. Delete it.", code=code)
+
+
+def stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without the space around what it holds."""
+    while start < end and (text[start].isspace() or text[start] == "\ufeff"):
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end
+
+
+Edit = tuple[int, int, str]  # from, to, and what stands there instead
+
+# What is no part of a prompt, or stands in it in disguise
+
+_THINKING = "|".join(sorted(THOUGHTS))
+_THOUGHT = re.compile(rf"<(?:{_THINKING})(?:\s[^<>]*)?>", re.IGNORECASE)
+_THOUGHT_END = re.compile(rf"</(?:{_THINKING})\s*>", re.IGNORECASE)
+_LINE = re.compile(r"(?:(?<=[\s,，、;；])|(?<=[\w\"'/]>)|^)//(?!/|.{0,3}[<>]).*?(?=\n|<|$)", re.MULTILINE)
+_INSIDE_TAG = re.compile(r"</?[^\W\d][^<>]*\Z")
+_LONGEST_TAG = 1024
+_LINE_END = re.compile(r"(?<!\\)(?:\\r\\n|\\[nt](?!/)|\\r(?![a-z]))")
+_QUOTE = re.compile(r"(?<!\\)\\\"")
+_ESCAPED_TAG = re.compile(r"&(?:amp;)*(?:lt|#0*60|#x0*3c);\s*/?\s*([^\W\d][\w.\-]*)", re.IGNORECASE)
+_TAG = re.compile(r"<\s*/?\s*([^\W\d][\w.\-]*)")
+_REFERENCES = {"lt": "<", "gt": ">", "quot": '"', "apos": "'", "amp": "&", "#39": "'", "#34": '"', "#60": "<",
+               "#62": ">", "#x3c": "<", "#x3e": ">", "nbsp": " "}  # fmt: skip
+_REFERENCE = re.compile(rf"&({'|'.join(_REFERENCES)});", re.IGNORECASE)
+# Without any of these there is nothing to do: nearly always.
+_SUSPECT = re.compile(r"//|/\*|\\[nrt\"]|<!--|&(?:amp;)*(?:lt|#0*60|#x0*3c);", re.IGNORECASE)
+
+
+def edited(source: Source, edits: Sequence[Edit]) -> Source:
+    """The text with these changes, in order; every place stays that of the text it was made from."""
+    if not edits:
+        return source
+    pieces, offsets, at = [], array("l"), 0
+    for start, end, words in edits:
+        pieces += (source.text[at:start], words)
+        offsets.extend(range(at, start))
+        offsets.extend([start] * len(words))
+        at = end
+    pieces.append(source.text[at:])
+    offsets.extend(range(at, len(source.text) + 1))
+    return Source("".join(pieces), source, offsets)
+
+
+def visible(source: Source, warnings: Warnings) -> Source:
+    if source.text.isascii():
+        return source
+    start = 1 if source.text[:1] == "\ufeff" else 0  # a byte order mark is nobody's
+    edits = [(*match.span(), "") for match in INVISIBLE.finditer(source.text, start)]
+    if edits:
+        message = Message("The prompt contains {count} invisible characters, the first one here; they are ignored.",
+                          count=len(edits))  # fmt: skip
+        warnings.warn(source, edits[0][0], message)
+    return edited(source, edits)
+
+
+def cleaned(source: Source, start: int, end: int, warnings: Warnings) -> tuple[Source, int, int]:
+    """A prompt's body without what is no part of it: the text, and where the body is in it now."""
+    if not _SUSPECT.search(source.text, start, end):
+        return source, start, end
+    while _is_escaped(source.text, start, end):
+        message = Message("The tags of this prompt are escaped (&lt;name&gt;); they are read as tags.")
+        warnings.warn(source, start, message)
+        edits = [
+            (*match.span(), _REFERENCES[match.group(1).lower()])
+            for match in _REFERENCE.finditer(source.text, start, end)
+        ]
+        source, start, end = _changed(source, edits, start, end)
+    verbatim = list(_spans(source.text, "<![CDATA[", "]]>", start, end))
+    found = sorted([*_comments(source, start, end), *_copied(source, start, end)])
+    found = _apart([edit for edit in found if not any(first <= edit[0] < last for first, last in verbatim)])
+    _warn(source, found, warnings)
+    return _changed(source, found, start, end)
+
+
+def _spans(text: str, opens: str, closes: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """From each opening mark to the closing one behind it."""
+    at = text.find(opens, start, end)
+    while at >= 0 and (close := text.find(closes, at + len(opens), end)) >= 0:
+        yield at, close + len(closes)
+        at = text.find(opens, close + len(closes), end)
+
+
+def _changed(source: Source, edits: list[Edit], start: int, end: int) -> tuple[Source, int, int]:
+    shorter = sum(last - first - len(words) for first, last, words in edits)
+    return edited(source, edits), start, end - shorter
+
+
+def _apart(edits: list[Edit]) -> list[Edit]:
+    """Those that no earlier one holds."""
+    found: list[Edit] = []
+    for edit in edits:
+        if not found or edit[0] >= found[-1][1]:
+            found.append(edit)
+    return found
+
+
+def without_thoughts(source: Source, start: int, end: int, warnings: Warnings) -> tuple[Source, int, int]:
+    """A prompt's body without a language model's reasoning."""
+    edits: list[Edit] = []
+    if source.text.find("</", start, end) < 0:
+        return source, start, end
+    at = start
+    while opens := _THOUGHT.search(source.text, at, end):
+        closes = _THOUGHT_END.search(source.text, opens.end(), end)
+        if closes is None:
+            break
+        edits.append((opens.start(), closes.end(), ""))
+        at = closes.end()
+    if loose := _THOUGHT_END.search(source.text, at, end):  # what a model's template begins for it has no beginning
+        edits = [(start, loose.end(), "")]
+    for first, _, _ in edits:
+        message = Message("This is a language model's reasoning, not part of the prompt; it is ignored.")
+        warnings.warn(source, first, message)
+    return _changed(source, edits, start, end)
+
+
+def _is_escaped(text: str, start: int, end: int) -> bool:
+    """Whether tags are spelled &lt;name&gt;, and no tag but frames around it all stands there as such."""
+    if not any(is_element(match.group(1)) for match in _ESCAPED_TAG.finditer(text, start, end)):
+        return False
+    return not any(is_element(match.group(1), frames=False) for match in _TAG.finditer(text, start, end))
+
+
+def _comments(source: Source, start: int, end: int) -> Iterator[Edit]:
+    text = source.text
+    yield from ((*span, "") for span in _spans(text, "<!--", "-->", start, end))
+    lines = (match.span() for match in _LINE.finditer(text, start, end))
+    for first, last in (*_spans(text, "/*", "*/", start, end), *lines):
+        if not _INSIDE_TAG.search(text, max(start, first - _LONGEST_TAG), first):
+            yield first, last, " "
+
+
+def _copied(source: Source, start: int, end: int) -> Iterator[Edit]:
+    yield from ((*match.span(), "\n") for match in _LINE_END.finditer(source.text, start, end))
+    yield from ((*match.span(), '"') for match in _QUOTE.finditer(source.text, start, end))
+
+
+def _warn(source: Source, edits: Iterable[Edit], warnings: Warnings) -> None:
+    """Of every comment, and of the first of what was copied out of a string."""
+    said = set()
+    for first, last, words in edits:
+        typed = source.text[first:last]
+        if words == " ":
+            message = Message("The comment {comment} is ignored.", comment=" ".join(typed.split()))
+            warnings.warn(source, first, message)
+        elif words == "\n" and words not in said:
+            warnings.warn(source, first, Message("{typed} is read as a line break.", typed=typed))
+        elif words == '"' and words not in said:
+            warnings.warn(source, first, Message('\\" is read as a plain quote.'))
+        said.add(words)
+
+
+# What stands around a prompt
 
 _MARKER = re.compile(r"<\s*prompt[\s_\-]*start\s*/?>", re.IGNORECASE)
 _ESCAPED_MARKER = re.compile(r"[^<]*&lt;\s*prompt[\s_\-]*start\s*/?&gt;", re.IGNORECASE)
@@ -152,3 +401,22 @@ def _unfenced(source: Source, start: int, end: int, warnings: Warnings) -> tuple
         after = close + 3 + len(text[close + 3 : end]) - len(text[close + 3 : end].lstrip())
         warnings.warn(source, after, Message("The text after the ``` fence is not part of the prompt and is ignored."))
     return stripped(text, fence.end(), close)
+
+
+_JSON_CHARACTER = re.compile(r"\\u([0-9A-Fa-f]{4})|\\(.)|[^\\]+", re.DOTALL)
+_JSON_ESCAPES = {"n": "\n", "t": "\t", "r": "\n", "b": "\b", "f": "\f"}
+
+
+def decoded(raw: str, start: int) -> tuple[str, list[int]]:
+    """A JSON string's words, and the offset each of its characters was written at."""
+    units: list[str] = []
+    offsets: list[int] = []
+    for match in _JSON_CHARACTER.finditer(raw):
+        code, escape = match.group(1), match.group(2)
+        char = chr(int(code, 16)) if code else _JSON_ESCAPES.get(escape, escape) if escape else match.group()
+        if code and units and "\ud800" <= units[-1] < "\udc00" <= char < "\ue000":
+            units[-1] = (units[-1] + char).encode("utf-16", "surrogatepass").decode("utf-16")
+        else:
+            units.append(char)
+            offsets += range(start + match.start(), start + match.start() + len(char))
+    return "".join(units), offsets

@@ -6,25 +6,42 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from ..genders import genders_in
 from ..messages import Message
-from ..scene import PromptError
+from ..scene import Lora, PromptError
 from ..tags import MAX_WEIGHT, MIN_WEIGHT, SEPARATORS
-from ..words import GENERAL_BLOCK, PERSONAL, ROOTS, UNSTATED, character_id, is_field_name, is_negative, is_panel
-from .draft import Draft, Reading, add, box_in, new_draft, next_id, state_box, tags_in
+from ..words import (
+    GENERAL_BLOCK,
+    LORA_ELEMENTS,
+    PERSONAL,
+    ROOTS,
+    UNSTATED,
+    character_id,
+    genders_in,
+    is_field_name,
+    is_negative,
+    is_panel,
+)
+from .document import Warnings
 from .fields import (
+    Draft,
+    Reading,
     Stated,
+    add,
+    box_in,
     caption_of,
     character_field,
     looks_like_character,
+    new_draft,
+    next_id,
     picture_field,
+    state_box,
     state_of_character,
     state_of_picture,
+    tags_in,
     unescaped_name,
 )
 from .loras import take_loras
 from .markup import Node, Text, read_markup
-from .prompt_text import Warnings
 
 # A run without a comma is language, not a tag, if it has so many words or Chinese characters, or ends like a sentence.
 SENTENCE_WORDS, SHORT_SENTENCE_WORDS, SENTENCE_SIGNS = 6, 3, 16
@@ -41,11 +58,17 @@ _RUN = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 
 def read_body(reading: Reading, start: int, end: int) -> None:
     noted = Warnings()
-    root = take_loras(reading, read_markup(reading.source, start, end, noted), reading.loras)
+    root = _without_loras(reading, read_markup(reading.source, start, end, noted), reading.loras)
     if root.children:  # without any element nothing was repaired: `&` and `<3` are words there
         reading.warnings.extend(noted)
         reading.marked_up = True
     read_general(reading, root, beside=bool(root.children))
+
+
+def _without_loras(reading: Reading, node: Node, loras: list[Lora]) -> Node:
+    """The node without its LoRAs, which are added to the list. Most prompts name none."""
+    text = reading.source.text.lower()
+    return take_loras(reading, node, loras) if any(name in text for name in LORA_ELEMENTS) else node
 
 
 def is_language(text: str) -> bool:
@@ -152,7 +175,7 @@ def _read_named_character(reading: Reading, node: Node) -> None:
     message = Message("{element} describes a person; it is read as <{id}>.", element=node.spelled, id=id)
     reading.warn(node.offset, message)
     draft = new_draft(reading, id, node.offset)
-    node = take_loras(reading, node, draft.loras)
+    node = _without_loras(reading, node, draft.loras)
     _attributes(reading, node, ())
     _read_character_parts(reading, draft, node)
     draft.name = draft.name or node.name
@@ -175,7 +198,7 @@ def _read_character(reading: Reading, node: Node) -> None:
         )  # fmt: skip
         raise reading.source.error(message, node.offset)
     draft = reading.drafts.get(id) or new_draft(reading, id, node.offset)
-    node = take_loras(reading, node, draft.loras)
+    node = _without_loras(reading, node, draft.loras)
     draft.name = draft.name or unescaped_name(node.attributes.get("name", "").strip())
     attributes = _attributes(reading, node, ("id", "name", "gender", "bbox"), is_negative)
     for words in (value for key, value in attributes.items() if is_negative(key)):

@@ -1,36 +1,230 @@
-"""One thing said of a character or of the whole picture, whichever form it was written in: an element or a JSON key."""
+"""What is known of a prompt while it is read, and how one thing said of a character or of the picture is added to it.
+
+A thing said is an element or a JSON key. Its tags, weights, boxes and places are read here.
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..messages import Message
-from ..scene import Tag
+from ..positions import nearest_position, read_position
+from ..scene import GRID, Box, Character, Field, Interaction, Lora, Tag
+from ..tags import SEPARATORS, PlacedTag, TagError, foreign_syntax, read_tags
 from ..words import (
     CHARACTER_ELEMENTS,
     GENERAL_ELEMENTS,
     MAX_NAME,
     THOUGHTS,
+    gender_of,
+    genders_in,
     is_field_name,
     is_name,
     is_negative,
     nearest,
     word_key,
 )
-from .draft import (
-    Draft,
-    Reading,
-    StatedInteraction,
-    add,
-    check_gender,
-    check_position,
-    placed_tags,
-    state_box,
-    tags_in,
-)
-from .markup import Text
+from .document import Source, Warnings
+from .markup import Node, Text
+
+MAX_CHARACTERS = 64
+MAX_TAGS = 4096
+MAX_BOXES = 16  # of one character
+
+
+_BOX_FORM = Message("Write left, top, right, bottom from 0 to 1000, as in <bbox>[50, 100, 450, 930]</bbox>.")
+
+
+@dataclass
+class Draft:
+    """A character as far as it has been read."""
+
+    id: str
+    offset: int
+    name: str = ""
+    fields: dict[str, list[Tag]] = field(default_factory=dict)
+    gender: str | None = None
+    gender_stated: bool = False
+    boxes: list[Box] = field(default_factory=list)
+    box_place: tuple[Source, int] | None = None  # where the first of them is stated
+    boxes_of_key: tuple[Source, int] | None = None  # where the template's JSON states them, if it does
+    negative: list[Tag] = field(default_factory=list)
+    loras: list[Lora] = field(default_factory=list)
+    relations: dict[str, tuple[Source, int]] = field(default_factory=dict)  # whom it stands relative to, and where said
+
+    def finished(self) -> Character:
+        fields = tuple(Field(name, tuple(tags)) for name, tags in self.fields.items() if tags)
+        gender = self.gender if self.gender_stated else stated_gender(fields)
+        box, *more = self.boxes or [None]
+        negative, loras = tuple(self.negative), tuple(self.loras)
+        return Character(self.id, self.name, fields, gender, box, negative, tuple(more), loras)
+
+
+@dataclass(frozen=True)
+class StatedInteraction:
+    """An interaction as typed; who takes part is known once everyone has been read."""
+
+    kinds: tuple[Tag, ...]
+    between: str | None
+    source: Source
+    offset: int
+
+
+@dataclass
+class Reading:
+    """A prompt being read: its source, and what was found so far."""
+
+    source: Source
+    warnings: Warnings
+    drafts: dict[str, Draft] = field(default_factory=dict)
+    general: dict[str, list[Tag]] = field(default_factory=dict)
+    captions: list[str] = field(default_factory=list)
+    interactions: list[StatedInteraction] = field(default_factory=list)
+    system: str = ""
+    spacing: str = ""
+    spacing_place: tuple[Source, int] | None = None
+    loras: list[Lora] = field(default_factory=list)
+    panels: list[tuple[Source, Node]] = field(default_factory=list)
+    settled: list[Interaction] = field(default_factory=list)  # who takes part is known already
+    tags: int = 0
+    marked_up: bool = False  # elements or JSON, not plain words
+    plain: bool = False  # to be read again where it is not marked up, with its labels
+
+    def warn(self, offset: int, message: Message) -> None:
+        self.warnings.warn(self.source, offset, message)
+
+
+def new_draft(reading: Reading, id: str, offset: int) -> Draft:
+    if len(reading.drafts) >= MAX_CHARACTERS:
+        message = Message("The prompt has more than {limit} characters. Remove some.", limit=MAX_CHARACTERS)
+        raise reading.source.error(message, offset)
+    draft = reading.drafts[id] = Draft(id, offset)
+    return draft
+
+
+def next_id(reading: Reading) -> str:
+    return next(id for n in range(1, MAX_CHARACTERS + 2) if (id := f"character_{n}") not in reading.drafts)
+
+
+def stated_gender(fields: Sequence[Field]) -> str | None:
+    """The first word for a gender in the gender field, or else in the fields that describe the body."""
+    tags = {field.name: field.tags for field in fields}
+    if "gender" in tags:
+        return next((gender for tag in tags["gender"] for gender in genders_in(tag.text)), None)
+    words = (tag.text for name in ("other", "appearance", "body_type") for tag in tags.get(name, ()))
+    return next(filter(None, map(gender_of, words)), None)
+
+
+def add(fields: dict[str, list[Tag]], name: str, tags: list[Tag]) -> None:
+    if tags:
+        fields.setdefault(name, []).extend(tags)
+
+
+def placed_tags(
+    reading: Reading, texts: Sequence[Text], weight: float = 1.0, weights: bool = True
+) -> list[PlacedTag]:
+    """The tags of these texts, each with its offset in the source."""
+    read = ((text, _tags_of(reading, text, weight, weights)) for text in texts)
+    return [PlacedTag(tag, text.offset(offset)) for text, tags in read for tag, offset in tags]
+
+
+def tags_in(reading: Reading, texts: Sequence[Text], weight: float = 1.0, weights: bool = True) -> list[Tag]:
+    return [placed.tag for text in texts for placed in _tags_of(reading, text, weight, weights)]
+
+
+def _tags_of(reading: Reading, text: Text, weight: float, weights: bool) -> tuple[PlacedTag, ...]:
+    """Each with its offset in the text."""
+    try:
+        placed, unpaired = read_tags(text.words, weights, weight, MAX_TAGS - reading.tags + 1)
+    except TagError as error:
+        raise reading.source.error(error.message, text.offset(error.offset)) from None
+    for index in unpaired if weights else ():
+        message = Message('The bracket "{bracket}" has no partner; it is kept as typed.', bracket=text.words[index])
+        reading.warn(text.offset(index), message)
+    for index, message in foreign_syntax(text.words) if weights else ():
+        reading.warn(text.offset(index), message)
+    reading.tags += len(placed)
+    if reading.tags > MAX_TAGS:
+        message = Message("The prompt has more than {limit} tags. Shorten it.", limit=MAX_TAGS)
+        raise reading.source.error(message, text.offset(placed[-1].offset))
+    return placed
+
+
+def check_gender(reading: Reading, tags: Sequence[PlacedTag]) -> None:
+    """A gender field that names none, or more than one, of which the first counts."""
+    named = [genders_in(tag.text) for tag, _ in tags]
+    if tags and not any(named):
+        message = Message('"{text}" is not a gender. Write girl, boy or other.', text=tags[0].tag.text)
+        reading.warn(tags[0].offset, message)
+    elif len(several := tuple(dict.fromkeys(gender for genders in named for gender in genders))) > 1:
+        message = Message("Several genders are stated ({several}); the first is used.", several=several)
+        reading.warn(tags[0].offset, message)
+
+
+def check_position(reading: Reading, draft: Draft | None, tags: Sequence[PlacedTag]) -> None:
+    """What the layout does not understand; who stands relative to whom is remembered with its place."""
+    places = {tag.text: offset for tag, offset in reversed(tags)}
+    place, unknown = read_position([tag.text for tag, _ in tags])
+    for text, offset in places.items() if draft is not None and place.relations else ():
+        for relation in read_position((text,))[0].relations:
+            draft.relations.setdefault(relation.other, (reading.source, offset))
+    for text in unknown:
+        offset = places[text]
+        near = nearest_position(text)
+        message = Message('"{text}" is not a position the layout understands; it is passed on as text only.', text=text)
+        if near and near != word_key(text):
+            message = Message("{message} Did you mean {near}?", message=message, near=near)
+        reading.warn(offset, message)
+
+
+def box_in(reading: Reading, text: str, offset: int) -> Box:
+    """[x0, y0, x1, y1] on the grid, as percentages, or (all of them at most 1) as fractions."""
+    numbers = re.split(rf"[\s{SEPARATORS}]+", re.sub(r"[\[\]()（）【】]", " ", text).strip())
+    percent = all(number.endswith(("%", "％")) for number in numbers)
+    try:
+        edges = [float(number.rstrip("%％")) for number in numbers]
+    except ValueError:
+        edges = []
+    edges = [min(max(edge, -GRID), 2 * GRID) for edge in edges]  # beyond it is beyond; nan stays
+    edges = [edge * GRID / 100 for edge in edges] if percent else edges
+    return checked_box(reading.source, edges, offset, reading.warnings)
+
+
+def state_box(reading: Reading, draft: Draft, text: str, offset: int) -> None:
+    add_box(reading, draft, box_in(reading, text, offset), offset)
+
+
+def add_box(reading: Reading, draft: Draft, box: Box, offset: int) -> None:
+    """The first is the character's box; further ones are where else it is."""
+    if box in draft.boxes:
+        return
+    if len(draft.boxes) >= MAX_BOXES:
+        message = Message("{id} has more than {limit} boxes. Remove some.", id=draft.id, limit=MAX_BOXES)
+        raise reading.source.error(message, offset)
+    draft.boxes.append(box)
+    draft.box_place = draft.box_place or (reading.source, offset)
+
+
+def checked_box(source: Source, edges: Sequence[float], offset: int, warnings: Warnings) -> Box:
+    if len(edges) != 4 or not all(math.isfinite(edge) for edge in edges):
+        raise source.error(Message("The bbox is not four numbers. {form}", form=_BOX_FORM), offset)
+    if all(0 <= edge <= 1 for edge in edges):
+        warnings.warn(source, offset, Message("The bbox is read as fractions of the picture."))
+        edges = [edge * GRID for edge in edges]
+    left, top, right, bottom = edges
+    if not all(0 <= edge <= GRID for edge in edges):
+        raise source.error(Message("The bbox goes beyond 0..{grid}. {form}", grid=GRID, form=_BOX_FORM), offset)
+    if left >= right or top >= bottom:
+        message = Message("The bbox is empty. Its left must be less than its right, and its top less than its bottom.")
+        raise source.error(message, offset)
+    return Box(left, top, right, bottom)
+
+
+# One thing said, whichever form it was written in
 
 _CAPTION_LABEL = re.compile(
     r"\W*(?:natural language )?(?:caption|description|自然语言描述|描述|说明|キャプション)\W{0,3}?[:：]\s*",

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from ..messages import Message
 from ..scene import Character, Interaction
 from ..words import character_id, joint_interaction, word_key
-from .draft import Reading, StatedInteraction
-from .fields import unescaped_name
+from .fields import Reading, StatedInteraction, unescaped_name
 
 _COMMAS = re.compile(r"[,，、;；|&+]")
 _AND = re.compile(r"(?:and|和|与|與|及|と|with)", re.IGNORECASE)

@@ -9,12 +9,10 @@ from typing import Any
 
 from ..messages import Message
 from ..scene import PromptError
-from .cleaning import Edit, edited
-from .prompt_text import Source, stripped
+from .document import Edit, Source, decoded, edited, stripped
 
 _VALUE = re.compile(r'("(?:[^"\\]|\\.)*+")(?:\s*+:\s*+("(?:[^"\\]|\\.)*+"))?(?!\s*+:)', re.DOTALL)
 _BACKSLASH = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|\\')
-_CHARACTER = re.compile(r"\\u([0-9A-Fa-f]{4})|\\(.)|[^\\]+", re.DOTALL)
 _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*+")(\s*+:)?|[{}\[\],]', re.DOTALL)
 _REASONS = {  # the decoder's words, and ours
     "Expecting value": Message("a value is missing"),
@@ -25,7 +23,6 @@ _REASONS = {  # the decoder's words, and ours
     "Invalid \\escape": Message("this backslash escapes nothing that JSON knows"),
     "Invalid \\uXXXX escape": Message("this \\u is not followed by four hexadecimal digits"),
 }
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\n", "b": "\b", "f": "\f"}
 
 Path = tuple["str | int", ...]  # keys, and places in lists
 
@@ -133,18 +130,3 @@ def with_raw_backslashes(source: Source, start: int, end: int) -> tuple[Source, 
         (*match.span(), "\\\\") for match in _BACKSLASH.finditer(source.text, start, end) if len(match.group()) == 1
     ]
     return edited(source, found), end + len(found)
-
-
-def decoded(raw: str, start: int) -> tuple[str, list[int]]:
-    """A JSON string's words, and the offset each of its characters was written at."""
-    units: list[str] = []
-    offsets: list[int] = []
-    for match in _CHARACTER.finditer(raw):
-        code, escape = match.group(1), match.group(2)
-        char = chr(int(code, 16)) if code else _ESCAPES.get(escape, escape) if escape else match.group()
-        if code and units and "\ud800" <= units[-1] < "\udc00" <= char < "\ue000":
-            units[-1] = (units[-1] + char).encode("utf-16", "surrogatepass").decode("utf-16")
-        else:
-            units.append(char)
-            offsets += range(start + match.start(), start + match.start() + len(char))
-    return "".join(units), offsets

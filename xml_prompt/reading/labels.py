@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..genders import gender_of
 from ..messages import Message
 from ..tags import TagError, bracketed
-from ..words import GENERAL_BLOCK, ROOTS, character_id, word_key
+from ..words import GENERAL_BLOCK, ROOTS, character_id, gender_of, word_key
 from .fields import character_field, picture_field
 from .plain_words import field_of_person, field_of_picture, people_in
 

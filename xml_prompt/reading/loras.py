@@ -10,7 +10,7 @@ from ..messages import Message
 from ..scene import Lora
 from ..tags import SEPARATORS
 from ..words import LORA_ELEMENTS, character_id
-from .draft import Reading
+from .fields import Reading
 from .markup import LORA, Node, Text
 
 _NAMED = re.compile(f"[^{SEPARATORS}]+")
@@ -19,17 +19,12 @@ _STRENGTH = re.compile(r"[-+]?(?:[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8})")
 
 def take_loras(reading: Reading, node: Node, loras: list[Lora]) -> Node:
     """The node without its LoRAs, which are added to the list; those inside a character stay for that one."""
-    text = reading.source.text.lower()
-    return _without(reading, node, loras) if any(name in text for name in LORA_ELEMENTS) else node
-
-
-def _without(reading: Reading, node: Node, loras: list[Lora]) -> Node:
     content: list[Node | Text] = []
     for part in node.content:
         if isinstance(part, Node) and part.name.lower() in LORA_ELEMENTS:
             loras += _loras_in(reading, part)
         elif isinstance(part, Node) and not character_id(part.name):
-            content.append(_without(reading, part, loras))
+            content.append(take_loras(reading, part, loras))
         elif content and isinstance(part, Text) and isinstance(last := content[-1], Text):
             content[-1] = Text(last.words + part.words, last.pieces + part.pieces)  # a bracket may reach over a LoRA
         else:

@@ -18,7 +18,7 @@ from lxml import etree
 from ..messages import Message
 from ..scene import PromptError
 from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, MAX_NAME, NAME, ROOTS, character_id, nearest
-from .prompt_text import FORBIDDEN, Source, Warnings
+from .document import FORBIDDEN, Source, Warnings
 
 MAX_DEPTH = 16
 MAX_ELEMENTS = 2048

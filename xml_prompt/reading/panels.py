@@ -13,8 +13,8 @@ from ..messages import Message
 from ..positions import read_position
 from ..scene import GRID, Box, Interaction, PromptError, Scene, Tag
 from ..words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, character_id, is_field_name, panel_place
-from .draft import Reading, add, box_in, next_id, tags_in
 from .elements import read_general
+from .fields import Reading, add, box_in, next_id, tags_in
 from .interactions import interactions_of
 from .markup import Node, Text
 

@@ -11,13 +11,11 @@ from ..layout.spacing import read_spacing
 from ..messages import Message
 from ..positions import read_position
 from ..scene import GRID, Box, Field, Scene, Tag
-from .document import Document, find_document
-from .draft import Reading
+from .document import Document, Warnings, find_document, source_of
 from .elements import read_body
-from .fields import caption_of
+from .fields import Reading, caption_of
 from .interactions import interactions_of
 from .panels import read_panels
-from .prompt_text import Warnings, source_of
 from .template import read_template
 
 
@@ -38,7 +36,8 @@ def read_prompt(text: str, plain: bool = False) -> tuple[Reading, Document]:
         read_template(reading, document)
     else:
         read_body(reading, document.start, document.end)
-    read_panels(reading)
+    if reading.panels:
+        read_panels(reading)
     return reading, document
 
 

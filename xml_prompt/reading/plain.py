@@ -34,14 +34,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from ..genders import gender_of, genders_in
 from ..messages import Message
 from ..positions import read_position
 from ..scene import Scene, Tag
 from ..tags import PlacedTag, TagError
-from ..words import CHARACTER_ELEMENTS, character_id, joint_interaction, word_key
+from ..words import CHARACTER_ELEMENTS, character_id, gender_of, genders_in, joint_interaction, word_key
 from .clauses import Clause, clauses
-from .draft import (
+from .document import Warnings
+from .elements import is_language
+from .fields import (
     Draft,
     Reading,
     StatedInteraction,
@@ -52,15 +53,13 @@ from .draft import (
     next_id,
     placed_tags,
     state_box,
+    unescaped_name,
 )
-from .elements import is_language
-from .fields import unescaped_name
 from .labels import EVERYONE, PARTS_OF_A_BODY, Part, bare_person, of_a_field, parts_of, without_bullets, without_stars
 from .loras import without_loras
 from .markup import Text
 from .parse import read_prompt, scene_of
 from .plain_words import field_of_person, field_of_picture, is_counted, people_in
-from .prompt_text import Warnings
 
 MOST_ALIKE = 8  # `2girls` makes two characters; a crowd stays a crowd
 

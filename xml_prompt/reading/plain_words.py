@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from ..genders import gender_of
 from ..positions import read_position
 from ..tags import emoticon_at
-from ..words import word_key
+from ..words import gender_of, word_key
 
 # English: the tag is one of these, or its last word is (a leading * : any word of it).  Chinese: it is in the tag.
 _EXPRESSION = """

@@ -18,14 +18,11 @@ from ..positions import Place, read_position
 from ..scene import GRID, Box, Tag
 from ..tags import MAX_WEIGHT, MIN_WEIGHT, tag_list
 from ..words import GENERAL_BLOCK, PERSONAL, ROOTS, character_id, is_negative, word_key
-from .cleaning import cleaned
-from .document import Document
-from .draft import Draft, Reading
+from .document import FORBIDDEN, Document, Source, cleaned, invisible
 from .elements import read_body, read_general
-from .fields import character_field, picture_field
+from .fields import Draft, Reading, character_field, picture_field
 from .json_text import Path, json_places, json_text, read_json, with_raw_backslashes
 from .markup import Node, Text
-from .prompt_text import FORBIDDEN, Source, invisible
 
 _PEOPLE = frozenset({"characters", "character", "people", "persons", "角色", "角色列表", "人物", "キャラクター"})
 _BODIES = ROOTS | GENERAL_BLOCK | {"tags", "text", "xml_tags", "标签"}
