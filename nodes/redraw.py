@@ -16,11 +16,9 @@ from ..sampling.redraw import noise_mask, put_back, region_of, share_of
 from ..sampling.sample import sample
 from ..xml_prompt import Scene, layout, regions
 from .character_masks import inside
-from .common import CATEGORY, SceneSocket
-from .guider import guidance_end_input, guidance_input
+from .common import CATEGORY, SceneSocket, eta_input, guidance_end_input, guidance_input
 from .inputs import checked
 from .masks import masks_of
-from .sampler import eta_input
 
 
 def masks_for(scene: Scene, masks: Tensor | None, height: int, width: int) -> list[Tensor]:
