@@ -222,7 +222,8 @@ class Isolation:
         self.run.shape = None
         told = places is not None and len(places) in (1, len(x)) and shape in (None, tuple(x.shape[-2:]))
         if not told:
-            self.run.say(TILED)
+            if not self.forward.plan.neutral or self.forward.loras:
+                self.run.say(TILED)
             return (WHOLE,)
         return [on_grid(place, *x.shape[-2:]) for place in places]
 

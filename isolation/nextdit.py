@@ -11,7 +11,7 @@ kernel for it, or as a dense mask, which every attention function of the host ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -132,13 +132,18 @@ def check_fits(plan: Plan, model: object, context: Tensor, references: object) -
         )
 
 
+def attentions(layers: Iterable[nn.Module]) -> list[nn.Module]:
+    """Of the layers that have one: other packs put modules of their own among them, which may skip the rest."""
+    return [layer.attention for layer in layers if hasattr(layer, "attention")]
+
+
 class IsolatedNextDiT(IsolatedForward):
     def __init__(self, plan: Plan, loras: Loras | None = None) -> None:
         super().__init__(plan, loras)
         self.kernel = Kernel()
 
     def joint_layers(self, network: nn.Module) -> list[nn.Module]:
-        return [layer.attention.out for layer in network.layers] if isinstance(network, NextDiT) else []
+        return [one.out for one in attentions(network.layers)] if isinstance(network, NextDiT) else []
 
     def override(
         self,
@@ -177,7 +182,7 @@ class IsolatedNextDiT(IsolatedForward):
         rows, columns = (-(-side // model.patch_size) for side in x.shape[-2:])  # the host pads to whole patches
         inner = options.get(OVERRIDE)
         isolated = self.override(plan, rows, columns, x.device, len(model.context_refiner), inner, places)
-        with counted(model.layers) as joint, counted(model.context_refiner) as caption:
+        with counted(attentions(model.layers)) as joint, counted(attentions(model.context_refiner)) as caption:
             yield {**options, OVERRIDE: isolated}
         for layer, ran in ((JOINT, joint), (CAPTION, caption)):
             if layer in isolated.biases:

@@ -168,6 +168,33 @@ def test_the_hosts_caches_skip_steps(newbie, node, caplog):
     assert torch.equal(newbie.changed(model, newbie.positive, 4, 8)[0], right_half(4, 8))
 
 
+class Cached(torch.nn.Module):
+    """As caches of blocks do it: in place of all layers, and in every second step it runs none of them."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers, self.passes = [list(layers)], 0  # in a list: they are no submodules
+
+    def forward(self, x, *rest, **options):
+        self.passes += 1
+        (layers,) = self.layers
+        for layer in layers if self.passes % 4 in (1, 2) else ():  # a step has two passes
+            x = layer(x, *rest, **options)
+        return x
+
+
+def test_a_cache_in_place_of_the_layers(newbie, caplog):
+    """Layers that no longer run need not be isolated; those that do, are."""
+    network = newbie.model.model.diffusion_model
+    layers, cache = network.layers, Cached(network.layers)
+    network.layers = torch.nn.ModuleList([cache])
+    try:
+        assert torch.equal(newbie.changed(newbie.model, newbie.positive, 4, 8)[0], right_half(4, 8))
+    finally:
+        network.layers = layers
+    assert cache.passes == 8 and "did not reach" not in caplog.text
+
+
 def test_a_model_that_never_asks_the_attention_is_said(newbie, caplog):
     """All of the run's passes went past every layer: nobody can tell what drew the picture."""
     network = newbie.model.model.diffusion_model
