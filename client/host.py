@@ -90,11 +90,11 @@ def running(
 
 
 @contextlib.contextmanager
-def announced(environment: Environment, port: int = 0) -> Iterator[Host]:
+def announced(environment: Environment, port: int = 0, flags: Sequence[str] = ()) -> Iterator[Host]:
     """The same, telling the terminal, and making sure that the pack's nodes are there."""
     line = Line("Starting ComfyUI")
     try:
-        with running(environment, port) as host:
+        with running(environment, port, flags=flags) as host:
             check_pack(host)
             line.end(f"{host.seconds:.1f} s")
             yield host

@@ -11,6 +11,7 @@ from .environment import locate
 from .problem import Problem
 
 USUAL_PORT = 8188
+PREVIEWS = ("--preview-method", "auto")  # the picture while it is drawn; ComfyUI's own default is none
 
 
 def main(typed: Sequence[str]) -> int:
@@ -19,7 +20,7 @@ def main(typed: Sequence[str]) -> int:
         raise Problem(f"Port {options.port} is taken or not allowed: choose another, or leave --port out.")
     environment = locate()
     port = options.port or (USUAL_PORT if host.port_is_free(USUAL_PORT) else 0)
-    with host.announced(environment, port) as running:
+    with host.announced(environment, port, PREVIEWS) as running:
         pictures = environment.home / "output"
         sys.stdout.write(f"{running.url}  (Ctrl-C stops; pictures go to {pictures}; log: {running.log})\n")
         sys.stdout.flush()

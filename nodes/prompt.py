@@ -6,10 +6,9 @@ from dataclasses import replace
 
 from comfy_api.latest import io
 
-from ..xml_prompt import parse
+from ..xml_prompt import Message, PromptError, PromptWarning, Scene, convert, parse
 from .common import CATEGORY, SceneSocket, check_layout, problem_of, scene_output
 from .inputs import checked
-from .prompt_check import plain_tags_hint
 
 EXAMPLE = """\
 <scene>
@@ -25,6 +24,18 @@ EXAMPLE = """\
   </character_2>
   <interaction>handshake</interaction>
 </scene>"""
+
+
+def plain_tags_hint(text: str, scene: Scene) -> PromptWarning | None:
+    """For XML Prompt: tags without any element are all of the whole picture's, which is seldom what was meant."""
+    if scene.characters or "<" in text:
+        return None
+    try:
+        people = convert(text).characters
+    except PromptError:
+        return None
+    hint = Message("No characters found: use NewBie Text to XML for plain tags.")
+    return PromptWarning(0, 0, hint) if people else None
 
 
 class NewBieXMLPrompt(io.ComfyNode):

@@ -1,4 +1,4 @@
-"""What the page asks while a prompt is typed: the reader's own verdict, the layout, and the words of the language.
+"""What the page asks while a prompt is typed: the reader's own verdict, and the layout.
 
 Pure functions from a request's JSON to the answer's; routes.py brings them to the page.
 """
@@ -8,17 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..xml_prompt import (
-    Message,
-    PromptError,
-    PromptWarning,
-    Scene,
-    convert,
-    language_of,
-    layout,
-    parse,
-    to_xml,
-)
+from ..xml_prompt import Message, PromptError, convert, language_of, layout, parse, to_xml
+from .prompt import plain_tags_hint
 
 LEAST_ASPECT, MOST_ASPECT = 1 / 16, 16.0  # width / height
 READERS = {"xml": parse, "text": convert}
@@ -44,13 +35,6 @@ def question(said: Any) -> Question:
     return Question(said["text"], reader, float(aspect), language_of(str(said.get("language", "en"))))
 
 
-def plain_tags_hint(text: str, scene: Scene) -> PromptWarning | None:
-    """For XML Prompt: tags without any element are all of the whole picture's, which is seldom what was meant."""
-    if scene.characters or "<" in text or not text.strip():
-        return None
-    return PromptWarning(0, 0, Message("No characters found: use NewBie Text to XML for plain tags."))
-
-
 def verdict(asked: Question) -> dict[str, Any]:
     """problem: {message, line, column} or null; the warnings; every character's id, name and box; plain tags as XML."""
     answer: dict[str, Any] = {"problem": None, "warnings": [], "characters": [], "hint": None, "xml": None}
@@ -71,16 +55,9 @@ def verdict(asked: Question) -> dict[str, Any]:
     ]
     hint = plain_tags_hint(asked.text, scene) if asked.reader == "xml" else None
     if hint is not None:
-        answer |= {"hint": hint.text(asked.language), "xml": _converted(asked.text)}
+        answer |= {"hint": hint.text(asked.language), "xml": to_xml(convert(asked.text))}
     return answer
 
 
 def _told(message: Message, where: Any, language: str) -> dict[str, Any]:
     return {"message": message.text(language), "line": where.line, "column": where.column}
-
-
-def _converted(text: str) -> str | None:
-    try:
-        return to_xml(convert(text))
-    except PromptError:
-        return None

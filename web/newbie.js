@@ -2,10 +2,12 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
-// Nodes with a text have an editor; all that say what they repaired, guessed or refused have a list of it.
-const EDITORS = {
+// Nodes with a text have an editor and a character has its place; all that say what they repaired, guessed or refused
+// have a list of it.
+const PANELS = {
   NewBieXMLPrompt: { input: "xml", reader: "xml" },
   NewBieTextToXML: { input: "text", reader: "text" },
+  NewBieCharacter: { position: "position" },
 };
 const ours = (definition) => definition?.name?.startsWith("NewBie");
 const speaks = (definition) => ours(definition) && definition.has_intermediate_output;
@@ -93,7 +95,7 @@ app.registerExtension({
     const definition = node.constructor.nodeData;
     if (!ours(definition)) return;
     colourScenes(); // the palette, loaded by now, knows the host's types alone
-    if (speaks(definition)) panels.set(node, newPanel(node, EDITORS[node.comfyClass] ?? {}));
+    if (speaks(definition)) panels.set(node, newPanel(node, PANELS[node.comfyClass] ?? {}));
   },
 
   setup() {

@@ -45,7 +45,7 @@ def test_plain_tags_are_told_where_to_go_and_offered_as_xml():
     assert len(parse(told["xml"]).characters) == 2
     assert "Text to XML" in NewBieXMLPrompt.execute(tags).ui.as_dict()["text"][0]
     assert verdict(Question(tags, reader="text"))["hint"] is None
-    for not_plain in ("", "<style>flat</style>", TWO):
+    for not_plain in ("", "<style>flat</style>", TWO, "a castle at night"):
         assert verdict(Question(not_plain))["hint"] is None
 
 

@@ -25,7 +25,7 @@ def boxes(xml):
 
 def drag(prompt, index, across, down, corner=None):
     """In thousandths of the picture."""
-    stage = prompt.page.locator(".newbie-stage").bounding_box()
+    stage = prompt.page.locator(".newbie-stage >> visible=true").bounding_box()
     target = prompt.page.locator(BOX).nth(index)
     if corner:
         target.focus()
@@ -114,3 +114,31 @@ def test_what_is_no_xml_is_shown_and_locked(prompt):
     before = prompt.xml
     drag(prompt, 0, 100, 0)
     assert prompt.xml == before
+
+
+def test_a_character_of_its_own_node_is_dragged_among_ghosts(canvas, renderer):
+    opened = canvas(renderer)
+    opened.open(
+        {
+            "nodes": [
+                {"id": 1, "type": "NewBieCharacter", "pos": [100, 100], "size": [320, 260],
+                 "outputs": [{"name": "scene", "type": "NEWBIE_SCENE", "links": [1]}],
+                 "widgets_values": ["miku", "unstated", "", "", "", "", "left", ""]},
+                {"id": 2, "type": "NewBieCharacter", "pos": [500, 100], "size": [340, 560],
+                 "inputs": [{"name": "previous", "type": "NEWBIE_SCENE", "link": 1}],
+                 "properties": {"newbie.layout": True},
+                 "widgets_values": ["<k>", "unstated", "", "", "", "", "right", ""]},
+            ],
+            "links": [[1, 1, 0, 2, 0, "NEWBIE_SCENE"]], "version": 0.4,
+        }
+    )  # fmt: skip
+    opened.page.wait_for_selector(f"{BOX} >> nth=1")
+    assert opened.page.locator(BOX).all_inner_texts() == ["miku", "<k>"]
+    assert opened.page.locator(".newbie-ghost").count() == 1
+    position = "app.graph.getNodeById(2).widgets.find(({ name }) => name === 'position').value"
+    drag(opened, 1, -100, 0)
+    box = [int(n) for n in opened.page.evaluate(f"() => {position}").split(",")]
+    assert 350 < box[0] < 450 and box[2] < 950
+    opened.page.wait_for_selector(".newbie-stated")
+    opened.page.locator(BOX).nth(1).dblclick()
+    assert opened.page.evaluate(f"() => {position}") == ""

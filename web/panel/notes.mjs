@@ -30,7 +30,7 @@ export function notes(host, node) {
       const rows = entries.reduce((sum, { message }) => sum + Math.ceil(message.length / across), 0);
       height = Math.min(MOST, rows * ROW + 8);
       const tall = node.size[1];
-      widget = addPanelWidget(node, panel, () => height, () => height);
+      widget = addPanelWidget(node, "newbie_notes", panel, () => height, () => height);
       node.setSize([node.size[0], Math.max(tall + height, node.computeSize()[1])]);
     }
     node.graph?.setDirtyCanvas(true, true);

@@ -1,4 +1,5 @@
 // The panel that a prompt node gets: with an editor where the node has a text, else what was said of its fields.
+import { characterPanel } from "./character.mjs";
 import { notes } from "./notes.mjs";
 import { promptPanel } from "./prompt.mjs";
 
@@ -14,10 +15,14 @@ function style() {
 /**
  * @param {{app: object, api: object, locale: () => string}} host
  * @param {object} node
- * @param {{input?: string, reader?: "xml" | "text"}} kind its text widget, and how the server reads it
+ * @param {{input?: string, reader?: "xml" | "text", position?: string}} kind its text widget, and how the server reads
+ *   it; or the widget that says where a character stands
  * @returns {{ran: (lines: string[]) => void, refused: (lines: string[]) => void}}
  */
 export function addPanel(host, node, kind) {
   style();
-  return kind.input ? promptPanel(host, node, kind) : notes(host, node);
+  if (kind.input) return promptPanel(host, node, kind);
+  const said = notes(host, node);
+  if (kind.position) characterPanel(host, node);
+  return said;
 }

@@ -103,7 +103,7 @@ export function promptPanel(host, node, { input, reader }) {
   panel.className = "newbie-panel";
   panel.append(bar, place, board.element, messages.element);
 
-  addPanelWidget(node, panel, () =>
+  addPanelWidget(node, "newbie_panel", panel, () =>
     linked() || node.properties[PLAIN] ? 60 : EDITOR_HEIGHT + (node.properties[LAYOUT] ? LAYOUT_HEIGHT : 0));
 
   function entries() {

@@ -8,18 +8,19 @@ const QUEUE = "Enter"; // with Ctrl, from anywhere
 
 /**
  * @param {object} node
+ * @param {string} name
  * @param {HTMLElement} element
  * @param {() => number} least its height, in pixels
  * @param {() => number} [most] where it doesn't grow with the node
  * @returns {object} the widget, which is saved neither with the workflow nor with the prompt
  */
-export function addPanelWidget(node, element, least, most) {
+export function addPanelWidget(node, name, element, least, most) {
   for (const type of STAYING)
     element.addEventListener(type, (event) => {
       const queues = event.key === QUEUE && (event.ctrlKey || event.metaKey);
       if (!queues) event.stopPropagation(); // else Ctrl+V pastes a node, and the wheel zooms the canvas
     });
-  const widget = node.addDOMWidget("newbie_panel", TYPE, element, {
+  const widget = node.addDOMWidget(name, TYPE, element, {
     serialize: false,
     hideOnZoom: false,
     hideInPanel: true,
