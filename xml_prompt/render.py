@@ -22,11 +22,14 @@ from .words import CHARACTER_FIELDS, GENERAL_FIELDS, is_panel
 SHARED = 0
 
 # How the name of a field that the models don't know stands beside its tags where there is no XML.
-_QUALITY_WORDS = "color colour style length type"
+_QUALITY_WORDS = "color colour style length type tone"
 _QUALITIES = frozenset(_QUALITY_WORDS.split())  # of what stands before them
 _BEFORE_WORDS = "age height weight species race job occupation name jp en alias facing direction gaze"
 _BEFORE = frozenset(_BEFORE_WORDS.split())
-_WHOLE_WORDS = "accessories accessory props prop items item weapon weapons features details tags extra misc traits"
+_WHOLE_WORDS = """
+    accessories accessory props prop items item weapon weapons features details tags extra misc traits top bottom
+    upper lower
+"""
 _WHOLE = frozenset(_WHOLE_WORDS.split())  # their tags say all
 _ALWAYS_WORDS = "hair eyes eye skin ears tail wings horns"
 _ALWAYS = frozenset(_ALWAYS_WORDS.split())  # `very long` says too little too
@@ -205,9 +208,10 @@ def _told(field: Field, known: Sequence[str]) -> Iterable[Tag]:
     """The field's tags as they can be understood without its name."""
     if field.name in known or is_panel(field.name):
         return field.tags
-    name = field.name.replace("_", " ").strip()
+    name = field.name.replace("_", " ").replace("hairstyle", "hair style").strip()
     *of, last = name.split()
     about = " ".join(of) if of and last in _QUALITIES else name  # hair_color: red is red hair
+    about = "eyes" if about == "eye" else about
     return [_with_name(tag, about) for tag in field.tags]
 
 

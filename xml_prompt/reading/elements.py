@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from ..messages import Message
@@ -265,6 +265,8 @@ def _completed(reading: Reading, draft: Draft, node: Node, name: str, words: str
 
 # What an element says. Leaves hold words alone; these are the attributes they take.
 
+_FORMATTING_WORDS = "b i u s em strong span font br p small big mark sub sup div ul ol li code"
+_FORMATTING = frozenset(_FORMATTING_WORDS.split())
 _LEAVES_OF_PICTURE = {"interaction": ("between",), "caption": (), "spacing": (), "system": (), "negative": ()}
 _LEAVES_OF_CHARACTER = {"name": (), "bbox": (), "negative": ("weight",)}
 
@@ -272,19 +274,30 @@ _LEAVES_OF_CHARACTER = {"name": (), "bbox": (), "negative": ("weight",)}
 def _stated(reading: Reading, node: Node, leaf: tuple[str, ...] | None) -> tuple[Stated, tuple[Node, ...]]:
     """What the element says, and which elements inside it are fields of their own: all, unless it is a leaf."""
     attributes = _attributes(reading, node, ("weight",) if leaf is None else leaf)
-    texts = node.texts if leaf is None else node.all_texts
+    texts = tuple(_own_texts(node)) if leaf is None else node.all_texts
     weight = _weight_of(reading, attributes, node.offset)
     children = node.children
     for child in () if leaf is None and node.is_key else children:
         names = {"inner": child.name, "outer": node.name}
+        plain = leaf is not None or child.name.lower() in _FORMATTING
         message = (
             Message("<{inner}> is inside <{outer}>; it is read as if beside it.", **names)
-            if leaf is None
+            if not plain
             else Message("<{inner}> inside <{outer}> is ignored; its text is kept.", **names)
         )
         reading.warn(child.offset, message)
     stated = Stated(node.name, node.spelled, texts, node.offset, weight, attributes.get("between"))
-    return stated, children if leaf is None else ()
+    beside = (child for child in children if child.name.lower() not in _FORMATTING)
+    return stated, tuple(beside) if leaf is None else ()
+
+
+def _own_texts(node: Node) -> Iterator[Text]:
+    """The words of an element itself, and those that HTML's tags stand around."""
+    for part in node.content:
+        if isinstance(part, Text):
+            yield part
+        elif part.name.lower() in _FORMATTING:
+            yield from part.all_texts
 
 
 def _read_unknown_frame(reading: Reading, node: Node) -> None:

@@ -25,7 +25,9 @@ _BAR = re.compile(r"\|")
 _COLON = re.compile(r"[:：]")
 _WEIGHT = re.compile(r"\s*[0-9]*\.?[0-9]+\s*(?:[,，、;；\n)）]|$)")
 _CHUNK_END = re.compile(r"[,，、。.!?！？]\s*")
-_BULLET = re.compile(r"^[ \t]*(?:(?:[-*•·●▪]|[0-9]{1,2}[.)、）]|[(（][0-9]{1,2}[)）])[ \t]+|[①-⑳][ \t]*)", re.MULTILINE)
+_BULLET = re.compile(
+    r"^[ \t]*(?:(?:[-*•·●▪>]|[0-9]{1,2}[.)、）]|[(（][0-9]{1,2}[)）])[ \t]+|[①-⑳][ \t]*)", re.MULTILINE
+)
 _STARS = re.compile(r"\*\*(?!\*)")
 _SPACE = " \t\n,，、*_"
 _LABEL_WORDS, _LABEL_SIGNS = 4, 40
@@ -47,7 +49,13 @@ _SQUARE = re.compile(rf"\s*\[(?P<label>{_IN_LINE})\]\s*(?P<colon>[:：]?)")
 _ASIDE = re.compile(
     r"\s*(?:#{1,6}\s*)?(?P<label>[^\n:：,，、;；()（）\[\]{}<>|]{1,40}?\s*[(（][^\n()（）]{1,40}[)）])\s*[:：](?![0-9.])"
 )
-_DASHED = re.compile(r"\s*(?P<label>[A-Z][\w.'’ ]{0,30}?|[\u3040-\u30ff\u4e00-\u9fff]{1,8})\s+(?:[-–—=→]|->|=>)\s+")
+_DASH = r"(?P<label>[A-Z][\w.'’ ]{0,30}?|[\u3040-\u30ff\u4e00-\u9fff]{1,8})\s+(?:[-–—=→]|->|=>)\s+"
+_DASHED = re.compile(rf"\s*{_DASH}")
+_DASHED_LINE = re.compile(rf"^[ \t]*{_DASH}", re.MULTILINE)
+_LETTERED = re.compile(r"\s*(?P<label>[A-Z]|[A-Z][a-z]+)\s*(?:[)=]|\.(?=[0-9]))\s*")
+_PARENED = re.compile(r"\s*[(（](?P<label>[^\n()（）:：,，]{1,40})[)）]\s*")
+_DRESSES = (_HEADING, _RULED, _STARRED, _TITLED, _SQUARE, _ASIDE, _DASHED, _LETTERED, _PARENED)
+_BEFORE_A_PERSON = (_DASHED, _LETTERED, _PARENED)  # labels where a person word follows, and words elsewhere
 _TIGHT = re.compile(
     r"^[ \t]*(?P<label>[A-Z][\w.'’ \-]{0,30}|[\u3040-\u30ff\u4e00-\u9fff]{1,8})[:：](?=\S)(?![0-9/.:])", re.MULTILINE
 )
@@ -59,7 +67,9 @@ PARTS_OF_A_BODY = {
     **dict.fromkeys(("face", "feelings"), "expression"),
 }
 _PICTURE_WORDS = "overall picture whole_picture common shared base global 整体 环境描述 公共 全体"
-PICTURE = (ROOTS | GENERAL_BLOCK | frozenset(_PICTURE_WORDS.split())) - {"characters"}
+_LIST_WORDS = "characters people persons cast character_list 角色列表 人物列表 キャラクター一覧"
+LISTS = frozenset(_LIST_WORDS.split())  # a heading over the characters, of none of them
+PICTURE = ROOTS | GENERAL_BLOCK | LISTS | frozenset(_PICTURE_WORDS.split())
 _EVERYONE_WORDS = """
     both all everyone everybody together they each each_of_them both_of_them all_of_them both_girls both_boys
     both_characters all_characters both_people all_people all_three all_four the_two the_three all_girls all_boys
@@ -86,9 +96,9 @@ class Part:
 def parts_of(text: str, start: int, end: int) -> list[Part]:
     """Raises TagError."""
     inside = bracketed(text)
-    many = len(_TIGHT.findall(text, start, end)) > 1
+    alike = frozenset(form for form in (_TIGHT, _DASHED_LINE) if len(form.findall(text, start, end)) > 1)
     return _headed(text, [part for first, last, bar in _runs(text, start, end, inside)
-                          for part in _labelled(text, first, last, inside, many, bar)])  # fmt: skip
+                          for part in _labelled(text, first, last, inside, alike, bar)])  # fmt: skip
 
 
 def without_bullets(text: str) -> str:
@@ -122,15 +132,17 @@ def _bars(text: str, start: int, end: int, inside: bytearray) -> list[tuple[int,
 # Labels
 
 
-def _labelled(text: str, start: int, end: int, inside: bytearray, many: bool, bar: bool) -> Iterator[Part]:
-    """One part, cut again where a label begins."""
+def _labelled(
+    text: str, start: int, end: int, inside: bytearray, alike: frozenset[re.Pattern[str]], bar: bool
+) -> Iterator[Part]:
+    """One part, cut again where a label begins. alike: which forms of labels several lines have."""
     if not text[start:end].strip():
         return
     label, at, begin, first, tight = "", start, start, True, False
     if said := _PROMPT.match(text, start, end):  # `Prompt: 1girl, ...` is the prompt
         start = at = begin = said.end()
     heading = _HASHES.match(text, start, end)
-    if head := _head(text, start, end):
+    if head := _head(text, start, end, _DASHED_LINE in alike):
         label, at, begin = head
     elif heading:
         at = begin = heading.end()
@@ -140,7 +152,8 @@ def _labelled(text: str, start: int, end: int, inside: bytearray, many: bool, ba
             raise TagError(Message("This part has more than {limit} colons. Shorten it.", limit=MAX_COLONS), i)
         found = "" if inside[i] or _WEIGHT.match(text, i + 1, end) else _label_before(text, begin, i, at == begin)
         spaced = colon.group() == "：" or text[i + 1 : i + 2].isspace() or i + 1 == end
-        if not found or not (spaced or known(found) or (at == begin and _stands_tight(text, i, end, found, many))):
+        begins = at == begin and bool(found) and _stands_tight(text, i, end, found, _TIGHT in alike)
+        if not found or not (spaced or known(found) or begins):
             continue
         label_at = text.rindex(found, begin, i)
         before = text[begin:label_at].strip(" \t,，、。.")
@@ -151,18 +164,19 @@ def _labelled(text: str, start: int, end: int, inside: bytearray, many: bool, ba
     yield Part(label, at, begin, end, first, tight, bool(heading), bar)
 
 
-def _head(text: str, start: int, end: int) -> tuple[str, int, int] | None:
+def _head(text: str, start: int, end: int, listed: bool) -> tuple[str, int, int] | None:
     """A label in some dress where a part begins: itself, where it begins, and where its words do."""
-    for form in (_HEADING, _RULED, _STARRED, _TITLED, _SQUARE, _ASIDE, _DASHED):
+    for form in _DRESSES:
         match = form.match(text, start, end)
         if match is None or not re.search(r"\w", match["label"]):
             continue
         label = match["label"].strip(" \t*_`#")
         if form is _SQUARE and not match["colon"] and not known(label):
             continue  # [hat] is a weight
-        if form in (_HEADING, _RULED, _STARRED) and _is_tag(label):
-            continue  # **red hair**
-        if form is _DASHED and not _begins_with_person(text, match.end(), end):
+        if form in (_HEADING, _RULED, _STARRED, *_BEFORE_A_PERSON) and _is_tag(label):
+            continue  # **red hair**, (best quality) 1girl
+        described = form is _DASHED and listed and _describes(text, match.end(), end)
+        if form in _BEFORE_A_PERSON and not described and not _begins_with_person(text, match.end(), end):
             continue
         return label, match.start("label"), match.end()
     return None
@@ -170,6 +184,12 @@ def _head(text: str, start: int, end: int) -> tuple[str, int, int] | None:
 
 def _is_tag(label: str) -> bool:
     return not known(label) and bool(field_of_person(label) or field_of_picture(label))
+
+
+def _describes(text: str, start: int, end: int) -> bool:
+    """Whether the first tag of a part says what a person is like."""
+    first = re.split(r"[,，、;；\n]", text[start:end], maxsplit=1)[0].strip()
+    return field_of_person(first) is not None
 
 
 def _begins_with_person(text: str, start: int, end: int) -> bool:
@@ -242,5 +262,6 @@ def _headed(text: str, parts: Sequence[Part]) -> list[Part]:
                 found[-1] = replace(last, start=part.start if empty else last.start, end=part.end, bar=part.bar)
                 continue
         found.append(part)
-        takes = bool(part.label) and (part.heading or not text[part.start : part.end].strip(_SPACE))
+        alone = part.heading or not text[part.start : part.end].strip(_SPACE)
+        takes = bool(part.label) and alone and word_key(part.label) not in LISTS
     return found

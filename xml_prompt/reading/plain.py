@@ -72,6 +72,7 @@ _DASH = re.compile(r"\s+[-–—]\s+")
 _NAME = re.compile(r"[A-Z][\w.'’\-]*(?: [A-Z][\w.'’\-]*){0,2}")
 _SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)]*\s*$")
 _OF_EVERYONE = re.compile(r"(?:both|they|everyone|everybody|all of them|the (?:two|three|four))\b", re.IGNORECASE)
+_NAMES = re.compile(r"(?:character|char|角色|人物)[:：]\s*(\S.*)", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,，、;；]")
 _AND = re.compile(r"\s+(?:and|&|\+)\s+|[和与與と]", re.IGNORECASE)
 _SENTENCE_WORDS = 4  # of a clause of a sentence
@@ -105,6 +106,8 @@ class _Plain:
         self.reading = reading
         self.current: Draft | None = None
         self.of_everyone: list[PlacedTag] = []
+        self.described: Counter[str] = Counter()
+        self.next_name = ""  # of `character:miku`, said before the person
 
     def read(self, parts: list[Part]) -> None:
         parts = self._without_settings(parts)
@@ -113,7 +116,7 @@ class _Plain:
             (part.label and not of_a_field(part.label)) or any(people_in(tag.text) for tag, _ in clause.tags)
             for part, clause in read
         )
-        described = _described(read)
+        self.described = described = _described(read)
         for part, clause in read:
             tags = list(clause.tags)
             counts = _counts(part, tags, described)
@@ -142,6 +145,8 @@ class _Plain:
                 self._sort(tags)
             else:
                 self._sort_picture(tags)
+        if self.next_name:
+            self._new(parts[0].at)
         for draft in self.reading.drafts.values():
             self.current = draft
             self._sort(self.of_everyone)
@@ -181,6 +186,7 @@ class _Plain:
 
     def _new(self, offset: int, id: str = "") -> Draft:
         self.current = new_draft(self.reading, id or next_id(self.reading), offset)
+        self.current.name, self.next_name = self.next_name, ""
         return self.current
 
     # Labels
@@ -194,7 +200,11 @@ class _Plain:
             self._negative(part, tags)
         elif field == "picture":
             self.current = None
-            self._sort_picture(tags)
+            person = next((i for i, (tag, _) in enumerate(tags) if people_in(tag.text)), len(tags))
+            first = person if not self.described else len(tags)
+            self._sort_picture(tags[:first])
+            if tags[first:]:
+                self._people(part, tags[first:])
         elif field in ("name", "bbox", "interaction", "caption", "spacing", "system"):
             self._plain_field(part, field, tags)
         elif field and personal and (self.current is not None or field not in _SHARED_FIELDS):
@@ -354,6 +364,8 @@ class _Plain:
         draft = self.current
         for placed in tags:
             tag, offset = placed
+            if self._is_name(tag.text):
+                continue
             field = field_of_person(tag.text)
             if draft is None or (_of_picture(tag.text) and field != "position"):
                 self._sort_picture([placed])
@@ -372,6 +384,8 @@ class _Plain:
     def _sort_picture(self, tags: Sequence[PlacedTag]) -> None:
         for placed in tags:
             tag = placed.tag
+            if self._is_name(tag.text):
+                continue
             field = field_of_picture(tag.text)
             if field is None and is_language(tag.text):
                 self.reading.captions.append(tag.text)
@@ -379,6 +393,17 @@ class _Plain:
                 self._together([placed])
             else:
                 add(self.reading.general, field or "other", [tag])
+
+    def _is_name(self, text: str) -> bool:
+        """`character:hatsune miku` names the person at hand, or the next one."""
+        match = _NAMES.fullmatch(text)
+        if match is None or (self.next_name if self.current is None else self.current.name):
+            return False
+        if self.current is None:
+            self.next_name = match.group(1)
+        else:
+            self.current.name = match.group(1)
+        return True
 
     def _add(self, draft: Draft, field: str, tags: Sequence[PlacedTag]) -> None:
         if field == "position":
