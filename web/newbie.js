@@ -79,7 +79,7 @@ function suggestSize() {
 }
 
 app.registerExtension({
-  name: "NewBie.Prompt",
+  name: "NewBieXML.Prompt",
   settings: [{ id: LOCALE, name: "NewBie language", type: "hidden", defaultValue: "" }],
 
   beforeRegisterNodeDef(nodeType, definition) {

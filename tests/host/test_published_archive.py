@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -111,3 +112,11 @@ def test_the_registrys_metadata():
             assert key == "Banner" or image.width <= 400
     assert f"## {project['version']} " in (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert json.dumps(META["project"]["classifiers"]).count("Environment :: GPU :: NVIDIA CUDA") == 1
+
+
+def test_the_pages_extensions_are_named_after_the_pack():
+    """Another pack's extension of the same name would take the place of ours."""
+    namespace = META["tool"]["comfy"]["DisplayName"].replace(" ", "") + "."
+    texts = [path.read_text("utf-8") for path in (ROOT / "web").rglob("*js")]
+    names = [name for text in texts for name in re.findall(r'registerExtension\(\{\s*name: "([^"]+)"', text)]
+    assert names and all(name.startswith(namespace) for name in names)

@@ -98,7 +98,7 @@ def test_a_page_without_our_nodes_pays_little(canvas):
     assert sum(size for _, size in entries) < BYTES
     took = opened.page.evaluate(
         """async () => {
-          const extension = app.extensions.find(({ name }) => name === "NewBie.Prompt");
+          const extension = app.extensions.find(({ name }) => name === "NewBieXML.Prompt");
           const begin = performance.now();
           await extension.setup();
           for (const { nodeData } of Object.values(LiteGraph.registered_node_types))
