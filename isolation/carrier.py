@@ -65,6 +65,18 @@ KEPT_OUT = (
 )
 
 
+@dataclass(frozen=True)
+class Pass:
+    """One forward of the host's diffusion model."""
+
+    model: nn.Module
+    x: Tensor  # [B, C, H, W]
+    text: Tensor  # [B, L, D]
+    options: Options = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # all others
+    places: Sequence[Rectangle] = (WHOLE,)  # what of the picture x shows, in one tile or each of B
+
+
 class IsolatedForward:
     """What all models share: the plan of a step, and the bias, made once for every size; a subclass knows its model.
 
@@ -77,19 +89,11 @@ class IsolatedForward:
         self.kept: dict[tuple[bool, int, int, Sequence[Rectangle], torch.device], Bias] = {}
         self.passes = self.reached = 0  # of this run: those to be isolated, and those whose attention was
 
-    def isolated(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        text: Tensor,
-        options: Options,
-        arguments: Mapping[str, Any] | None = None,
-        places: Sequence[Rectangle] = (WHOLE,),
-    ) -> AbstractContextManager[Options]:
-        """Around one forward of the model on x [B, C, H, W] and text [B, L, D]: the options that isolate it.
+    def isolated(self, one: Pass) -> AbstractContextManager[Options]:
+        """Around one pass: the options that isolate it.
 
-        arguments: the forward's others. places: what of the picture x shows, in one tile or each of B. Raises
-        ValueError where the plan can't be kept, and RuntimeError afterwards where another node kept it from the model.
+        Raises ValueError where the plan can't be kept, and RuntimeError afterwards where another node kept it from the
+        model.
         """
         raise NotImplementedError
 
@@ -270,7 +274,7 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
         eager(options),
         forward.loras.acting(network, x, text, places) if forward.loras else nullcontext(),
         isolation.watching(network, x, options, places),
-        forward.isolated(network, x, text, options, kwargs, places) as options,
+        forward.isolated(Pass(network, x, text, options, kwargs, places)) as options,
     ):
         return executor(x, timestep, concat, text, control, options, **kwargs)
 

@@ -11,7 +11,7 @@ kernel for it, or as a dense mask, which every attention function of the host ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ..sentences import log
 from .bias import Bias
-from .carrier import OVERRIDE, IsolatedForward, Options, check_tokens, counted
+from .carrier import OVERRIDE, IsolatedForward, Options, Pass, check_tokens, counted
 from .fused import FusedBias, NoKernelError
 from .lora import Loras
 from .plan import WHOLE, Plan, Rectangle
@@ -165,25 +165,17 @@ class IsolatedNextDiT(IsolatedForward):
         return IsolatedAttention(biases, len(plan.tokens), rows * columns, refiners, self.kernel, inner)
 
     @contextmanager
-    def isolated(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        text: Tensor,
-        options: Options,
-        arguments: Mapping[str, Any] | None = None,
-        places: Sequence[Rectangle] = (WHOLE,),
-    ) -> Iterator[Options]:
-        plan = self.now(options)
+    def isolated(self, one: Pass) -> Iterator[Options]:
+        plan, model = self.now(one.options), one.model
         if plan.neutral:
-            yield options
+            yield one.options
             return
-        check_fits(plan, model, text, (arguments or {}).get("ref_latents"))
-        rows, columns = (-(-side // model.patch_size) for side in x.shape[-2:])  # the host pads to whole patches
-        inner = options.get(OVERRIDE)
-        isolated = self.override(plan, rows, columns, x.device, len(model.context_refiner), inner, places)
+        check_fits(plan, model, one.text, one.arguments.get("ref_latents"))
+        rows, columns = (-(-side // model.patch_size) for side in one.x.shape[-2:])  # the host pads to whole patches
+        refiners, inner = len(model.context_refiner), one.options.get(OVERRIDE)
+        isolated = self.override(plan, rows, columns, one.x.device, refiners, inner, one.places)
         with counted(attentions(model.layers)) as joint, counted(attentions(model.context_refiner)) as caption:
-            yield {**options, OVERRIDE: isolated}
+            yield {**one.options, OVERRIDE: isolated}
         for layer, ran in ((JOINT, joint), (CAPTION, caption)):
             if layer in isolated.biases:
                 self.count(isolated.calls[layer], len(ran))

@@ -10,16 +10,16 @@ of each notes which it is: the host gives it the image as context in one case, t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from .bias import Bias
-from .carrier import OVERRIDE, IsolatedForward, Options, check_tokens
+from .carrier import OVERRIDE, IsolatedForward, Options, Pass, check_tokens
 from .plan import WHOLE, Plan, Rectangle
 
 PATCHES = "patches"
@@ -109,21 +109,13 @@ class IsolatedUNet(IsolatedForward):
         return IsolatedCrossAttention(len(plan.tokens), bias_of, inner)
 
     @contextmanager
-    def isolated(
-        self,
-        model: nn.Module,
-        x: Tensor,
-        text: Tensor,
-        options: Options,
-        arguments: Mapping[str, Any] | None = None,
-        places: Sequence[Rectangle] = (WHOLE,),
-    ) -> Iterator[Options]:
-        check_fits(self.plan, model, text)
-        plan = self.now(options)
+    def isolated(self, one: Pass) -> Iterator[Options]:
+        check_fits(self.plan, one.model, one.text)
+        plan = self.now(one.options)
         plan = plan if plan.joint else self.free
         if plan.neutral:
-            yield options
+            yield one.options
             return
-        isolated = self.override(plan, x.device, options.get(OVERRIDE), places)
-        yield with_patch({**options, OVERRIDE: isolated}, isolated.note)
+        isolated = self.override(plan, one.x.device, one.options.get(OVERRIDE), one.places)
+        yield with_patch({**one.options, OVERRIDE: isolated}, isolated.note)
         self.count(isolated.reached, isolated.announced)

@@ -109,7 +109,9 @@ class Step:
         return self.forward(self.context, {})
 
     def isolated(self, **options: Any) -> Tensor:
-        with self.isolation.isolated(self.network, self.x, self.context, options) as within:
+        from ...isolation.carrier import Pass
+
+        with self.isolation.isolated(Pass(self.network, self.x, self.context, options)) as within:
             return self.forward(self.context, within)
 
     def dense(self) -> Tensor:

@@ -17,6 +17,7 @@ import comfy.ldm.lumina.model as lumina
 import torch
 from comfy.ldm.modules import attention
 from conftest import ROOT
+from newbie_pack.isolation.carrier import Pass
 from newbie_pack.isolation.nextdit import IsolatedNextDiT
 from plans import make_plan
 from torch.nn.functional import scaled_dot_product_attention
@@ -32,7 +33,7 @@ def predicted(network, plan=PLAN):
     x = torch.randn(1, 16, 10, 12, generator=generator)
     context = torch.randn(1, len(OWNER), 48, generator=generator)
     pooled = torch.randn(1, 32, generator=generator)
-    isolated = nullcontext({}) if plan is None else IsolatedNextDiT(plan).isolated(network, x, context, {})
+    isolated = nullcontext({}) if plan is None else IsolatedNextDiT(plan).isolated(Pass(network, x, context, {}))
     with torch.no_grad(), isolated as options:
         return network(
             x, torch.full((1,), 0.7), context, len(OWNER), transformer_options=options, clip_text_pooled=pooled

@@ -11,7 +11,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import comfy.patcher_extension
 import torch
-from newbie_pack.isolation.carrier import conditioning
+from newbie_pack.isolation.carrier import Pass, conditioning
 from newbie_pack.isolation.nextdit import IsolatedNextDiT
 from plans import make_plan
 
@@ -42,7 +42,8 @@ def with_other_second_character(context, seed=1):
 
 def forward(network, x, context, pooled, plan=None, **options):
     """-> the model's output, the refined caption, the first joint layer's output."""
-    isolated = nullcontext(options) if plan is None else IsolatedNextDiT(plan).isolated(network, x, context, options)
+    one = Pass(network, x, context, options)
+    isolated = nullcontext(options) if plan is None else IsolatedNextDiT(plan).isolated(one)
     seen = {}
     handles = [
         module.register_forward_hook(lambda _module, _args, out, name=name: seen.__setitem__(name, out.clone()))
@@ -255,7 +256,7 @@ def test_a_forward_whose_layers_never_ran_was_skipped(network):
     kind = comfy.patcher_extension.WrappersMP.DIFFUSION_MODEL
     comfy.patcher_extension.add_wrapper_with_key(kind, "cache", lambda executor, x, *_a, **_k: x, options)
     x, context, pooled = inputs()
-    with IsolatedNextDiT(PLAN).isolated(network, x, context, options) as within:
+    with IsolatedNextDiT(PLAN).isolated(Pass(network, x, context, options)) as within:
         out = network(x, torch.full((1,), 0.7), context, 24, transformer_options=within, clip_text_pooled=pooled)
     assert torch.equal(out, x)
 

@@ -14,7 +14,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.patcher_extension
 import random_sd
 import torch
-from newbie_pack.isolation.carrier import PROGRESS
+from newbie_pack.isolation.carrier import PROGRESS, Pass
 from newbie_pack.isolation.unet import IsolatedUNet
 from plans import make_plan, weights_of
 
@@ -64,7 +64,7 @@ def with_other_second_character(context, owner=OWNER, seed=1):
 
 def forward(network, x, context, y, plan=None, **options):
     """-> the model's output, and of every cross-attention (image [B, N, D], output [B, N, D], rows, columns)."""
-    isolated = nullcontext(options) if plan is None else IsolatedUNet(plan).isolated(network, x, context, options)
+    isolated = nullcontext(options) if plan is None else IsolatedUNet(plan).isolated(Pass(network, x, context, options))
     seen = []
 
     def note(_module, args, kwargs, out):
@@ -236,7 +236,7 @@ def test_a_cross_attention_that_cannot_be_reached_is_said(network, where):
 
 def test_another_model_is_refused_in_a_sentence(mini):
     x, context = torch.zeros(1, 16, 8, 8), torch.zeros(1, len(OWNER), 48)
-    isolated = IsolatedUNet(PLAN).isolated(mini[0].model.diffusion_model, x, context, {})
+    isolated = IsolatedUNet(PLAN).isolated(Pass(mini[0].model.diffusion_model, x, context, {}))
     with pytest.raises(ValueError, match=r"encoded for SD1\.5, SD2 or SDXL, but the model is a NextDiT"), isolated:
         pass
 

@@ -13,6 +13,7 @@ import torch
 from comfy.ldm.lumina.model import NextDiT
 from comfy.taesd.taesd import TAESD
 from comfy.text_encoders.jina_clip_2 import XLMRobertaModel
+from newbie_pack.isolation.carrier import Pass
 from newbie_pack.isolation.nextdit import IsolatedNextDiT
 from newbie_pack.isolation.plan import caption_rules, coverage, joint_rules
 from newbie_pack.lab.training import config
@@ -68,7 +69,7 @@ def test_diffusion_model_without_isolation(networks, host_diffusion, height, wid
 def test_diffusion_model_isolated_as_the_pack_isolates_the_hosts(networks, host_diffusion, height, width):
     inputs = x, sigma, caption, pooled = diffusion_inputs(height, width)
     plan = make_plan(OWNER, ((LEFT,), (RIGHT,)))
-    with IsolatedNextDiT(plan).isolated(host_diffusion, x, caption, {}) as options:
+    with IsolatedNextDiT(plan).isolated(Pass(host_diffusion, x, caption, {})) as options:
         hosts = host_diffusion(x, sigma, caption, LENGTH, transformer_options=options, clip_text_pooled=pooled)
     covers = torch.stack([coverage([box], height // 2, width // 2) > 0 for box in (LEFT, RIGHT)])
     isolated = twin(networks, inputs, OWNER, covers)
