@@ -33,7 +33,8 @@ def test_the_guider_and_the_sampler_draw_the_same_picture_in_samplercustomadvanc
     demo = changed(workflow(), "NewBieSample", steps=FEW)
     said = node_of(demo, "NewBieSample")["inputs"]
     custom = changed(demo, "NewBieDecode", samples=["24", 0])
-    del custom["5"]
+    for id in [id for id, node in custom.items() if node["class_type"] == "NewBieSample"]:
+        del custom[id]
     guidance = ("positive", "negative", "guidance", "guidance_start", "guidance_end", "renorm")
     custom |= {
         "20": {"class_type": "ModelSamplingAuraFlow", "inputs": {"model": said["model"], "shift": said["shift"]}},
