@@ -44,8 +44,7 @@ WHAT EACH FILE DOES, in the order to read them
     clip_text   tags -> features and tokens, for SD, in chunks of 77
     encode      scene + boxes + CLIP -> positive and negative CONDITIONING: all of the above in order
 
-Not needed to understand it: fused makes the bias fast, tiles tells which part of the picture a tile shows, text_cache
-keeps what an encoder gave for the next prompt, the four files of lora do for a character's LoRA what all this does for
-its text, and silhouettes tells from the last steps' attention where everyone came to stand. options, plan and bias need
-no host.
+Not needed to understand it: fused makes the bias fast, text_cache keeps what an encoder gave for the next prompt,
+silhouettes sees where in the picture everybody is, and the files of lora do for a character's LoRA what all this does
+for its text. options, plan and bias need no host.
 """

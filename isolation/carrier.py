@@ -30,9 +30,8 @@ from ..sampling.steps import progress
 from ..sentences import log, telling
 from .bias import Bias, bias_of
 from .lora import Loras
-from .plan import KEY, WHOLE, Plan, Rectangle, misfit
+from .plan import HINT, KEY, WHOLE, Plan, Rectangle, coordinates, misfit, on_grid, places_in
 from .silhouettes import Silhouettes, can_be_seen, steps_from
-from .tiles import HINT, coordinates, on_grid, places_in
 
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]
 Options = dict[str, Any]  # the host's transformer_options

@@ -22,7 +22,6 @@ from .plan import CaptionToken
 
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
 Tokens = dict[str, list[Token]]  # by encoder: "l" and "g" for SDXL, "l" for SD1.5, "h" for SD2
-ENCODERS = ({"l"}, {"h"}, {"l", "g"})
 
 
 @dataclass(frozen=True)
@@ -40,11 +39,6 @@ class Chunk:
 
     tokens: Tokens
     known: tuple[CaptionToken, ...]
-
-
-def reads_chunks(clip: CLIP) -> bool:
-    """Is it the CLIP of an SD1.5, SD2 or SDXL checkpoint?"""
-    return set(clip.tokenize("", disable_weights=True)) in ENCODERS
 
 
 def own_tokens(clip: CLIP, text: str) -> Tokens:

@@ -46,7 +46,7 @@ from ..xml_prompt import (
     without_system,
 )
 from .carrier import Conditioning, conditioning
-from .clip_text import chunks_of, read_chunks, reads_chunks
+from .clip_text import chunks_of, read_chunks
 from .gemma_text import Reader, encode_apart, encode_jointly
 from .lora import Loras, Worn, worn_in
 from .nextdit import IsolatedNextDiT
@@ -58,7 +58,13 @@ from .unet import IsolatedUNet
 Masks = Sequence[Tensor | None]  # [h, w] in 0..1, one a character; None, or no entry, leaves a character its box
 EVERYWHERE = Plan((), ())
 MOST_TOKENS = 8192  # that Jina reads at once; far more than any of these models was trained on
+CLIP_ENCODERS = ({"l"}, {"h"}, {"l", "g"})  # of SD1.5, SD2 and SDXL, by the host's names
 POSITIVE, NEGATIVE = "prompt", "negative prompt"  # which of the two a sentence is about
+
+
+def reads_chunks(clip: CLIP) -> bool:
+    """Is it the CLIP of an SD1.5, SD2 or SDXL checkpoint?"""
+    return set(clip.tokenize("", disable_weights=True)) in CLIP_ENCODERS
 
 
 def places(scene: Scene, boxes: Sequence[Box], masks: Masks) -> tuple[Region, ...]:
