@@ -33,6 +33,7 @@ NODES = {  # node -> its file, in the order in which they are offered
     "NewBieSampler": "sampler",
     "NewBieSeeds": "seeds",
     "NewBieSize": "size",
+    "NewBieBoxes": "boxes",
 }
 
 Part = TypeVar("Part")

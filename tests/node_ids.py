@@ -20,4 +20,5 @@ NODE_IDS = (
     "NewBieSampler",
     "NewBieSeeds",
     "NewBieSize",
+    "NewBieBoxes",
 )

@@ -73,6 +73,7 @@ def right(weights, a_lora):
     sockets = {
         "MODEL": model, "CLIP": clip, "VAE": vae, "NEWBIE_SCENE": scene, "LATENT": latent(1, 16, 4, 4),
         "MASK": torch.ones(1, 8, 8), "IMAGE": torch.ones(1, 32, 32, 3),
+        "BOUNDING_BOX": [[{"x": 0, "y": 0, "width": 16, "height": 16}]],
     }
     named = {"positive": positive, "negative": negative, "steps": 1, "sampler": "euler_ancestral", "count": 2,
              "lora": a_lora}

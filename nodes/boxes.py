@@ -1,0 +1,86 @@
+"""Boxes that another node drew, as the places of a scene's characters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..xml_prompt import GRID, Box, Scene
+from .common import CATEGORY, SceneSocket, check_layout, scene_output
+from .inputs import checked
+
+CELL = 8  # pixels of one cell of a latent
+
+
+def flat(boxes: Any) -> list[dict[str, Any]]:
+    """The host's BOUNDING_BOX is one box, a list of them, or a list for each frame: the first frame counts."""
+    if isinstance(boxes, dict):
+        return [boxes]
+    if not isinstance(boxes, list | tuple):
+        raise ValueError("boxes holds no boxes: connect Create Bounding Boxes, or another node that gives some.")
+    return flat(boxes[0]) if boxes and isinstance(boxes[0], list) else list(boxes)
+
+
+def on_grid(box: dict[str, Any], number: int, width: int, height: int) -> Box:
+    """x, y, width and height in pixels -> a box inside the picture. Raises ValueError."""
+    try:
+        x, y, wide, high = (float(box[name]) for name in ("x", "y", "width", "height"))
+    except (KeyError, TypeError, ValueError, OverflowError):
+        x = y = wide = high = math.nan
+    if not all(map(math.isfinite, (x, y, wide, high))):
+        raise ValueError(f"Box {number} has no x, y, width and height in pixels: connect another node's boxes.")
+    across = [min(max(edge / width, 0.0), 1.0) * GRID for edge in (x, x + wide)]
+    down = [min(max(edge / height, 0.0), 1.0) * GRID for edge in (y, y + high)]
+    if not (round(across[0]) < round(across[1]) and round(down[0]) < round(down[1])):
+        raise ValueError(f"Box {number} lies outside of the picture, or has no area: draw it again.")
+    return Box(*map(float, map(round, (across[0], down[0], across[1], down[1]))))
+
+
+def placed(scene: Scene, boxes: Sequence[Box]) -> Scene:
+    """The first characters in the boxes, one each and in the prompt's order. Raises ValueError for too many."""
+    if len(boxes) > len(scene.characters):
+        raise ValueError(
+            f"There are {len(boxes)} boxes for {len(scene.characters)} characters: draw one per character, in the "
+            "prompt's order."
+        )
+    moved = [replace(who, box=box, more_boxes=()) for who, box in zip(scene.characters, boxes, strict=False)]
+    return replace(scene, characters=(*moved, *scene.characters[len(boxes) :]))
+
+
+class NewBieBoxes(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="NewBieBoxes",
+            display_name="NewBie Boxes",
+            category=CATEGORY,
+            description="Places a scene's characters in boxes drawn elsewhere, such as by Create Bounding Boxes.",
+            search_aliases=["bounding boxes", "bbox", "regions", "place characters", "layout"],
+            inputs=[
+                SceneSocket.Input("scene", tooltip="The scene from a prompt node."),
+                io.BoundingBox.Input(
+                    "boxes",
+                    socketless=False,
+                    force_input=True,
+                    tooltip="One box per character, in the prompt's order. The others are laid out as usual.",
+                ),
+                io.Latent.Input("latent", tooltip="The picture's size, which the boxes are drawn for."),
+            ],
+            outputs=[
+                SceneSocket.Output("scene", display_name="scene", tooltip="The scene for Encode Characters."),
+                io.String.Output("xml_text", display_name="xml", tooltip="The same as XML."),
+            ],
+        )
+
+    @classmethod
+    @checked
+    def execute(cls, scene: Scene, boxes: Any, latent: dict[str, Any]) -> io.NodeOutput:
+        height, width = (side * CELL for side in latent["samples"].shape[-2:])
+        found = [on_grid(box, number, width, height) for number, box in enumerate(flat(boxes), start=1)]
+        moved = placed(scene, found)
+        check_layout(moved)
+        return scene_output(moved, scene)
