@@ -11,6 +11,7 @@ const PANELS = {
 };
 const ours = (definition) => definition?.name?.startsWith("NewBie");
 const speaks = (definition) => ours(definition) && definition.has_intermediate_output;
+const NEW_SIZE = [440, 640]; // of a prompt node that the user adds
 const SIZE = "NewBieSize";
 const SCENE = "NEWBIE_SCENE";
 const SCENE_COLOUR = "#f472b6";
@@ -95,7 +96,13 @@ app.registerExtension({
     const definition = node.constructor.nodeData;
     if (!ours(definition)) return;
     colourScenes(); // the palette, loaded by now, knows the host's types alone
-    if (speaks(definition)) panels.set(node, newPanel(node, PANELS[node.comfyClass] ?? {}));
+    if (!speaks(definition)) return;
+    const kind = PANELS[node.comfyClass] ?? {};
+    if (kind.input && !app.configuringGraph) {
+      node.properties["newbie.layout"] = true; // a saved graph has its own
+      node.setSize(NEW_SIZE);
+    }
+    panels.set(node, newPanel(node, kind));
   },
 
   setup() {

@@ -108,6 +108,24 @@ def test_what_is_typed_moves_the_boxes_and_the_picture_has_the_latents_shape(pro
                  "return Math.abs(width / height - 1.5) < .03; }")  # fmt: skip
 
 
+def test_a_new_prompt_node_shows_its_layout_and_a_saved_one_is_as_it_was_saved(canvas, renderer):
+    opened = canvas(renderer)
+    saved = {"id": 1, "type": "NewBieXMLPrompt", "pos": [50, 100], "size": [400, 300], "widgets_values": ["<n>a</n>"]}
+    opened.open({"nodes": [saved], "links": [], "version": 0.4})
+    opened.until("() => document.querySelectorAll('.cm-content').length === 1")
+    assert opened.page.evaluate("() => app.graph.nodes[0].properties['newbie.layout'] ?? false") is False
+    assert opened.page.evaluate("() => app.graph.nodes[0].size[1]") < 400
+    opened.page.evaluate(
+        """() => {
+          const node = LiteGraph.createNode("NewBieXMLPrompt");
+          node.pos = [600, 100];
+          app.graph.add(node);
+        }"""
+    )
+    opened.page.wait_for_selector(f"{BOX} >> nth=1 >> visible=true")
+    assert opened.page.evaluate("() => app.graph.nodes[1].size[1]") >= 600
+
+
 def test_what_is_no_xml_is_shown_and_locked(prompt):
     prompt.write('{"character_1": {"name": "miku", "bbox": [0, 0, 500, 1000]}, "image": {"tags": "1girl"}}')
     prompt.page.wait_for_selector(".newbie-locked")
