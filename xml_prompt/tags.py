@@ -296,28 +296,33 @@ def tag_list(tags: Sequence[Tag], weights: bool = True) -> str:
 #     {red|blue}  {2$$a|b}  [a|b]  red|blue              choices (dynamic prompts, NovelAI)
 #     __hair__  ${c}  <wildcard:x>  BREAK  hat++  MASK(  wildcards, variables, regions, weights of other kinds
 
-_FREE = r"(?<!\\)"
-_SCHEDULE = re.compile(rf"{_FREE}\[[^\[\]\n]*[:：]\s*[0-9.]+\s*\]")
-_CHOICE = re.compile(rf"{_FREE}\{{[^{{}}\n]*\w[^{{}}\n]*\|[^{{}}\n]*\}}|{_FREE}\[[^\[\]\n]*\w[^\[\]\n]*\|[^\[\]\n]*\]")
-_BARE_CHOICE = re.compile(r"[^\W_][^,，、;；|\n()（）]*\|(?=\s*[^\W_])[^,，、;；\n()（）]*")
+# Bounded, so that no text takes long; nobody writes longer ones.
+_FREE, _IN_BRACES, _IN_SQUARE = r"(?<!\\)", r"[^{}\n]{0,200}", r"[^\[\]\n]{0,200}"
+_SCHEDULE = re.compile(rf"{_FREE}\[{_IN_SQUARE}[:：]\s{{0,8}}[0-9.]{{1,8}}\s{{0,8}}\]")
+_CHOICE = re.compile(
+    rf"{_FREE}\{{(?=[^|]{{0,200}}?\w){_IN_BRACES}\|{_IN_BRACES}\}}|{_FREE}\[(?=[^|]{{0,200}}?\w){_IN_SQUARE}\|{_IN_SQUARE}\]"
+)
+_BARE_CHOICE = re.compile(r"[^\W_][^,，、;；|\n()（）]{0,80}\|(?=\s{0,8}[^\W_])[^,，、;；\n()（）]{0,200}")
 _FOREIGN = re.compile(
-    rf"{_FREE}\$\{{[^{{}}\n]*\}}|{_FREE}\$\{{?[\w.]+\}}?|\{{[0-9\-]+\$\$[^{{}}\n]*\}}"
-    r"|(?<!\w)__(?=[^\W_])[\w/*.\- ]*?__(?!\w)"
+    rf"{_FREE}\$\{{{_IN_BRACES}\}}|{_FREE}\$\{{?[\w.]{{1,80}}\}}?|\{{[0-9\-]{{1,8}}\$\${_IN_BRACES}\}}"
+    r"|(?<!\w)__(?=[^\W_])[\w/*.\- ]{0,80}?__(?!\w)"
     r"|\b(?:BREAK|AND|ADDCOMM|ADDBASE|ADDCOL|ADDROW)\b"
-    r"|<(?:wildcard|wc|random|hypernet|embed|segment|setvar|var|fromto|alternate|repeat|preset|object)[:\[][^<>\n]*>"
-    r"|(?:\w(?:\+{2,}|-{2,})|\)(?:\++|-+))(?=\s*(?:[,，\n]|$))"
-    r"|\b(?:MASK|MASKW|AREA|COUPLE|FEATHER|FILL|STYLE|SHUFFLE|SHIFT|DEF|ATTN|NOISE|CLIPS)\([^()\n]*\)"
+    r"|<(?:wildcard|wc|random|hypernet|embed|segment|setvar|var|fromto|alternate|repeat|preset|object)[:\[][^<>\n]{0,200}>"
+    r"|(?:\w(?:\+{2,8}|-{2,8})|\)(?:\+{1,8}|-{1,8}))(?=\s{0,8}(?:[,，\n]|$))"
+    r"|\b(?:MASK|MASKW|AREA|COUPLE|FEATHER|FILL|STYLE|SHUFFLE|SHIFT|DEF|ATTN|NOISE|CLIPS)\([^()\n]{0,200}\)"
     r"|\)\.(?:blend|and|swap)\("
     r"|(?<!\S)--[a-z]+\b"
-    r"|(?<![\w.:])(?:[0-9]+\.?[0-9]*|\.[0-9]+)::(?!.*::)"
+    r"|(?<![\w.:])(?:[0-9]{1,4}\.?[0-9]{0,4}|\.[0-9]{1,4})::(?!.{0,400}::)"
 )
+MAX_FOREIGN = 256  # pieces in one text; more warnings are not shown
 # Without any of these there is nothing to find: nearly always.
 _MAYBE_FOREIGN = re.compile(r"[|$\[]|__|::|\+|--|\)-|<|\b[A-Z]{3,}")
 
 
 def is_foreign_group(text: str, start: int, end: int) -> bool:
     """Whether brackets hold a choice or a schedule, and no weight."""
-    return bool(_CHOICE.fullmatch(text, start, end) or _SCHEDULE.fullmatch(text, start, end))
+    choice = text[start] in "{[" and "|" in text[start:end] and re.search(r"[^\W_]", text[start:end])
+    return bool(choice or _SCHEDULE.fullmatch(text, start, end))
 
 
 def foreign_syntax(text: str) -> Iterator[tuple[int, Message]]:
@@ -328,6 +333,8 @@ def foreign_syntax(text: str) -> Iterator[tuple[int, Message]]:
     for pattern in (_SCHEDULE, _CHOICE, _FOREIGN, _BARE_CHOICE):
         for match in pattern.finditer(text):
             start, end = match.span()
+            if len(taken) >= MAX_FOREIGN:
+                return
             if any(first < end and start < last for first, last in taken):
                 continue
             taken.append((start, end))

@@ -20,7 +20,8 @@ _ROOT_WORDS = """
 """
 ROOTS = frozenset(_ROOT_WORDS.split())
 GENERAL_BLOCK = frozenset({"general_tags", "general", "general_tag", "通用标签", "整体标签", "通用"})
-THOUGHTS = frozenset({"think", "thinking", "thoughts", "reasoning", "scratchpad", "analysis", "思考", "思考过程"})
+_THOUGHT_WORDS = "think thought thinking thoughts reasoning scratchpad analysis 思考 思考过程"
+THOUGHTS = frozenset(_THOUGHT_WORDS.split())
 LORA_ELEMENTS = frozenset({"lora", "loras", "lyco", "locon"})
 
 CHARACTER_FIELDS = (
@@ -72,6 +73,7 @@ GENERAL_ELEMENTS = {
 
 _CHARACTER = re.compile(
     r"(?:character|char|角色|人物|キャラクター|キャラ|登場人物)[_\-]?([0-9]{1,9}|[一二三四五六七八九十]?)"
+    r"|(?:character|char)[_\-](one|two|three|four|five|six|seven|eight|nine|ten)"
     r"|(?:person|subject|chara)[_\-]?([0-9]{1,9})",
     re.IGNORECASE,
 )
@@ -91,7 +93,10 @@ _PANEL = re.compile(
     r"(?:[a-z]+_){0,3}(?:panel|inset|koma|vignette|sub_?picture|sub_?image)(?:_[a-z0-9]+){0,3}"
     r"|.{0,4}(?:分镜|分格|画格|小窗|子画面|插入画面|コマ|パネル|差し込み).{0,4}|第.{1,2}格"
 )
-_CHINESE_DIGITS = {digit: str(i) for i, digit in enumerate("一二三四五六七八九十", start=1)}
+_NUMBERS = "one two three four five six seven eight nine ten"
+NUMBER_WORDS = {
+    word: str(i) for words in ("一二三四五六七八九十", _NUMBERS.split()) for i, word in enumerate(words, start=1)
+}
 
 UNSTATED = "unstated"  # a gender that nobody has said
 
@@ -149,10 +154,10 @@ def character_id(name: str) -> str | None:
     match = _CHARACTER.fullmatch(name)
     if match is None:
         return None
-    number = match.group(1) or match.group(2) or ""
-    if number and number not in _CHINESE_DIGITS:
+    number = next(filter(None, match.groups()), "").lower()
+    if number and number not in NUMBER_WORDS:
         number = number.lstrip("0") or "0"
-    return f"character_{_CHINESE_DIGITS.get(number, number)}"
+    return f"character_{NUMBER_WORDS.get(number, number)}"
 
 
 def is_element(name: str, frames: bool = True) -> bool:

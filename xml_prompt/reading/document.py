@@ -121,7 +121,11 @@ Edit = tuple[int, int, str]  # from, to, and what stands there instead
 _THINKING = "|".join(sorted(THOUGHTS))
 _THOUGHT = re.compile(rf"<(?:{_THINKING})(?:\s[^<>]*)?>", re.IGNORECASE)
 _THOUGHT_END = re.compile(rf"</(?:{_THINKING})\s*>", re.IGNORECASE)
-_LINE = re.compile(r"(?:(?<=[\s,，、;；])|(?<=[\w\"'/]>)|^)//(?!/|.{0,3}[<>]).*?(?=\n|<|$)", re.MULTILINE)
+_COMMENT = re.compile(
+    r"(?:(?<=[\s,，、;；])|(?<=[\w\"'/]>)|^)//(?!/|\S{0,2}<(?:[\s,，、)）]|$))", re.MULTILINE
+)
+_TAG_IN_LINE = re.compile(r"<(/?)[^\W\d][^<>\n]*?(/?)>")
+_UNICODE = re.compile(r"\\u00(3c|3e|22|26|27)", re.IGNORECASE)
 _INSIDE_TAG = re.compile(r"</?[^\W\d][^<>]*\Z")
 _LONGEST_TAG = 1024
 _LINE_END = re.compile(r"(?<!\\)(?:\\r\\n|\\[nt](?!/)|\\r(?![a-z]))")
@@ -132,7 +136,7 @@ _REFERENCES = {"lt": "<", "gt": ">", "quot": '"', "apos": "'", "amp": "&", "#39"
                "#62": ">", "#x3c": "<", "#x3e": ">", "nbsp": " "}  # fmt: skip
 _REFERENCE = re.compile(rf"&({'|'.join(_REFERENCES)});", re.IGNORECASE)
 # Without any of these there is nothing to do: nearly always.
-_SUSPECT = re.compile(r"//|/\*|\\[nrt\"]|<!--|&(?:amp;)*(?:lt|#0*60|#x0*3c);", re.IGNORECASE)
+_SUSPECT = re.compile(r"//|/\*|\\(?:[nrt\"]|u003c)|<!--|&(?:amp;)*(?:lt|#0*60|#x0*3c);", re.IGNORECASE)
 
 
 def edited(source: Source, edits: Sequence[Edit]) -> Source:
@@ -166,6 +170,10 @@ def cleaned(source: Source, start: int, end: int, warnings: Warnings) -> tuple[S
     """A prompt's body without what is no part of it: the text, and where the body is in it now."""
     if not _SUSPECT.search(source.text, start, end):
         return source, start, end
+    if "\\u003c" in source.text[start:end].lower():  # of JSON that was escaped once more
+        edits = [(*m.span(), chr(int(m.group(1), 16))) for m in _UNICODE.finditer(source.text, start, end)]
+        warnings.warn(source, start, Message("The tags of this prompt are escaped (\\u003c); they are read as tags."))
+        source, start, end = _changed(source, edits, start, end)
     while _is_escaped(source.text, start, end):
         message = Message("The tags of this prompt are escaped (&lt;name&gt;); they are read as tags.")
         warnings.warn(source, start, message)
@@ -233,10 +241,24 @@ def _is_escaped(text: str, start: int, end: int) -> bool:
 def _comments(source: Source, start: int, end: int) -> Iterator[Edit]:
     text = source.text
     yield from ((*span, "") for span in _spans(text, "<!--", "-->", start, end))
-    lines = (match.span() for match in _LINE.finditer(text, start, end))
-    for first, last in (*_spans(text, "/*", "*/", start, end), *lines):
+    for first, last in (*_spans(text, "/*", "*/", start, end), *_line_comments(text, start, end)):
         if not _INSIDE_TAG.search(text, max(start, first - _LONGEST_TAG), first):
             yield first, last, " "
+
+
+def _line_comments(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """From each // to the end of its line, or to the end tag of what it stands in."""
+    at = start
+    while opens := _COMMENT.search(text, at, end):
+        last, depth = text.find("\n", opens.end(), end), 0
+        last = end if last < 0 else last
+        for tag in _TAG_IN_LINE.finditer(text, opens.end(), last):
+            depth += 0 if tag.group(2) else -1 if tag.group(1) else 1
+            if depth < 0:
+                last = tag.start()
+                break
+        yield opens.start(), last
+        at = last
 
 
 def _copied(source: Source, start: int, end: int) -> Iterator[Edit]:
@@ -342,13 +364,13 @@ def _without_end_marker(source: Source, start: int, end: int, warnings: Warnings
 def _unquoted(source: Source, start: int, end: int, warnings: Warnings) -> tuple[Source, int, int]:
     """A whole prompt in quotes, as a JSON string or as it was copied from a program."""
     text = source.text
-    for mark, closes in (('"""', '"""'), ("'''", "'''"), ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’")):
+    for mark, closes in (('"""', '"""'), ("'''", "'''"), ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ('["', '"]')):
         if text.startswith(mark, start, end) and text.endswith(closes, start + len(mark), end):
             first, last = start + len(mark), end - len(closes)
             if not _MARKED_UP.match(text, first, last):
                 continue
             warnings.warn(source, start, Message("The quotes around the prompt are not part of it and are ignored."))
-            if mark == '"' and _STRING.fullmatch(text, start, end):
+            if closes[0] == '"' and _STRING.fullmatch(text, first - 1, last + 1):
                 words, offsets = decoded(text[first:last], first)
                 source = Source(words, source, (*offsets, last))
                 return source, *stripped(words, 0, len(words))

@@ -23,6 +23,7 @@ from ..words import (
 )
 from .document import Warnings
 from .fields import (
+    CAPTION_LABEL,
     Draft,
     Reading,
     Stated,
@@ -97,7 +98,7 @@ def _read_stray(reading: Reading, text: Text, beside: bool) -> None:
     """Words outside any element. A line that a label begins (`caption: ...`) is what the element of this name says."""
     start = 0
     for line in _LABELLED_LINE.finditer(text.words):
-        name = picture_field(line["label"])
+        name = picture_field(line["label"]) or ("caption" if CAPTION_LABEL.match(f"{line['label']}:") else None)
         if name is None or not (beside or (name in ("caption", "negative") and not reading.plain)):
             continue
         if name == "negative":

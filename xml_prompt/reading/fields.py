@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import NamedTuple
 
 from ..messages import Message
@@ -19,6 +20,7 @@ from ..words import (
     CHARACTER_ELEMENTS,
     GENERAL_ELEMENTS,
     MAX_NAME,
+    NUMBER_WORDS,
     THOUGHTS,
     gender_of,
     genders_in,
@@ -226,7 +228,7 @@ def checked_box(source: Source, edges: Sequence[float], offset: int, warnings: W
 
 # One thing said, whichever form it was written in
 
-_CAPTION_LABEL = re.compile(
+CAPTION_LABEL = re.compile(
     r"\W*(?:natural language )?(?:caption|description|自然语言描述|描述|说明|キャプション)\W{0,3}?[:：]\s*",
     re.IGNORECASE,
 )
@@ -298,7 +300,7 @@ def state_of_picture(reading: Reading, stated: Stated) -> None:
 
 def caption_of(words: str) -> str:
     """The caption without a label that a language model put before it, and the quotes of one."""
-    while label := _CAPTION_LABEL.match(words):
+    while label := CAPTION_LABEL.match(words):
         words = words[label.end() :].strip()
         quoted = _QUOTED.fullmatch(words)
         words = quoted.group(1).strip() if quoted else words
@@ -365,11 +367,15 @@ def not_a_field(name: str) -> Message:
 def refuse_misspelt_character(reading: Reading, key: str, spelled: str, offset: int) -> None:
     """It would be lost among the fields."""
     if looks_like_character(key):
-        number = re.search("[1-9][0-9]*", key)
+        number = re.search("[1-9][0-9]*", key) or re.search("|".join(NUMBER_WORDS), key.lower())
+        id = f"character_{NUMBER_WORDS.get(number.group(), number.group())}" if number else ""
+        if not id or id in reading.drafts:  # the first that nobody has
+            taken = set(re.findall("character_[0-9]+", reading.source.text))
+            id = next(free for n in count(1) if (free := f"character_{n}") not in taken)
         message = Message(
             "{element} looks like a misspelt {id}. Write {id}; every character has a number of its own.",
             element=spelled,
-            id=f"character_{number.group() if number else 1}",
+            id=id,
         )
         raise reading.source.error(message, offset)
 

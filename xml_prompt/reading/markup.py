@@ -190,10 +190,12 @@ def _add_markup(found: _Pass, at: int, end: int) -> int:
 def _is_plain(text: str, tag: re.Match[str], end: int) -> bool:
     """Whether a `<` before a word that is no element's name is a plain character: `a<b`, or never finished."""
     behind, following = text.find(">", tag.end(), end), text.find("<", tag.end(), end)
+    closed = re.compile(rf"</{re.escape(tag.group(2))}\s*>").search(text, tag.end(), end) is not None
     if behind < 0 or 0 <= following < behind:
-        return text.find(f"</{tag.group(2)}", tag.end(), end) < 0
+        return not closed
     within = text[tag.end() : behind]
-    return text[tag.start() - 1 : tag.start()].isalnum() and bool(within.strip(" /")) and "=" not in within
+    said = bool(within.strip(" /")) or not closed
+    return said and text[tag.start() - 1 : tag.start()].isalnum() and "=" not in within
 
 
 def _add_lora(found: _Pass, match: re.Match[str]) -> None:
@@ -298,6 +300,9 @@ def _bad_attribute(source: Source, name: str, offset: int, at: int, end: int) ->
     closing, opening = text.find(">", at, end), text.find("<", at, end)
     if closing < 0 or (0 <= opening < closing and text.count('"', at, opening) % 2 == 0):
         message = Message('The tag <{name} has no ">". Write <{name}>, or &lt; for a plain "<".', name=name)
+        return source.error(message, offset)
+    if name.lower() == "prompt" and text[at:closing].strip().lower() == "start":
+        message = Message("<Prompt Start> stands inside the prompt. It belongs before it: delete this one.")
         return source.error(message, offset)
     key = re.match(rf"({NAME})\s*(=?)\s*(.?)", text[at:closing])
     if key is None or not key.group(2):

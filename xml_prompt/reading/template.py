@@ -26,6 +26,11 @@ from .markup import Node, Text
 
 _PEOPLE = frozenset({"characters", "character", "people", "persons", "角色", "角色列表", "人物", "キャラクター"})
 _BODIES = ROOTS | GENERAL_BLOCK | {"tags", "text", "xml_tags", "标签"}
+_SETTING_WORDS = """
+    seed steps cfg cfg_scale guidance guidance_scale sampler sampler_name scheduler width height size resolution
+    aspect_ratio model batch_size denoise
+"""
+_SETTINGS = frozenset(_SETTING_WORDS.split())
 _ACTS = frozenset({"interaction", "interactions", "互动", "交互"})
 _WHAT = ("type", "kind", "action", "interaction", "tag", "text", "name", "value", "description")
 _WHO = ("between", "characters", "participants", "who", "with", "targets")
@@ -109,7 +114,10 @@ def _nodes(read: _Json, value: dict[str, Any], path: Path) -> list[Node | Text]:
     found: list[Node | Text] = []
     for key, entry in value.items():
         here, name = (*path, key), word_key(key)
-        if name in _PEOPLE and isinstance(entry, list | dict):
+        if name in _SETTINGS:
+            message = Message("{element} is a setting, not part of the prompt; it is ignored.", element=f'"{key}"')
+            read.reading.warnings.warn(read.source, read.at(here), message)
+        elif name in _PEOPLE and isinstance(entry, list | dict):
             found += _people(read, entry, here)
         elif name in _BODIES and not is_negative(key):
             found += _body(read, key, entry, here)
