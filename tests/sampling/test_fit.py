@@ -64,7 +64,7 @@ def picture(*shape):
 @pytest.mark.parametrize(
     ("latent", "says"),
     [
-        (picture(1, 4, 6, 8), "The latent is 1 x 4 x 6 x 8, but this model draws images of 16 channels: use Empty"),
+        (picture(1, 4, 6, 8), "The latent is 1 x 4 x 6 x 8, but this model draws images of 16 channels: use NewBie"),
         (picture(1, 16, 1, 6, 8), "The latent is 1 x 16 x 1 x 6 x 8, but"),
         (picture(16, 6, 8), "The latent is 16 x 6 x 8, but"),
         ({**picture(2, 16, 6, 8), "batch_index": [0]}, r"holds 2 images but 1 batch indices \(batch_index\): remove"),
