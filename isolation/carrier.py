@@ -340,6 +340,7 @@ class IsolationControl(ControlBase):
     @telling()
     def pre_run(self, model: BaseModel, percent_to_timestep_function: Any) -> None:
         super().pre_run(model, percent_to_timestep_function)
+        self.cond_hint = None  # a tile's, if the last run was interrupted
         self.leave()
         self.patcher = weakref.ref(model.current_patcher)
         model.current_patcher.remove_callbacks_with_key(CallbacksMP.ON_PREPARE_STATE, KEY)

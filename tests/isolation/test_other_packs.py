@@ -277,6 +277,25 @@ def test_a_batch_in_tiles(newbie):
     assert changed.flatten(1).any(1).tolist() == [False, False, True, True]
 
 
+def test_an_interrupted_run_in_tiles_leaves_no_place_behind(newbie):
+    before, tiled = newbie.draw(newbie.model, newbie.positive), Tiled(8, 8)
+    model = tiled.on(newbie, newbie.positive)
+    (control,) = tiled.controls.values()
+
+    def interrupt(_apply_model, arguments):
+        tiled(lambda tiles, *_a, **_k: tiles, arguments)
+        if control.cond_hint is not None:
+            control.cond_hint = control.cond_hint[1:]  # as with batches of one tile
+            raise KeyboardInterrupt
+        return arguments["input"]
+
+    model.set_model_unet_function_wrapper(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        newbie.draw(model, newbie.positive)
+    assert control.cond_hint is not None
+    assert torch.equal(newbie.draw(newbie.model, newbie.positive), before)
+
+
 def test_tiles_whose_places_nobody_tells_are_said_once(drawing, valid_afterwards, caplog):
     model = Tiled(8, 8, told=False).on(drawing, drawing.positive)
     drawing.draw(model, drawing.positive)
