@@ -157,6 +157,7 @@ def counted(modules: Iterable[nn.Module]) -> Iterator[list[nn.Module]]:
 class Run:
     """What is known of the run that is going on."""
 
+    begun: bool = False  # a pass has come; what is told of a run after that is of the next, this one was interrupted
     entries: int = 0  # with this isolation, as many as said so before the first step
     unseen: int = 0  # of them, whose text has not been looked at
     in_parts: bool = False  # an entry has an area of its own, and is drawn there like a picture
@@ -222,7 +223,7 @@ class Isolation:
     def places(self, x: Tensor) -> Sequence[Rectangle]:
         """What of the picture x [B, C, H, W] shows: all of it, or one tile or B of them."""
         places, shape = self.run.places, self.run.shape
-        self.run.shape = None
+        self.run.begun, self.run.shape = True, None
         told = places is not None and len(places) in (1, len(x)) and shape in (None, tuple(x.shape[-2:]))
         if not told:
             if not self.forward.plan.neutral or self.forward.loras:
@@ -345,6 +346,8 @@ class IsolationControl(ControlBase):
         self.patcher = weakref.ref(model.current_patcher)
         model.current_patcher.remove_callbacks_with_key(CallbacksMP.ON_PREPARE_STATE, KEY)
         model.current_patcher.add_callback_with_key(CallbacksMP.ON_PREPARE_STATE, KEY, install)
+        if self.isolation.run.begun:
+            self.isolation.run = Run()
         if not self.isolation.run.entries:
             self.isolation.silhouettes.forget()
         self.isolation.run.entries += 1

@@ -388,6 +388,16 @@ def test_a_layout_for_another_shape_is_said_once_a_run_whatever_samples(drawing,
     assert not caplog.text
 
 
+def test_after_an_interrupted_run_it_is_said_again(newbie, monkeypatch, caplog):
+    positive = encoded(newbie.clip, size=(16, 8))
+    layer = newbie.model.model.diffusion_model.layers[1]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(layer, "forward", lambda *_a, **_k: (_ for _ in ()).throw(KeyboardInterrupt))
+        newbie.draw(newbie.model, positive)
+    newbie.draw(newbie.model, positive)
+    assert caplog.text.count("laid out for 64 x 128 pixels") == 2
+
+
 # --- what nodes drop -------------------------------------------------------------------------------------------------
 
 
