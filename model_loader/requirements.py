@@ -21,28 +21,26 @@ USUAL = {
     JINA: "jina_clip_v2_bf16.safetensors",
     VAE: "ae.safetensors",
 }
-# What check_whole looks at: the tensor whose prefix the others have; blocks of like layers; some of the tensors beside.
-FIRST = {
+FIRST = {  # the tensor whose prefix the others of the part have
     DIFFUSION: ("cap_embedder.1.weight",),
     GEMMA: ("layers.0.post_feedforward_layernorm.weight",),
     JINA: JINA_QKV,
     VAE: ("decoder.conv_in.weight",),
 }
-STACKS = {
+STACKS = {  # blocks of like layers
     DIFFUSION: ("noise_refiner", "context_refiner", "layers"),
     GEMMA: ("layers",),
     JINA: ("encoder.layers",),
     VAE: (),
 }
-BESIDE_LAYERS = {
+BESIDE_LAYERS = {  # some of the other tensors, but for the end of their names, ".weight"
     DIFFUSION: (
-        *("x_embedder.weight", "t_embedder.mlp.0.weight", "t_embedder.mlp.2.weight", "cap_embedder.0.weight"),
-        *("clip_text_pooled_proj.0.weight", "time_text_embed.1.weight"),
-        *("final_layer.linear.weight", "final_layer.adaLN_modulation.1.weight"),
+        *("x_embedder", "t_embedder.mlp.0", "t_embedder.mlp.2", "cap_embedder.0", "clip_text_pooled_proj.0"),
+        *("time_text_embed.1", "final_layer.linear", "final_layer.adaLN_modulation.1"),
     ),
-    GEMMA: ("embed_tokens.weight", "norm.weight"),
-    JINA: ("emb_ln.weight", "emb_ln.bias"),
-    VAE: ("encoder.conv_in.weight", "encoder.conv_out.weight", "decoder.conv_out.weight"),
+    GEMMA: ("embed_tokens", "norm"),
+    JINA: ("emb_ln",),
+    VAE: ("encoder.conv_in", "encoder.conv_out", "decoder.conv_out"),
 }
 ENCODERS = {  # their tokenizers; (the diffusion model's tensor, the encoder's, its axis) whose widths must be the same
     GEMMA: (tokenizer.gemma, "Gemma", ("cap_embedder.1.weight", "embed_tokens.weight", 1)),
@@ -103,7 +101,7 @@ def check_whole(found: Source, part: str) -> None:
     if not shapes.has(*FIRST[part]):  # a tiny VAE
         return
     before = prefix_before(shapes.shapes, *FIRST[part])
-    beside = (before + name for name in BESIDE_LAYERS[part])
+    beside = (f"{before}{name}.weight" for name in BESIDE_LAYERS[part])
     stacks = (shapes.whole_stack(f"{before}{stack}.") for stack in STACKS[part])
     lacks = (name for name in chain(beside, *stacks) if name not in shapes.shapes)
     check_complete(found.where, set(islice(lacks, MANY)), set(), "download it again")

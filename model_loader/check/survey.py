@@ -105,17 +105,17 @@ def survey(folders: Folders) -> Survey:
         if release.named
         for part, own in release.parts.items()
     ]
-    sets = list(whole_sets(found))
-    advice = [] if sets else missing(found, releases, folders)
+    chosen, misfits = together(found)
+    advice = [] if chosen else missing(found, releases, folders)
     problems = [
         *(place for release in releases for place in misplaced(release.folder, folders.get(OF_RELEASES, ()))),
         *(wrong for release in releases for part, wrong in release.problems.items() if line(part, wrong) not in advice),
         *problems,
-        *misfits(found),
+        *misfits,
         *halves(there),
         *there.problems,
     ]
-    return Survey(tuple(found), sets[0] if sets else (), tuple(problems), tuple(others + strangers), tuple(advice))
+    return Survey(tuple(found), chosen, tuple(problems), tuple(others + strangers), tuple(advice))
 
 
 def line(part: str, text: str) -> str:
@@ -241,23 +241,17 @@ def misfit(four: Sequence[Found]) -> str:
     return ""
 
 
-def models(found: Sequence[Found]) -> list[Found]:
-    return [one for one in found if one.part == DIFFUSION]
-
-
-def whole_sets(found: Sequence[Found]) -> Iterator[tuple[Found, ...]]:
-    for model in models(found):
-        yield from (four for four in candidates(found, model) if not misfit(four))
-
-
-def misfits(found: Sequence[Found]) -> list[str]:
-    """Of every diffusion model that nothing goes together with, why."""
+def together(found: Sequence[Found]) -> tuple[tuple[Found, ...], list[str]]:
+    """(the first set that goes together, or (); why nothing goes with a diffusion model, for every such one)"""
+    chosen: tuple[Found, ...] = ()
     why: dict[str, None] = {}
-    for model in models(found):
-        problems = [misfit(four) for four in candidates(found, model)]
-        if all(problems):
-            why |= dict.fromkeys(problems)
-    return list(why)
+    for model in (one for one in found if one.part == DIFFUSION):
+        tried = [(four, misfit(four)) for four in candidates(found, model)]
+        fitting = [four for four, problem in tried if not problem]
+        chosen = chosen or next(iter(fitting), ())
+        if not fitting:
+            why |= dict.fromkeys(problem for _, problem in tried)
+    return chosen, list(why)
 
 
 def missing(found: Sequence[Found], releases: Sequence[Release], folders: Folders) -> list[str]:
