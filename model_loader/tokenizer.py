@@ -27,6 +27,7 @@ FIRST = ("<s>", "<pad>", "</s>", "<unk>")  # of XLM-RoBERTa's ids
 GEMMAS_FIRST = ("<pad>", "<eos>", "<bos>", "<unk>")
 A_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 SPACES = {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}  # all that Gemma's normalizer does
+MOST_BYTES = 100_000_000  # that are read of a tokenizer's file; Gemma's has 33 million
 Piece = tuple[str, float, int]  # piece, score, type
 
 
@@ -68,7 +69,8 @@ def is_gemmas(model: bytes) -> bool:
 def read_as(path: Path, reader: Callable[[bytes], bytes], what: str) -> bytes:
     """What the reader makes of the file. Raises CheckpointError if that is no SentencePiece model."""
     try:
-        model = reader(path.read_bytes())
+        with path.open("rb") as file:
+            model = reader(file.read(MOST_BYTES))
         if not {1, 2} <= {number for number, _ in read(model)}:  # with our own reader: the check runs on plain Python
             raise ValueError("no pieces, or no word on how they were trained")
     except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, struct.error, RuntimeError) as problem:
@@ -208,6 +210,8 @@ def read(data: bytes) -> Iterator[tuple[int, bytes]]:
     place = 0
     while place < len(data):
         tag, place = read_varint(data, place)
+        if tag < 8:
+            raise ValueError("a field without a number")
         kind = tag & 7
         if kind == 0:
             value, place = read_varint(data, place)

@@ -321,3 +321,11 @@ def test_a_json_that_is_not_gemmas_is_refused(tmp_path, gemma_model):
         (tmp_path / "tokenizer.json").write_bytes(content)
         with pytest.raises(CheckpointError, match=r"tokenizer\.json is not Gemma's tokenizer"):
             tokenizer.gemma([tmp_path])
+
+
+def test_an_endless_file_is_not_read_whole(tmp_path):
+    """As large as a disk, and empty: no memory would hold it."""
+    with (tmp_path / "tokenizer.model").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(CheckpointError, match="is not Gemma's SentencePiece model"):
+        tokenizer.gemma([tmp_path])
