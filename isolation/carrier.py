@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import torch
 from comfy.conds import CONDConstant
@@ -29,9 +29,11 @@ from torch.nn.functional import cosine_similarity
 from ..sampling.steps import progress
 from ..sentences import log, telling
 from .bias import Bias, bias_of
-from .lora import Loras
 from .plan import HINT, KEY, WHOLE, Plan, Rectangle, coordinates, misfit, on_grid, places_in
 from .silhouettes import Silhouettes, can_be_seen, steps_from
+
+if TYPE_CHECKING:  # nothing of it runs for a prompt without LoRAs
+    from .lora import Loras
 
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]
 Options = dict[str, Any]  # the host's transformer_options

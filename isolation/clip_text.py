@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from comfy.sd import CLIP
 from torch import Tensor
 
 from ..xml_prompt import SHARED, Tag, TagRun, gender_spans
-from .lora import Worn
 from .plan import CaptionToken
+
+if TYPE_CHECKING:  # nothing of it runs for a prompt without LoRAs
+    from .lora import Worn
 
 Token = tuple[Any, float]  # the host's (id or embedding, weight)
 Tokens = dict[str, list[Token]]  # by encoder: "l" and "g" for SDXL, "l" for SD1.5, "h" for SD2

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy.sd import CLIP
@@ -48,12 +48,14 @@ from ..xml_prompt import (
 from .carrier import Conditioning, conditioning
 from .clip_text import chunks_of, read_chunks
 from .gemma_text import Reader, encode_apart, encode_jointly
-from .lora import Loras, Worn, worn_in
 from .nextdit import IsolatedNextDiT
 from .options import AUTO, CLOSED, NEUTRAL, OFF, STRICT, Options, check_for_clip_text, resolve, settled
 from .plan import Plan, Region, fractions
 from .text_cache import encoded, key_of
 from .unet import IsolatedUNet
+
+if TYPE_CHECKING:  # nothing of it runs for a prompt without LoRAs
+    from .lora import Loras, Worn
 
 Masks = Sequence[Tensor | None]  # [h, w] in 0..1, one a character; None, or no entry, leaves a character its box
 EVERYWHERE = Plan((), ())
@@ -115,7 +117,20 @@ def of_text(worn: Worn | None) -> Worn | None:
 
 def of_model(worn: Worn | None, plan: Plan) -> Loras | None:
     """None where nothing acts on the model."""
-    return Loras(worn, plan) if worn and any(any(one.values()) for one in worn.model) else None
+    if worn is None or not any(any(one.values()) for one in worn.model):
+        return None
+    from .lora import Loras
+
+    return Loras(worn, plan)
+
+
+def wearers(clip: CLIP, scene: Scene, mode: str) -> Worn | None:
+    """Who wears which LoRA; None where the scene has none. Raises ValueError, one sentence."""
+    if not scene.loras and not any(character.loras for character in scene.characters):
+        return None
+    from .lora import worn_in
+
+    return worn_in(clip, scene, together=mode == OFF)
 
 
 def segments_of(scene: Scene, boxes: Sequence[Box], apart: bool) -> tuple[Segment, ...]:
@@ -137,7 +152,7 @@ def encode(
     A scene without characters is encoded plainly.
     """
     genders = tuple(character.gender or "" for character in scene.characters) if options.gender_strength > 0 else ()
-    plan, worn = Plan((), places(scene, boxes, masks), genders, options, size), worn_in(clip, scene, mode == OFF)
+    plan, worn = Plan((), places(scene, boxes, masks), genders, options, size), wearers(clip, scene, mode)
     if reads_chunks(clip):
         if mode == OFF:
             return encode_plain(clip, text_of(render_tags(scene)), plan, worn)
@@ -192,7 +207,7 @@ def encode_unwanted(
     A girl's negative may well name boys: genders are not masked here. Chunks are never plain but in mode off: the host
     would read weights where parentheses belong to a name.
     """
-    plan, worn = Plan((), places(scene, boxes, masks), options=options, size=size), worn_in(clip, scene, mode == OFF)
+    plan, worn = Plan((), places(scene, boxes, masks), options=options, size=size), wearers(clip, scene, mode)
     if reads_chunks(clip) and mode != OFF:
         return encode_runs(clip, negative_tag_runs(scene, without_system(text)), plan, mode, worn, NEGATIVE)
     mode = resolve(clip, mode)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from comfy import model_management
@@ -25,8 +25,10 @@ from ..sentences import log
 from .bias import Bias
 from .carrier import OVERRIDE, IsolatedForward, Options, Pass, check_tokens, counted
 from .fused import FusedBias, NoKernelError
-from .lora import Loras
 from .plan import WHOLE, Plan, Rectangle
+
+if TYPE_CHECKING:  # nothing of it runs for a prompt without LoRAs
+    from .lora import Loras
 
 JOINT, CAPTION = "joint", "caption"
 

@@ -176,10 +176,10 @@ def errors(device: torch.device) -> Iterator[dict[str, Any]]:
     for width in (64, 96, 120, 128):
         for dtype in (torch.bfloat16, torch.float16):
             people = 3 if width < 120 else 8
-            owner = tuple((index * 7919) % (people + 1) for index in range(301))
-            plan = Plan(owner, strips(people), weight=tuple(1 + 0.1 * (i % 7) for i in range(len(owner))))
+            known = tuple(CaptionToken((i * 7919) % (people + 1), 1 + 0.1 * (i % 7)) for i in range(301))
+            plan = Plan(known, strips(people))
             generator = torch.Generator(device).manual_seed(2)
-            shape = (2, 4, len(owner) + rows * columns, width)
+            shape = (2, 4, len(known) + rows * columns, width)
             q, k, v = (torch.randn(shape, device=device, dtype=dtype, generator=generator) for _ in range(3))
             bias = bias_of(plan, rows, columns).to(device)
             row = {"head": width, "dtype": str(dtype).removeprefix("torch.")}
