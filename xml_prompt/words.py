@@ -43,6 +43,7 @@ _CHARACTER_SYNONYMS = {
     "wearing": "clothing", "emotion": "expression", "emotions": "expression", "facial_expression": "expression",
     "sex": "gender", "placement": "position", "站位": "position", "方位": "position", "立ち位置": "position",
     "bounding_box": "bbox", "character_name": "name", "actions": "action", "gesture": "action",
+    "tags": "other", "description": "other", "traits": "other",
     "poses": "action", "interactions": "interaction", "physique": "body_type",
     "名前": "name", "性別": "gender", "外見": "appearance", "容姿": "appearance", "服": "clothing", "衣装": "clothing",
     "体格": "body_type", "動作": "action", "ポーズ": "action", "その他": "other",
@@ -87,7 +88,7 @@ _NEGATIVE = re.compile(
     r"|除外(?:タグ|ワード|要素)?|否定(?:プロンプト|タグ)?"
 )
 # What is said of a person and never of a picture.
-PERSONAL = frozenset(CHARACTER_ELEMENTS) - frozenset(GENERAL_ELEMENTS) - {"n", "name"}
+PERSONAL = frozenset(CHARACTER_ELEMENTS) - frozenset(GENERAL_ELEMENTS) - {"n", "name", "tags", "traits"}
 # `<inset_panel>`, `<panel_2>`, `<左格>`: a picture within the picture.
 _PANEL = re.compile(
     r"(?:[a-z]+_){0,3}(?:panel|inset|koma|vignette|sub_?picture|sub_?image)(?:_[a-z0-9]+){0,3}"

@@ -295,7 +295,7 @@ _REMARK = re.compile(
     r"[^<{\[\n]{0,200}[:：.!。！]\s*\n\s*(?=<[^\W\d]|\{)",
     re.IGNORECASE,
 )
-_OBJECT = re.compile(r'\{\s*"')
+_OBJECT = re.compile(r'(?:\[\s*)?\{\s*"')  # or a list of them
 
 
 @dataclass(frozen=True)

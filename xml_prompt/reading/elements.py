@@ -233,6 +233,9 @@ def _read_character_element(reading: Reading, draft: Draft, node: Node) -> None:
     if character_id(node.name) or key in GENERAL_BLOCK:
         raise _inside(reading, node, draft.id)
     name = character_field(key)
+    if name is None and node.children and is_panel(node.name):
+        reading.panels.append((reading.source, node))
+        return
     if name is None and node.children and not _own_words(node) and not node.is_key:
         _read_unknown_frame(reading, node)
         _read_character_parts(reading, draft, node)

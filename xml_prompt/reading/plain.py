@@ -74,6 +74,8 @@ _SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)]*\s*$")
 _OF_EVERYONE = re.compile(r"(?:both|they|everyone|everybody|all of them|the (?:two|three|four))\b", re.IGNORECASE)
 _NAMES = re.compile(r"(?:character|char|角色|人物)[:：]\s*(\S.*)", re.IGNORECASE)
 _CLAUSE = re.compile(r"[,，、;；]")
+_ONE_AND_ONE = re.compile(r"(?P<first>[0-9一二两三四五六]{1,2}[男女])(?P<second>[0-9一二两三四五六]{1,2}[男女])")
+_SEVERAL = re.compile(r"\s+(?:and|&|x|×|\+)\s+|\s*[,，、&＆×]\s*|[和与與と]", re.IGNORECASE)
 _AND = re.compile(r"\s+(?:and|&|\+)\s+|[和与與と]", re.IGNORECASE)
 _SENTENCE_WORDS = 4  # of a clause of a sentence
 
@@ -219,9 +221,28 @@ class _Plain:
                 self._people(part, rest)
             else:
                 self._sort(rest)
+        elif several := self._known_in(part.label):
+            self._of_several(several, tags)
         else:
             self._named(part)
             self._sort(self._without_name(tags))
+
+    def _known_in(self, label: str) -> list[Draft]:
+        """Those whom a label such as `A and B` names, where all of them have been described."""
+        names = [name.strip() for name in _SEVERAL.split(label)]
+        known = {draft.name.lower(): draft for draft in self.reading.drafts.values() if draft.name}
+        known |= self.reading.drafts
+        found = [known.get(_numbered_id(name) or name.lower()) for name in names]
+        return [draft for draft in found if draft] if len(names) > 1 and all(found) else []
+
+    def _of_several(self, drafts: list[Draft], tags: list[PlacedTag]) -> None:
+        for placed in tags:
+            if joint_interaction(placed.tag.text) or is_language(placed.tag.text):
+                self._together([placed], ", ".join(draft.id for draft in drafts))
+            else:
+                for draft in drafts:
+                    self.current = draft
+                    self._sort([placed])
 
     def _plain_field(self, part: Part, field: str, tags: list[PlacedTag]) -> None:
         """Fields whose words are no list of tags."""
@@ -417,10 +438,10 @@ class _Plain:
             check_gender(self.reading, tags)
         add(draft.fields, field, [tag for tag, _ in tags])
 
-    def _together(self, tags: Sequence[PlacedTag]) -> None:
+    def _together(self, tags: Sequence[PlacedTag], between: str | None = None) -> None:
         kinds = tuple(tag for tag, _ in tags)
         offset = tags[0].offset if tags else 0
-        self.reading.interactions.append(StatedInteraction(kinds, None, self.reading.source, offset))
+        self.reading.interactions.append(StatedInteraction(kinds, between, self.reading.source, offset))
 
 
 _SHARED_FIELDS = frozenset({"other", "interaction"})  # of the picture too, where no character is at hand
@@ -443,7 +464,9 @@ def _apart(tags: Sequence[PlacedTag]) -> list[PlacedTag]:
     """`a boy and a girl` is two tags."""
     found: list[PlacedTag] = []
     for placed in tags:
-        words = [word.strip() for word in _AND.split(placed.tag.text)] if people_in(placed.tag.text) else []
+        text = placed.tag.text
+        words = [word.strip() for word in _AND.split(text)] if people_in(text) else []
+        words = list(pair.groups()) if (pair := _ONE_AND_ONE.fullmatch(text)) else words
         several = len(words) > 1 and all(people_in(word) for word in words)
         found += (placed._replace(tag=replace(placed.tag, text=word)) for word in words) if several else (placed,)
     return found
@@ -463,6 +486,9 @@ def _described(read: Sequence[tuple[Part, Clause]]) -> Counter[str]:
     for part, clause in read:
         people = _found(clause.tags)
         if part.label:
+            several = [name.strip() for name in _SEVERAL.split(part.label)]
+            if len(several) > 1 and names.issuperset(several):
+                continue
             again = part.label in names and not _person_label(part.label)[0]  # `girl:` is someone else each time
             if of_a_field(part.label) is None and word_key(part.label) not in EVERYONE and not again:
                 names.add(part.label)

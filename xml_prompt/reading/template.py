@@ -31,6 +31,7 @@ _SETTING_WORDS = """
     aspect_ratio model batch_size denoise
 """
 _SETTINGS = frozenset(_SETTING_WORDS.split())
+_AXES = frozenset({"x", "y", "z", "horizontal", "vertical", "side", "height", "depth"})
 _ACTS = frozenset({"interaction", "interactions", "互动", "交互"})
 _WHAT = ("type", "kind", "action", "interaction", "tag", "text", "name", "value", "description")
 _WHO = ("between", "characters", "participants", "who", "with", "targets")
@@ -71,7 +72,8 @@ def read_template(reading: Reading, document: Document) -> None:
     value = read_json(source, document.start, end)
     reading.source, reading.marked_up = source, True
     read = _Json(reading, source, end, json_places(source.text, document.start, end), document.start)
-    root = Node("", {}, document.start, tuple(_nodes(read, value, ())), is_key=True)
+    content = _people(read, value, ()) if isinstance(value, list) else _nodes(read, value, ())
+    root = Node("", {}, document.start, tuple(content), is_key=True)
     for body in read.bodies:
         reading.source = body
         read_body(reading, 0, len(body.text))
@@ -195,6 +197,11 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
     """One thing said, as an element of this name would say it. An object's keys are elements inside of it."""
     name = re.sub(r"\s+", "_", key.strip()) if "\n" not in key else key
     at = read.at(path)
+    field = character_field(key)
+    if isinstance(entry, dict) and field == "bbox" and (edges := _edges(entry)):
+        entry = edges
+    elif isinstance(entry, dict) and field == "position" and _AXES.issuperset(map(word_key, entry)):
+        entry = list(entry.values())
     if isinstance(entry, dict):
         inside = [node for inner, value in entry.items() for node in _field(read, inner, value, (*path, inner))]
         return [Node(name, {}, at, tuple(inside), is_key=True)]
@@ -203,7 +210,7 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
     if isinstance(entry, str):
         inner = read.text(path, entry)
         return [Node(name, {}, at, (_placed(inner, at, read.source),), is_key=True)]
-    if isinstance(entry, list) and character_field(key) == "bbox":
+    if isinstance(entry, list) and field == "bbox":
         return [Node(name, {}, at, (Text(json.dumps(entry), ((at, "", True),)),), is_key=True)]
     words = _tags_of(entry) if isinstance(entry, list) else _number(entry)
     if words is None:
@@ -211,6 +218,17 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
     if words == "" and (picture_field(name) or character_field(name)):
         return []
     return [Node(name, {}, at, (Text(words, ((at, "", True),)),), is_key=True)]
+
+
+def _edges(entry: dict[str, Any]) -> list[Any] | None:
+    """A box as an object: by its edges, or by a corner and its size."""
+    lower = {word_key(key): value for key, value in entry.items()}
+    for names in (("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax")):
+        if set(names) == set(lower):
+            return [lower[name] for name in names]
+    if set(lower) == {"x", "y", "width", "height"} and all(_number(value) for value in lower.values()):
+        return [lower["x"], lower["y"], lower["x"] + lower["width"], lower["y"] + lower["height"]]
+    return None
 
 
 def _placed(inner: Source, at: int, outer: Source) -> Text:
