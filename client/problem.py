@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
 from types import FrameType
 
+# Letters that a terminal obeys, or that turn the direction of its text: names of files may hold them.
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended
 
 
@@ -51,6 +54,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def _say(sentence: str) -> None:
+    sentence = OBEYED.sub(lambda found: ascii(found[0])[1:-1], sentence)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     with contextlib.suppress(OSError):

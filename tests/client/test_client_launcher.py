@@ -403,3 +403,8 @@ def test_bars_and_wide_characters():
     assert terminals.bar(30, 28, 4) == "[####] 30/28"
     assert terminals.cut("绘制ab", 5) == "绘制a"
     assert terminals.cut("绘制", 3) == "绘"
+
+
+def test_what_a_terminal_obeys_is_told_and_not_obeyed():
+    answer = run("models", "check", "--folder", "a\x1b[31m\u202ered")
+    assert answer.returncode == 1 and answer.stderr.startswith(r"a\x1b[31m\u202ered is not a folder")
