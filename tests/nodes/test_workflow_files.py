@@ -13,7 +13,8 @@ FOLDER = ROOT / "workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 FIRST = "NewBie first picture (mini)"
 TITLE = 30  # pixels above a node
-LEGIBLE = 0.6  # below this zoom the canvas draws no text
+LEGIBLE = 0.57  # below this zoom the classic canvas draws no text
+WIDEST, TALLEST = 2060, 1120  # what the host's fitting of an opened template shows in 1600 x 1000 at that zoom
 
 
 def opened(name):
@@ -35,6 +36,8 @@ def test_it_is_readable_when_opened(name):
     graph = opened(name)
     assert all(group["title"] for group in graph["groups"]) and graph["groups"]
     assert graph["extra"]["ds"]["scale"] >= LEGIBLE
+    right, bottom = (max(node["pos"][i] + node["size"][i] for node in graph["nodes"]) for i in (0, 1))
+    assert right <= WIDEST and bottom <= TALLEST
     for note in (node for node in graph["nodes"] if node["type"] == "MarkdownNote"):
         (text,) = note["widgets_values"]
         assert len(text) < 600 and any("一" <= letter <= "鿿" for letter in text)
