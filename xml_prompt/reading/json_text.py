@@ -14,6 +14,7 @@ from .document import Edit, Source, decoded, edited, stripped
 _VALUE = re.compile(r'("(?:[^"\\]|\\.)*+")(?:\s*+:\s*+("(?:[^"\\]|\\.)*+"))?(?!\s*+:)', re.DOTALL)
 _BACKSLASH = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|\\')
 _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*+")(\s*+:)?|[{}\[\],]', re.DOTALL)
+_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+"|-?Infinity|NaN', re.DOTALL)
 _REASONS = {  # the decoder's words, and ours
     "Expecting value": Message("a value is missing"),
     "Expecting ':' delimiter": Message("a colon is missing"),
@@ -27,6 +28,10 @@ _REASONS = {  # the decoder's words, and ours
 Path = tuple["str | int", ...]  # keys, and places in lists
 
 
+def _key(token: re.Match[str]) -> str | None:
+    return json.loads(token.group(1), strict=False) if token.group(2) else None
+
+
 def read_json(source: Source, start: int, end: int) -> dict[str, Any]:
     """The template's object. Raises PromptError for text that is no single JSON object, and for keys stated twice."""
     text = source.text[:end]
@@ -35,13 +40,15 @@ def read_json(source: Source, start: int, end: int) -> dict[str, Any]:
         keys = [key for key, _ in pairs]
         again = next((key for key, count in Counter(keys).items() if count > 1), None)
         if again is not None:
-            at = source.text.rfind(json.dumps(again, ensure_ascii=False), start, end)
-            raise source.error(Message('The key "{key}" appears twice. Keep one of them.', key=again), max(at, start))
+            at = [match.start() for match in _TOKEN.finditer(source.text, start, end) if _key(match) == again]
+            message = Message('The key "{key}" appears twice. Keep one of them.', key=again)
+            raise source.error(message, at[-1] if at else start)
         return dict(pairs)
 
     def refuse(constant: str) -> None:
         message = Message("{constant} is not a number that JSON knows. Write digits.", constant=constant)
-        raise source.error(message, max(source.text.find(constant, start), start))
+        at = (m.start() for m in _CONSTANT.finditer(source.text, start, end) if m.group() == constant)
+        raise source.error(message, next(at, start))
 
     decoder = json.JSONDecoder(object_pairs_hook=unique, parse_constant=refuse, strict=False)
     try:
@@ -94,7 +101,7 @@ def json_places(text: str, start: int, end: int) -> dict[Path, int]:
         mark = token.group()
         path, in_list = open_at[-1] if open_at else ((), False)
         if token.group(2):
-            here = (*path, json.loads(token.group(1), strict=False))
+            here = (*path, _key(token) or "")
             places[here] = token.start()
         elif mark in ("{", "["):
             inner = (*path, counts[-1]) if in_list else here

@@ -212,12 +212,26 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
         return [Node(name, {}, at, (_placed(inner, at, read.source),), is_key=True)]
     if isinstance(entry, list) and field == "bbox":
         return [Node(name, {}, at, (Text(json.dumps(entry), ((at, "", True),)),), is_key=True)]
+    if isinstance(entry, list) and entry and all(isinstance(one, str) for one in entry):
+        return [Node(name, {}, at, (_listed(read, entry, path),), is_key=True)]
     words = _tags_of(entry) if isinstance(entry, list) else _number(entry)
     if words is None:
         raise read.source.error(Message('The value of "{key}" is not text. Write text in quotes.', key=key), at)
     if words == "" and (picture_field(name) or character_field(name)):
         return []
+    words = read.text((*path, ""), words).text
     return [Node(name, {}, at, (Text(words, ((at, "", True),)),), is_key=True)]
+
+
+def _listed(read: _Json, entry: list[str], path: Path) -> Text:
+    """A list of texts as one list of tags, each at its own place."""
+    words, pieces = "", ()
+    for index, one in enumerate(entry):
+        part = _placed(read.text((*path, index), one), read.at((*path, index)), read.source)
+        between = ", " if words and part.words.strip() else ""
+        words += between + part.words
+        pieces += tuple((part.pieces[0][0], sign, True) for sign in between) + part.pieces
+    return Text(words, pieces)
 
 
 def _edges(entry: dict[str, Any]) -> list[Any] | None:
