@@ -34,8 +34,8 @@ class Converted:
 
 def passed_over(header: Header) -> bool:
     """Whether it is a LoRA for this model with names that the host does not read."""
-    names = [parse(name) for name in header.shapes]
-    return any(own is not None and not own.known for own in names) and not misfit(header)
+    names = parsed(header)
+    return any(not own.known for own in names.values()) and not misfit(header, names)
 
 
 def convert(path: Path, target: Path) -> Converted:
@@ -55,10 +55,15 @@ def convert(path: Path, target: Path) -> Converted:
     return done
 
 
-def misfit(header: Header) -> str:
+def parsed(header: Header) -> dict[str, Name]:
+    """The names of a LoRA for this model, in their parts."""
+    return {name: own for name in header.shapes if (own := parse(name))}
+
+
+def misfit(header: Header, names: Mapping[str, Name]) -> str:
     """What tells that it is another model's, though some names may be the same; "" where nothing does."""
     for name, shape in header.shapes.items():
-        own = parse(name)
+        own = names.get(name)
         if APART.search(name):
             return f"{name} targets separate q, k or v matrices; NewBie fuses them into one"
         if own is not None and own.layer.endswith("qkv") and own.end in PAIRS and shape[1:] != (identify.NEWBIE_WIDTH,):
@@ -68,8 +73,8 @@ def misfit(header: Header) -> str:
 
 def named(path: Path, header: Header) -> dict[str, Name]:
     """Every tensor's name in its parts. Raises CheckpointError if there are others."""
-    why = misfit(header)
-    names = {name: own for name in header.shapes if (own := parse(name))}
+    names = parsed(header)
+    why = misfit(header, names)
     if why or not names:
         raise CheckpointError(f"{path} is not a LoRA for NewBie: {why or 'none of its tensors has the name of one'}.")
     strange = next((name for name in header.shapes if name not in names or not names[name].convertible), None)
