@@ -171,6 +171,9 @@ def read_position(texts: Iterable[str]) -> tuple[Place, tuple[str, ...]]:
 
 
 def nearest_position(text: str) -> str:
+    """The word it may be misspelt from; a posture such as `facing right` is from none."""
+    if _POSTURE.search(f"_{word_key(text)}"):
+        return ""
     return nearest(word_key(text), WORDS, 0.75)
 
 

@@ -80,13 +80,14 @@ _CHARACTER = re.compile(
 )
 # Under these names people say what a picture must not show; before them may stand whose, behind them a number.
 _NEGATIVE = re.compile(
-    r"(?:negatives?|negs?|undesired|unwanted|avoid|excludes?|excluded|exclusions?|without|uc|not?|omit|forbidden)"
+    r"(?:negatives?|negs?|undesired|unwanted|avoid|excludes?|excluded|exclusions?|without|uc)"
     r"(?:_?(?:prompts?|tags?|contents?|texts?|words?|elements?|conditioning|list|description))?|neg_?prompts?|n_prompts?"
     r"|(?:do_?not|dont|must_not|never)(?:_[a-z]+)*"
     r"|(?:负面|負面|反向|负向|負向|反面)(?:性)?(?:提示词?|提示詞?|词|詞|标签|標籤|描述|内容|要素)?|反提示词"
     r"|不要(?:的|有|出现)?(?:内容|元素|东西)?|不想要的?|避免|排除|禁止|(?:ネガティブ|ネガティヴ|ネガ)(?:プロンプト|タグ|ワード)?"
     r"|除外(?:タグ|ワード|要素)?|否定(?:プロンプト|タグ)?"
 )
+_NEGATIONS = frozenset({"no", "not", "omit", "forbidden", "ng"})  # alone: `scene_no` is a number
 # What is said of a person and never of a picture.
 PERSONAL = frozenset(CHARACTER_ELEMENTS) - frozenset(GENERAL_ELEMENTS) - {"n", "name", "tags", "traits"}
 # `<inset_panel>`, `<panel_2>`, `<左格>`: a picture within the picture.
@@ -173,6 +174,8 @@ def is_negative(name: str) -> bool:
     if CHARACTER_ELEMENTS.get(name) == "negative":
         return True
     parts = re.sub(r"_?[0-9]+$", "", word_key(name)).split("_")
+    if "_".join(parts) in _NEGATIONS:
+        return True
     return any(_NEGATIVE.fullmatch("_".join(parts[first:])) for first in range(min(len(parts), 4)))
 
 

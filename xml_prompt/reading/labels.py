@@ -230,8 +230,7 @@ def known(label: str) -> bool:
 
 
 def is_person(label: str) -> bool:
-    bare = _ORDINAL.sub("", _NUMBERED.sub("", label))
-    return character_id(word_key(label)) not in (None, "character_") or gender_of(bare) is not None
+    return character_id(word_key(label)) not in (None, "character_") or gender_of(bare_person(label)) is not None
 
 
 def bare_person(label: str) -> str:
