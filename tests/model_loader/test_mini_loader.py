@@ -80,8 +80,9 @@ def test_a_file_without_configuration_is_refused(copied):
         loader.load_clip()
 
 
-def test_the_host_can_copy_each_out_of_its_dynamic_memory(mini):
+def test_the_host_can_copy_each_out_of_its_dynamic_memory(mini, weights, monkeypatch):
     """As it does for LoRA hooks, torch.compile and training on NVIDIA cards: by the way that the patcher notes."""
+    monkeypatch.setattr(loader, "WEIGHTS", weights)  # other rooms' minis have files of their own
     model, clip, vae, _ = mini
     for patcher in (model, clip.patcher, vae.patcher):
         again, arguments = patcher.cached_patcher_init
