@@ -35,7 +35,7 @@ _FILLER_WORDS = """
     image picture screen frame canvas scene illustration composition viewer camera shot photo photograph drawing
     painting artwork art view page pic panel render artboard viewport field visual whole full plane audience
     observer spectator viewers cameras perspective towards toward closer close occupying occupies filling fills
-    character person figure
+    character person figure quadrant column your our my
 """
 _FILLERS = frozenset(_FILLER_WORDS.split())
 _KNOWN = frozenset(
@@ -51,7 +51,10 @@ WORDS = sorted(
 )
 # `left, facing the viewer`: how someone stands is no place, and says nothing about the side.
 _POSTURE = re.compile(r"_(?:and_)?(?:facing|looking|turned|turning|gazing|leaning|pointing|staring|glancing)_.+$")
+_FACES = re.compile("(?:面|脸|臉|身体|目光|视线)?[朝向](?!かって)|(?:面|看)[对對着]|[看望][向着]")
 _MOVES = re.compile(r"^[a-z]+(?:ing|s)_(?=(?:on|at|in)_(?:the_)?[a-z]+)")  # `walking on the left`, not `walking left`
+_AT = re.compile(r"(?:^|_)near_(?=(?:the_)?(?:left|right|top|bottom|upper|lower|center|middle))")  # no depth
+_JUST = re.compile(r"(?:^|_)right_(?=(?:in|at)_the_(?:very_)?(?:center|centre|middle|front|back))")  # no side
 _PUNCTUATION = re.compile(r"[,.!()（），。]")
 _NO_PLACE = re.compile(r"back_to_back|(?:front|back|top|bottom|upper|lower|center|near)_(?:view|shot|page)")
 
@@ -62,7 +65,7 @@ _NOTHING = """
     站在 站立于 坐在 蹲在 躺在 跪在 趴在 位于 位於 处于 處於 处在 出现在 出現在 立っている 立って 立つ
     座っている 座って 座る いる ある 三分之一 部分 部 区域 一侧 一側 一边 一邊 手边 手邊 边 侧 方 面 角 角度
     视角 視角 位置 三分之二 二分之一 図 向かって 観客 半分 半 端 在 的 靠 处 處 于 於 邊 側 辺 の に で へ から
-    图 圖
+    图 圖 站 坐
 """
 _SIGNS = {
     "水平居中": "center_x", "垂直居中": "center_y", "全屏": "full frame", "全幅": "full frame", "满屏": "full frame",
@@ -181,6 +184,8 @@ def nearest_position(text: str) -> str:
 def _relation(text: str) -> Relation | None:
     """`left of miku`, `behind character_2`, `在初音的右边`: whether there is such a person is for the scene to say."""
     key = word_key(text)
+    if _FACES.match(key):
+        return None
     for axis, before, pattern in _RELATIONS:
         match = pattern.fullmatch(key)
         if match:
@@ -193,6 +198,8 @@ def _relation(text: str) -> Relation | None:
 def _words(text: str) -> tuple[str, ...] | None:
     """The known words of one tag, fillers left out; None if it has any other."""
     key = word_key(_PUNCTUATION.sub(" ", text))
+    if _FACES.match(key):
+        return None
     if not key.isascii():
         for signs, english in _CHINESE:
             key = key.replace(signs, f" {english} ")
@@ -201,6 +208,7 @@ def _words(text: str) -> tuple[str, ...] | None:
         key = key.replace(full, "full-frame")
     if _NO_PLACE.fullmatch(key):
         return None
+    key = _JUST.sub("_", _AT.sub("_", key))
     key = _MOVES.sub("", _POSTURE.sub("", key)).replace("’s", "").replace("'s", "")
     words = [word for word in key.split("_") if word and word not in _FILLERS]
     return tuple(words) if words and _KNOWN.issuperset(words) and not _MODIFIERS.issuperset(words) else None

@@ -47,6 +47,7 @@ _CHARACTER_SYNONYMS = {
     "poses": "action", "interactions": "interaction", "physique": "body_type",
     "名前": "name", "性別": "gender", "外見": "appearance", "容姿": "appearance", "服": "clothing", "衣装": "clothing",
     "体格": "body_type", "動作": "action", "ポーズ": "action", "その他": "other",
+    "tags": "other", "标签": "other", "タグ": "other",
 }  # fmt: skip
 _GENERAL_SYNONYMS = {
     "artist": "artists", "数量": "count", "人数": "count", "画师": "artists", "艺术家": "artists", "风格": "style",
@@ -60,7 +61,9 @@ _GENERAL_SYNONYMS = {
     "description": "caption", "natural_language": "caption", "interactions": "interaction", "自然语言": "caption",
     "スタイル": "style", "雰囲気": "atmosphere", "照明": "lighting", "ライティング": "lighting", "構図": "perspective",
     "視点": "perspective", "品質": "quality", "環境": "environment", "小物": "objects", "その他": "other",
-    "キャプション": "caption", "説明": "caption", "絵師": "artists", "系統": "system",
+    "キャプション": "caption", "説明": "caption", "絵師": "artists", "系統": "system", "相互作用": "interaction",
+    "交流": "interaction", "やり取り": "interaction", "作画": "artists", "作者": "artists",
+    "イラストレーター": "artists",
 }  # fmt: skip
 
 CHARACTER_ELEMENTS = {
@@ -229,11 +232,11 @@ _ROLES = {
         onee-san heroine actress waitress mother mom mum daughter sister aunt grandmother
         grandma wife bride girlfriend princess queen goddess priestess
         witch empress duchess mermaid nun
-        小姐 御姐 萝莉 妹妹 姐姐 妈妈 母亲 女儿 奶奶 阿姨 妻子 新娘 公主 女王 皇后 女神 巫女 女巫 女仆
+        小姐 御姐 萝莉 妹妹 姐姐 妈妈 母亲 女儿 奶奶 阿姨 妻子 人妻 新娘 公主 女王 皇后 女神 巫女 女巫 女仆
         お姉さん お嬢様 お嬢さん 娘 おばさん おばあさん 姫 おんなのこ ガール ロリ 彼女 ♀
     """,
     "boy": """
-        otoko_no_ko onii-san hero actor waiter
+        男娘 伪娘 偽娘 otoko_no_ko onii-san hero actor waiter
         father dad son brother uncle grandfather grandpa husband groom boyfriend prince king god priest wizard emperor
         duke monk
         大叔 正太 哥哥 弟弟 爸爸 父亲 儿子 爷爷 叔叔 丈夫 新郎 王子 国王 男仆
@@ -246,7 +249,7 @@ _ROLES = {
 _LETTERS = {"f": "girl", "m": "boy", "nb": "other"}  # in a gender field alone
 _COMPOUND = re.compile(
     r"(?:bunny|cat|cow|demon|dog|dragon|fox|horse|kemono|magical|mer|mouse|pony|rabbit|school|sheep|snow|super|tiger|"
-    r"wolf)"
+    r"wolf|police|business|sales|sports|swords|fire|fisher|cow|chair|camera|fair)"
     r"_?(girl|boy|woman|man|women|men|maid)s?"
 )
 

@@ -167,6 +167,16 @@ def _named_within(child: Node, node: Node, field: Callable[[str], str | None]) -
     return replace(child, name=name) if is_field_name(name, {}) else child
 
 
+def _with_whole_names(node: Node) -> Node:
+    """`<hair> <color>red</color> </hair>`: hair_color, as red alone could be anything's color."""
+    return replace(node, content=tuple(
+        replace(part, name=f"{node.name}_{part.name}")
+        if isinstance(part, Node) and part.name.lower() in _ASPECTS and is_field_name(f"{node.name}_{part.name}", {})
+        else part
+        for part in node.content
+    ))  # fmt: skip
+
+
 # Characters
 
 
@@ -238,7 +248,7 @@ def _read_character_element(reading: Reading, draft: Draft, node: Node) -> None:
         return
     if name is None and node.children and not _own_words(node) and not node.is_key:
         _read_unknown_frame(reading, node)
-        _read_character_parts(reading, draft, node)
+        _read_character_parts(reading, draft, _with_whole_names(node))
         return
     stated, beside = _stated(reading, node, _LEAVES_OF_CHARACTER.get(name or ""))
     if node.is_key and name in ("name", "bbox") and stated.words:
@@ -269,7 +279,11 @@ def _completed(reading: Reading, draft: Draft, node: Node, name: str, words: str
 
 # What an element says. Leaves hold words alone; these are the attributes they take.
 
-_FORMATTING_WORDS = "b i u s em strong span font br p small big mark sub sup div ul ol li code"
+_FORMATTING_WORDS = (
+    "b i u s em strong span font br p small big mark sub sup div ul ol li code tag item entry value 标签 タグ"
+)
+_ASPECT_WORDS = "color colour style length type shape size tips texture pattern material state 颜色 长度 形状 色"
+_ASPECTS = frozenset(_ASPECT_WORDS.split())
 _FORMATTING = frozenset(_FORMATTING_WORDS.split())
 _LEAVES_OF_PICTURE = {"interaction": ("between",), "caption": (), "spacing": (), "system": (), "negative": ()}
 _LEAVES_OF_CHARACTER = {"name": (), "bbox": (), "negative": ("weight",)}

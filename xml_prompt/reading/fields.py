@@ -186,9 +186,10 @@ def check_position(reading: Reading, draft: Draft | None, tags: Sequence[PlacedT
 def box_in(reading: Reading, text: str, offset: int) -> Box:
     """[x0, y0, x1, y1] on the grid, as percentages, or (all of them at most 1) as fractions."""
     numbers = re.split(rf"[\s{SEPARATORS}]+", re.sub(r"[\[\]()（）【】]", " ", text).strip())
-    percent = all(number.endswith(("%", "％")) for number in numbers)
+    percents = [number.endswith(("%", "％")) for number in numbers]
+    percent = any(percents) and all(of or not number.strip("0.") for of, number in zip(percents, numbers, strict=True))
     try:
-        edges = [float(number.rstrip("%％")) for number in numbers]
+        edges = [float(number.rstrip("%％") if percent else number) for number in numbers]
     except ValueError:
         edges = []
     edges = [min(max(edge, -GRID), 2 * GRID) for edge in edges]  # beyond it is beyond; nan stays

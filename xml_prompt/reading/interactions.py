@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from ..messages import Message
-from ..scene import Character, Interaction
+from ..scene import Character, Interaction, Tag
 from ..words import character_id, joint_interaction, word_key
 from .fields import Reading, StatedInteraction, unescaped_name
 
@@ -19,6 +20,8 @@ _EVERYONE = re.compile(
 _PARENS = re.compile(r"_*([()])_*")
 _SERIES = re.compile(r"[(（].*$")
 _SIGNS = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]")
+_LETTER = "[a-z0-9\u00df-\u024f]"  # of a word in Latin letters, which may stand between Chinese signs
+_NUMBERED = re.compile("(?:角色|人物|キャラクター|キャラ)_?(?:[0-9]{1,2}|[一二三四五六七八九十])")
 _LONGEST_NAME = 12  # words
 _SHORTEST = 2  # of a word that names somebody, unless it is a capital letter
 
@@ -32,7 +35,7 @@ def interactions_of(reading: Reading, characters: Sequence[Character]) -> tuple[
     everyone = tuple(character.id for character in characters)
     found: list[Interaction] = []
     for stated in reading.interactions:
-        for tag in stated.kinds:
+        for tag in _with_names_before(stated.kinds, characters):
             if tag.weight != 1.0:
                 message = Message('An interaction takes no weight; that of "{kind}" is ignored.', kind=tag.text)
                 reading.warnings.warn(stated.source, stated.offset, message)
@@ -52,6 +55,18 @@ def interactions_of(reading: Reading, characters: Sequence[Character]) -> tuple[
                 known.add((kind, frozenset(pair)))
                 found.append(Interaction(kind, pair))
     return tuple(dict.fromkeys(found))
+
+
+def _with_names_before(kinds: Sequence[Tag], characters: Sequence[Character]) -> Iterator[Tag]:
+    """`miku, kaito: hug` is one interaction: a tag that is but a name belongs to the next."""
+    names = {character.id for character in characters} | {name_key(character.name) for character in characters}
+    before = ""
+    for i, tag in enumerate(kinds):
+        if name_key(tag.text) in names and i + 1 < len(kinds):
+            before += f"{tag.text}, "
+        else:
+            yield replace(tag, text=before + tag.text)
+            before = ""
 
 
 def _kind(text: str) -> str:
@@ -74,7 +89,7 @@ def _named(reading: Reading, stated: StatedInteraction, text: str, characters: S
 
 def _names_in(text: str, characters: Sequence[Character]) -> Iterator[tuple[int, str]]:
     """Where in running text a character is named: by id, by name, or by a word that one name alone has."""
-    key = f"_{name_key(text)}_"
+    key = _NUMBERED.sub(lambda id: f"_{character_id(id.group())}_", f"_{name_key(text)}_")
     words: dict[str, list[str]] = {}
     for character in characters:
         whole = name_key(character.name)
@@ -90,10 +105,20 @@ def _names_in(text: str, characters: Sequence[Character]) -> Iterator[tuple[int,
             letter = re.search(rf"(?<!\w){re.escape(word.upper())}(?!\w)", text) if word.isalpha() else None
             at = letter.start() if letter else -1
         else:
-            match = re.search(rf"(?<![^\W_]){re.escape(word)}(?:['’]s)?(?![a-z0-9])", key)
+            match = re.search(rf"(?<!{_LETTER}){re.escape(word)}(?:['’]s)?(?![a-z0-9])", key)
             at = match.start() if match else -1
         if at >= 0:
             yield at, ids[0]
+
+
+def _by_short_name(characters: Sequence[Character]) -> dict[str, str]:
+    """The ids by names without their series, `rem` for rem_(re:zero), where one character alone has that."""
+    short = [name_key(_SERIES.sub("", character.name)) for character in characters]
+    return {
+        name: character.id
+        for name, character in zip(short, characters, strict=True)
+        if name and short.count(name) == 1
+    }
 
 
 def _between_words(part: str, known: Callable[[str], str | None]) -> Iterator[str]:
@@ -111,11 +136,12 @@ def _between_words(part: str, known: Callable[[str], str | None]) -> Iterator[st
 
 def _between(stated: StatedInteraction, characters: Sequence[Character]) -> tuple[str, ...]:
     """The ids that the attribute names, by id or by name. Names may have spaces, also where no commas stand between."""
-    ids = {name_key(character.name): character.id for character in characters if character.name}
+    ids = _by_short_name(characters)
+    ids |= {name_key(character.name): character.id for character in characters if character.name}
     ids |= {character.id: character.id for character in characters}
 
     def known(word: str) -> str | None:
-        return ids.get(name_key(word)) or ids.get(character_id(word) or "")
+        return ids.get(name_key(word)) or ids.get(character_id(word) or "") or ids.get(f"character_{word.strip()}")
 
     found: list[str] = []
     for part in filter(None, map(str.strip, _COMMAS.split(unescaped_name(stated.between or "")))):
