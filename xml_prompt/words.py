@@ -47,7 +47,7 @@ _CHARACTER_SYNONYMS = {
     "poses": "action", "interactions": "interaction", "physique": "body_type",
     "名前": "name", "性別": "gender", "外見": "appearance", "容姿": "appearance", "服": "clothing", "衣装": "clothing",
     "体格": "body_type", "動作": "action", "ポーズ": "action", "その他": "other",
-    "tags": "other", "标签": "other", "タグ": "other",
+    "标签": "other", "タグ": "other",
 }  # fmt: skip
 _GENERAL_SYNONYMS = {
     "artist": "artists", "数量": "count", "人数": "count", "画师": "artists", "艺术家": "artists", "风格": "style",
@@ -269,6 +269,7 @@ _COUNTED = frozenset(_COUNT_WORDS.split())
 # Behind one of these a word is not who somebody is: `picture of a girl`, `no boys`, `boy's shirt`.
 _ABOUT_WORDS = "of on in with at to no not without for from vs versus and or by like as than looking s"
 _ABOUT = frozenset(_ABOUT_WORDS.split())
+_LIKE = re.compile("_(?:(?:with|who|that|in_an?|in_the|dressed_in)_.+|[a-z]{3,}ing(?:_.+)?)$")  # what a person is like
 _MOST_WORDS = 5
 _ASIDE = re.compile(r"\s*[(（\[【].*?[)）\]】]\s*$")
 _ROLE = re.compile(r"(?:角色|人物|主角|キャラクター|キャラ)$")
@@ -288,12 +289,12 @@ def gender_of(word: str) -> str | None:
     if found or not rest.isascii():
         return found
     *before, last = rest.split("_")
-    if len(before) > _MOST_WORDS or not _ABOUT.isdisjoint(before) or any("'" in part for part in before):
-        return None
-    named = GENDER_WORDS.get(last) or _compound(last) or (_compound(f"{before[-1]}_{last}") if before else None)
-    if named == "other" and not _COUNTED.issuperset(before):
-        return None  # "the others", "some other"
-    return named
+    if len(before) <= _MOST_WORDS and _ABOUT.isdisjoint(before) and not any("'" in part for part in before):
+        named = GENDER_WORDS.get(last) or _compound(last) or (_compound(f"{before[-1]}_{last}") if before else None)
+        if named and (named != "other" or _COUNTED.issuperset(before)):  # not "the others", "some other"
+            return named
+    head = _LIKE.sub("", rest)
+    return gender_of(head) if head != rest else None
 
 
 def _compound(word: str) -> str | None:

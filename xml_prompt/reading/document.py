@@ -292,7 +292,8 @@ _MARKED_UP = re.compile(r'(?:\\n|\s)*+(?:<|\{\s*+\\?")')
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _REMARK = re.compile(
     r"(?:sure|certainly|of course|okay|ok|here|below|this is|the following|以下|这是|好的|当然|下面|はい|こちら)"
-    r"[^<{\[\n]{0,200}[:：.!。！]\s*\n\s*(?=<[^\W\d]|\{)",
+    r"(?:[^<{\[\n]{0,200}[:：.!。！]\s*\n\s*(?=<[^\W\d]|\{)"
+    r"|[^<{\[\n:：]{0,80}(?:prompts?|提示词|プロンプト)\s*[:：]\s*\n\s*(?=\S))",
     re.IGNORECASE,
 )
 _OBJECT = re.compile(r'(?:\[\s*)?\{\s*"')  # or a list of them

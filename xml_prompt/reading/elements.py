@@ -16,6 +16,7 @@ from ..words import (
     ROOTS,
     UNSTATED,
     character_id,
+    gender_of,
     genders_in,
     is_field_name,
     is_negative,
@@ -54,19 +55,20 @@ _LABELLED_LINE = re.compile(
     r"^[ \t\W]{0,8}?(?P<label>[^\W\d][\w \-]{0,30}?)[\"*_\s]{0,4}[:：][ \t*_]*(?P<words>[^\n]*\S)[ \t]*$", re.MULTILINE
 )
 _PLACEHOLDER = re.compile(r"\$character_[0-9]+\$")  # the template's own
+_NUMBER_BEHIND = re.compile(r"[_\-]?(?:[0-9]{1,2}|[a-d]|[一二三四五六])$", re.IGNORECASE)
 _RUN = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 
 
 def read_body(reading: Reading, start: int, end: int) -> None:
     noted = Warnings()
-    root = _without_loras(reading, read_markup(reading.source, start, end, noted), reading.loras)
+    root = apart_from_loras(reading, read_markup(reading.source, start, end, noted), reading.loras)
     if root.children:  # without any element nothing was repaired: `&` and `<3` are words there
         reading.warnings.extend(noted)
         reading.marked_up = True
     read_general(reading, root, beside=bool(root.children))
 
 
-def _without_loras(reading: Reading, node: Node, loras: list[Lora]) -> Node:
+def apart_from_loras(reading: Reading, node: Node, loras: list[Lora]) -> Node:
     """The node without its LoRAs, which are added to the list. Most prompts name none."""
     text = reading.source.text.lower()
     return take_loras(reading, node, loras) if any(name in text for name in LORA_ELEMENTS) else node
@@ -135,7 +137,7 @@ def _read_general_element(reading: Reading, node: Node) -> None:
         read_general(reading, node, beside=bool(node.children))
     elif name is None and node.children and is_panel(node.name):
         reading.panels.append((reading.source, node))
-    elif name is None and _is_person(node):
+    elif name is None and node.children and (_is_person(node) or _gender_in(node.name)):
         _read_named_character(reading, node)
     elif name is None and node.children and not _own_words(node) and not looks_like_character(node.name):
         _read_unknown_frame(reading, node)
@@ -157,6 +159,11 @@ def _is_person(node: Node) -> bool:
     """Whether an element of another name holds what is only said of a character."""
     named = {child.name.lower() for child in node.children}
     return len(named & PERSONAL) > 1 or ("gender" in named and len(named) > 1)
+
+
+def _gender_in(name: str) -> str | None:
+    """`<girl_1>` says who somebody is, and no name."""
+    return gender_of(_NUMBER_BEHIND.sub("", name))
 
 
 def _named_within(child: Node, node: Node, field: Callable[[str], str | None]) -> Node:
@@ -186,10 +193,13 @@ def _read_named_character(reading: Reading, node: Node) -> None:
     message = Message("{element} describes a person; it is read as <{id}>.", element=node.spelled, id=id)
     reading.warn(node.offset, message)
     draft = new_draft(reading, id, node.offset)
-    node = _without_loras(reading, node, draft.loras)
-    _attributes(reading, node, ())
+    node = apart_from_loras(reading, node, draft.loras)
+    draft.name = _attributes(reading, node, ("name",)).get("name", "").strip()
     _read_character_parts(reading, draft, node)
-    draft.name = draft.name or node.name
+    if gender := _gender_in(node.name):
+        draft.gender, draft.gender_stated = gender, True
+    else:
+        draft.name = draft.name or node.name
 
 
 def _read_character(reading: Reading, node: Node) -> None:
@@ -209,7 +219,7 @@ def _read_character(reading: Reading, node: Node) -> None:
         )  # fmt: skip
         raise reading.source.error(message, node.offset)
     draft = reading.drafts.get(id) or new_draft(reading, id, node.offset)
-    node = _without_loras(reading, node, draft.loras)
+    node = apart_from_loras(reading, node, draft.loras)
     draft.name = draft.name or unescaped_name(node.attributes.get("name", "").strip())
     attributes = _attributes(reading, node, ("id", "name", "gender", "bbox"), is_negative)
     for words in (value for key, value in attributes.items() if is_negative(key)):

@@ -152,7 +152,8 @@ def _labelled(
             raise TagError(Message("This part has more than {limit} colons. Shorten it.", limit=MAX_COLONS), i)
         found = "" if inside[i] or _WEIGHT.match(text, i + 1, end) else _label_before(text, begin, i, at == begin)
         spaced = colon.group() == "：" or text[i + 1 : i + 2].isspace() or i + 1 == end
-        begins = at == begin and bool(found) and _stands_tight(text, i, end, found, _TIGHT in alike)
+        begins = bool(found) and (at == begin or (tight and text[i + 1] in "(（"))
+        begins = begins and _stands_tight(text, i, end, found, _TIGHT in alike)
         if not found or not (spaced or known(found) or begins):
             continue
         label_at = text.rindex(found, begin, i)
@@ -183,7 +184,8 @@ def _head(text: str, start: int, end: int, listed: bool) -> tuple[str, int, int]
 
 
 def _is_tag(label: str) -> bool:
-    return not known(label) and bool(field_of_person(label) or field_of_picture(label))
+    field = field_of_person(label) or field_of_picture(label)
+    return not known(label) and field not in (None, "position")
 
 
 def _describes(text: str, start: int, end: int) -> bool:

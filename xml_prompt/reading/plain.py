@@ -76,7 +76,10 @@ _NAMES = re.compile(r"(?:character|char|角色|人物)[:：]\s*(\S.*)", re.IGNOR
 _CLAUSE = re.compile(r"[,，、;；]")
 _ONE_AND_ONE = re.compile(r"(?P<first>[0-9一二两三四五六]{1,2}[男女])(?P<second>[0-9一二两三四五六]{1,2}[男女])")
 _SEVERAL = re.compile(r"\s+(?:and|&|x|×|\+)\s+|\s*[,，、&＆×]\s*|[和与與と]", re.IGNORECASE)
-_AND = re.compile(r"\s+(?:and|&|\+)\s+|[和与與と]", re.IGNORECASE)
+_AND = re.compile(
+    r"\s+(?:and|&|\+)\s+|(?<=[a-z])\s+(?=[0-9]{1,2}\+?(?:girl|boy|other))|[和与與と]", re.IGNORECASE
+)
+_BARE_WORDS = 2  # `a girl`
 _SENTENCE_WORDS = 4  # of a clause of a sentence
 
 
@@ -109,6 +112,7 @@ class _Plain:
         self.current: Draft | None = None
         self.of_everyone: list[PlacedTag] = []
         self.described: Counter[str] = Counter()
+        self.next_place: list[PlacedTag] = []  # of `【左】 girl: ...`
         self.next_name = ""  # of `character:miku`, said before the person
 
     def read(self, parts: list[Part]) -> None:
@@ -189,6 +193,8 @@ class _Plain:
     def _new(self, offset: int, id: str = "") -> Draft:
         self.current = new_draft(self.reading, id or next_id(self.reading), offset)
         self.current.name, self.next_name = self.next_name, ""
+        place, self.next_place = self.next_place, []
+        self._add(self.current, "position", place) if place else None
         return self.current
 
     # Labels
@@ -223,6 +229,8 @@ class _Plain:
                 self._sort(rest)
         elif several := self._known_in(part.label):
             self._of_several(several, tags)
+        elif not read_position((part.label,))[1]:
+            self._placed(part, tags)
         else:
             self._named(part)
             self._sort(self._without_name(tags))
@@ -318,6 +326,20 @@ class _Plain:
         for piece in said:
             self._add(draft, "gender" if gender_of(piece) else "position", [PlacedTag(Tag(piece), part.at)])
 
+    def _placed(self, part: Part, tags: list[PlacedTag]) -> None:
+        """`Left: 1girl, red hair`, or before another label `【Left】 Mira: ...`: where the next person stands."""
+        worn = all(field_of_person(tag.text) == "clothing" for tag, _ in tags)
+        if worn and word_key(part.label) in ("top", "bottom"):
+            self.current = self.current or self._new(part.at)
+            self._sort(tags)  # `Top: white shirt`
+            return
+        self.next_place = [PlacedTag(Tag(part.label), part.at)]
+        if any(people_in(tag.text) for tag, _ in tags):
+            self._people(part, tags)
+        elif tags:
+            self._new(part.at)
+            self._sort(self._without_name(tags))
+
     def _without_name(self, tags: list[PlacedTag]) -> list[PlacedTag]:
         """`Character 1: Mira, 1girl`: a capitalised word that no table knows is the name of someone who has none."""
         if self.current is None or self.current.name or not tags:
@@ -349,7 +371,8 @@ class _Plain:
         """A part without a label that has person words."""
         reading = self.reading
         found = _found(tags)
-        together = len(found) > 1 and all(b[0] - a[0] == 1 for a, b in pairwise(found))
+        described = all(len(tags[i].tag.text.split()) > _BARE_WORDS for i, _ in found)  # `girl with red hair`
+        together = len(found) > 1 and not described and all(b[0] - a[0] == 1 for a, b in pairwise(found))
         many = sum(count for _, (_, count) in found)
         if together or any(count > 1 for _, (_, count) in found):
             add(reading.general, "count", [tags[i].tag for i, _ in found])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +20,13 @@ from ..scene import GRID, Box, Tag
 from ..tags import MAX_WEIGHT, MIN_WEIGHT, tag_list
 from ..words import GENERAL_BLOCK, PERSONAL, ROOTS, character_id, is_negative, word_key
 from .document import FORBIDDEN, Document, Source, cleaned, invisible
-from .elements import read_body, read_general
+from .elements import apart_from_loras, read_body, read_general
 from .fields import Draft, Reading, character_field, picture_field
 from .json_text import Path, json_places, json_text, read_json, with_raw_backslashes
-from .markup import Node, Text
+from .markup import LORA, Node, Text
 
-_PEOPLE = frozenset({"characters", "character", "people", "persons", "角色", "角色列表", "人物", "キャラクター"})
+_PEOPLE_WORDS = "characters character people persons subjects cast 角色 角色列表 人物 キャラクター"
+_PEOPLE = frozenset(_PEOPLE_WORDS.split())
 _BODIES = ROOTS | GENERAL_BLOCK | {"tags", "text", "xml_tags", "标签"}
 _SETTING_WORDS = """
     seed steps cfg cfg_scale guidance guidance_scale sampler sampler_name scheduler width height size resolution
@@ -78,7 +80,7 @@ def read_template(reading: Reading, document: Document) -> None:
         reading.source = body
         read_body(reading, 0, len(body.text))
     reading.source = source
-    read_general(reading, root, beside=True)
+    read_general(reading, apart_from_loras(reading, root, reading.loras), beside=True)
     for draft in reading.drafts.values():
         _leave_out_default_box(reading, draft)
 
@@ -209,11 +211,11 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
         return [Node(name, {}, at, (Text(json.dumps(one), ((at, "", True),)),), is_key=True) for one in entry]
     if isinstance(entry, str):
         inner = read.text(path, entry)
-        return [Node(name, {}, at, (_placed(inner, at, read.source),), is_key=True)]
+        return [Node(name, {}, at, tuple(_with_loras(_placed(inner, at, read.source))), is_key=True)]
     if isinstance(entry, list) and field == "bbox":
         return [Node(name, {}, at, (Text(json.dumps(entry), ((at, "", True),)),), is_key=True)]
     if isinstance(entry, list) and entry and all(isinstance(one, str) for one in entry):
-        return [Node(name, {}, at, (_listed(read, entry, path),), is_key=True)]
+        return [Node(name, {}, at, tuple(_with_loras(_listed(read, entry, path))), is_key=True)]
     words = _tags_of(entry) if isinstance(entry, list) else _number(entry)
     if words is None:
         raise read.source.error(Message('The value of "{key}" is not text. Write text in quotes.', key=key), at)
@@ -221,6 +223,16 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
         return []
     words = read.text((*path, ""), words).text
     return [Node(name, {}, at, (Text(words, ((at, "", True),)),), is_key=True)]
+
+
+def _with_loras(text: Text) -> Iterator[Node | Text]:
+    """The words, and as elements the `<lora:name:0.8>` between them."""
+    start = 0
+    for lora in LORA.finditer(text.words):
+        yield text.part(start, lora.start())
+        yield Node("lora", {}, text.offset(lora.start()), (text.part(*lora.span(1)),))
+        start = lora.end()
+    yield text.part(start, len(text.words))
 
 
 def _listed(read: _Json, entry: list[str], path: Path) -> Text:
