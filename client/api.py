@@ -236,7 +236,7 @@ def understood(at: Server, what: str) -> Iterator[None]:
         yield
     except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         raise Problem(
-            f"{at.url} does not answer as ComfyUI does ({what}): is it ComfyUI, and 0.27 or newer?"
+            f"{at.url} does not answer as ComfyUI does ({what}): check that it is ComfyUI 0.27 or newer."
         ) from error
 
 
@@ -321,7 +321,7 @@ async def _socket(at: Server, session: aiohttp.ClientSession) -> AsyncIterator[a
 
 
 def _unreachable(at: Server, error: BaseException) -> Problem:
-    why = f"no whole answer within {REQUEST:.0f} s" if isinstance(error, asyncio.TimeoutError) else str(error)
+    why = f"no complete answer within {REQUEST:.0f} s" if isinstance(error, asyncio.TimeoutError) else str(error)
     return Problem(f"ComfyUI at {at.url} does not answer: {why or type(error).__name__}.")
 
 

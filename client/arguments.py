@@ -95,7 +95,7 @@ def png(name: str) -> Path:
     if path.is_dir():
         raise argparse.ArgumentTypeError(f"{path} is a folder: give the name of a file, such as {path / 'picture.png'}")
     if path.suffix.lower() != ".png":
-        raise argparse.ArgumentTypeError(f"{path} must end in .png, the form that is written")
+        raise argparse.ArgumentTypeError(f"{path} must end in .png: pictures are written as PNG")
     folder(path.absolute().parent)
     return path
 

@@ -71,9 +71,9 @@ def benchmarks(root: Path) -> dict[str, str]:
 COMMANDS = {
     "setup": Command("install the virtual environment and ComfyUI, nothing else", "setup", here=True),
     "demo": Command("draw a picture from an XML prompt with the built-in mini model", "demo", arguments.demo),
-    "create": Command("ask for prompts and draw them, round after round", "create", arguments.create),
+    "create": Command("ask for prompts and draw them, one after the other", "create", arguments.create),
     "serve": Command("run ComfyUI with this pack, for the browser", "serve", arguments.serve),
-    "prompt": Command("show, check or render a prompt's file; starts nothing", "prompt_tool"),
+    "prompt": Command("show, check, render or convert a prompt's file, without starting ComfyUI", "prompt_tool"),
     "test": Command(
         "run the tests; further arguments go to pytest",
         "testing",
@@ -83,7 +83,7 @@ COMMANDS = {
         "check: which of the full model's files are there; lora: rename a trainer's LoRA", "models", here=True
     ),
     "mini": Command("train or evaluate the built-in model, or train LoRAs for it", mini, wanted=TRAINING),
-    "bench": Command("run a benchmark; alone it lists them", bench, wanted=("lxml", *TRAINING)),
+    "bench": Command("run a benchmark; without a name, list them", bench, wanted=("lxml", *TRAINING)),
 }
 
 

@@ -32,7 +32,7 @@ def main(typed: Sequence[str]) -> int:
     """Returns 1 where a prompt of a file or a pipe failed: nobody was there to see it."""
     options = parser_of("create").parse_args(typed)
     if sys.stdin is None:
-        raise Problem("Standard input is closed, and prompts come from there: ./run demo --xml FILE draws a file.")
+        raise Problem("Standard input is closed, so no prompt can be read: use ./run demo --xml FILE to draw a file.")
     settings = settings_of(options)
     base = workflow.load(ROOT / workflow.DEMO)
     seed = settings.seed if settings.seed is not None else int(workflow.value_of(base, "seed"))

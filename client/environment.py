@@ -41,13 +41,13 @@ def locate(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Envi
     theirs = variables.get("COMFYUI_PATH")
     if not theirs:
         if variables.get("COMFYUI_PYTHON"):
-            raise Problem("COMFYUI_PYTHON is set and COMFYUI_PATH is not: set both, or neither.")
+            raise Problem("COMFYUI_PYTHON is set but COMFYUI_PATH is not: set both, or neither.")
         # NEWBIE_HOME moves the virtual environment too, to keep several gigabytes together.
         venv = home / "venv" if variables.get("NEWBIE_HOME") else root / ".venv"
         return Environment(root, home, venv_python(venv), home / "ComfyUI", ours=True)
     comfyui = Path(theirs).expanduser().absolute()
     if not (comfyui / "main.py").is_file():
-        raise Problem(f"COMFYUI_PATH is {comfyui}, and there is no main.py in it: set it to ComfyUI's own folder.")
+        raise Problem(f"COMFYUI_PATH is {comfyui}, which contains no main.py: set it to ComfyUI's own folder.")
     python = variables.get("COMFYUI_PYTHON")
     return Environment(root, home, Path(python).expanduser() if python else their_python(comfyui), comfyui, ours=False)
 
@@ -77,7 +77,7 @@ def check_theirs(environment: Environment, wanted: tuple[str, ...]) -> None:
     missing = [PACKAGES.get(name, name) for name in answer.stdout.split()]
     if "torch" in missing or "aiohttp" in missing:
         raise Problem(
-            f"{environment.python} cannot run ComfyUI, it has no {missing[0]}: "
+            f"{environment.python} cannot run ComfyUI because it lacks {missing[0]}: "
             "set COMFYUI_PYTHON to the Python your ComfyUI runs with."
         )
     if missing:

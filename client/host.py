@@ -166,12 +166,12 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, star
     while True:
         if process.poll() is not None:
             code = process.returncode
-            raise Problem(f"ComfyUI stopped while starting (exit code {code}). Its last words:\n{last(log)}")
+            raise Problem(f"ComfyUI stopped while starting (exit code {code}). The end of its log:\n{last(log)}")
         with contextlib.suppress(Problem):
             api.ask(api.server(url), "/system_stats")
             return
         if time.monotonic() - start > BOOT_SECONDS:
-            raise Problem(f"ComfyUI did not answer within {BOOT_SECONDS:.0f} s. Its last words:\n{last(log)}")
+            raise Problem(f"ComfyUI did not answer within {BOOT_SECONDS:.0f} s. The end of its log:\n{last(log)}")
         time.sleep(0.1)
 
 

@@ -36,10 +36,10 @@ print(json.dumps({name: folder_paths.get_folder_paths(name) for name in sys.argv
 
 
 def main(typed: Sequence[str]) -> int:
-    parser = argparse.ArgumentParser(prog="./run models", description="The full model's files, looked at.")
+    parser = argparse.ArgumentParser(prog="./run models", description="Checks the full model's files.")
     tasks = parser.add_subparsers(dest="task", required=True, metavar="check|lora")
     check = tasks.add_parser("check", help="list what is there and what is missing")
-    check.add_argument("--folder", type=Path, help="a models folder to look into instead of ComfyUI's own")
+    check.add_argument("--folder", type=Path, help="a models folder to check instead of ComfyUI's own")
     lora = tasks.add_parser("lora", help="rename a LoRA of the authors' trainer for ComfyUI's LoraLoader")
     lora.add_argument("file", type=Path, help="the .safetensors file, beside its adapter_config.json; both stay")
     lora.add_argument("--out", type=Path, help="the new file (default: beside it, NAME-comfyui.safetensors)")
@@ -65,7 +65,7 @@ def convert_lora(options: argparse.Namespace) -> int:
     else:
         say(f"{options.file}: {layers}, which the LoraLoader reads already; put it into models/loras.")
     if not done.scaled:
-        say("Neither it nor an adapter_config.json beside it tells its alpha: ComfyUI takes it at scale 1.")
+        say("Neither it nor an adapter_config.json beside it states its alpha, so ComfyUI applies it at scale 1.")
     return 0
 
 
@@ -90,7 +90,7 @@ def check_files(options: argparse.Namespace) -> int:
         choices = [f"{part:16} {name}" for part, name in found.inputs().items()]
         say("All parts are there. Choose in NewBie Loader:", *choices)
     else:
-        say("No complete set of files is there. The built-in mini needs none of them.")
+        say("No complete set of files was found. The built-in mini needs none of them.")
     return 0 if found.complete else 1
 
 

@@ -37,7 +37,7 @@ def checked(data: bytes, name: str) -> bytes:
     """The bytes of a whole PNG. Raises Problem for anything else that a server sends."""
     whole = data.startswith(SIGNATURE) and data.endswith(LAST_CHUNK) and len(data) > 33
     if not whole or data[12:16] != b"IHDR" or 0 in struct.unpack(">II", data[16:24]):
-        raise Problem(f"What ComfyUI sent for {name} is not a whole PNG picture: draw it again.")
+        raise Problem(f"ComfyUI sent no complete PNG picture for {name}: draw it again.")
     return data
 
 

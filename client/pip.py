@@ -39,7 +39,7 @@ def explain(title: str, log: str, path: Path) -> str:
     """One sentence for a failed step: what its log shows, and what to do."""
     meanings = (
         (("No space left on device", "Errno 28", "not enough space"), "the disk is full: free some space"),
-        (("DO NOT MATCH THE HASHES",), "a download was not the file that was expected (wrong hash): try again"),
+        (("DO NOT MATCH THE HASHES",), "a downloaded file is not the expected one (wrong hash): try again"),
         (
             (
                 "NewConnectionError",
@@ -59,10 +59,11 @@ def explain(title: str, log: str, path: Path) -> str:
         ),
         (
             ("from versions: none", "No matching distribution found", "is not a supported wheel"),
-            "the package index has no fitting file, or was not reached: check the network (and pip's proxy and index "
+            "the package index has no suitable file, or could not be reached: check the network (and pip's proxy and "
+            "index "
             "settings), and that this is a 64-bit Python 3.11, 3.12, 3.13 or 3.14",
         ),
-        (("Permission denied", "Errno 13"), "a file may not be written: check who owns this folder"),
+        (("Permission denied", "Errno 13"), "a file could not be written: check who owns this folder"),
     )
     for words, meaning in meanings:
         if any(word in log for word in words):

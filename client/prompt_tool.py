@@ -38,10 +38,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    whole = argparse.ArgumentParser(prog="./run prompt", description="What a prompt is understood to say.")
+    whole = argparse.ArgumentParser(prog="./run prompt", description="Shows how a prompt is understood.")
     tasks = whole.add_subparsers(required=True, metavar="show|check|render|convert")
     show = tasks.add_parser("show", help="everything, boxes included, as one JSON object")
-    check = tasks.add_parser("check", help="what is wrong and where; exit code 0 fine, 1 warnings, 2 error")
+    check = tasks.add_parser(
+        "check", help="what is wrong, and where; exit code 0 if fine, 1 for warnings, 2 for an error"
+    )
     render = tasks.add_parser("render", help="the text that the text encoders read")
     plain = tasks.add_parser("convert", help="plain tags, or A: ... B: ..., as XML; what was guessed goes to stderr")
     for task, work in ((show, show_one), (check, check_all), (render, render_one), (plain, convert_one)):

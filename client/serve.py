@@ -25,4 +25,4 @@ def main(typed: Sequence[str]) -> int:
         sys.stdout.write(f"{running.url}  (Ctrl-C stops; pictures go to {pictures}; log: {running.log})\n")
         sys.stdout.flush()
         code = running.process.wait()
-        raise Problem(f"ComfyUI stopped (exit code {code}). Its last words:\n{host.last(running.log)}")
+        raise Problem(f"ComfyUI stopped (exit code {code}). The end of its log:\n{host.last(running.log)}")

@@ -179,7 +179,7 @@ def unpack(archive: Path, folder: str, target: Path) -> None:
         for member in tar:
             name = PurePosixPath(member.name)
             if name.is_absolute() or ".." in name.parts or "\\" in member.name or ":" in member.name:
-                raise Problem(f"{archive.name} holds the path {member.name!r}, which leads out of it: not unpacked.")
+                raise Problem(f"{archive.name} contains the path {member.name!r}, which leads out of it: not unpacked.")
             if not member.isfile() or not name.is_relative_to(prefix):
                 continue
             path = target.joinpath(*name.relative_to(prefix).parts)
@@ -216,7 +216,7 @@ def only_one(home: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            sys.stdout.write("Another set-up is at work in this folder; waiting for it.\n")
+            sys.stdout.write("Another set-up is running in this folder; waiting for it.\n")
             sys.stdout.flush()
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -45,7 +45,7 @@ ALIKE = 1 - 1e-4  # a token's features scaled and rounded to bfloat16 are within
 
 DROPPED = (
     "The isolation of the characters was dropped: a node between Encode Characters and the sampler replaces what the "
-    "prompt brings along. Remove that node, or set the mode of Encode Characters to off."
+    "prompt carries. Remove that node, or set the mode of Encode Characters to off."
 )
 NOT_REACHED = (
     "The isolation of the characters did not reach the model's attention: another node replaces it. Remove that node, "
@@ -284,7 +284,7 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
 @lru_cache(maxsize=1)
 def say_eager() -> None:
     """Once, not in every step."""
-    log.info("NewBie: passes with isolated characters run uncompiled; torch.compile serves the others.")
+    log.info("NewBie: passes with isolated characters run uncompiled; the others use torch.compile.")
 
 
 def eager(options: Options) -> AbstractContextManager[Any]:
@@ -299,7 +299,7 @@ def eager(options: Options) -> AbstractContextManager[Any]:
     if COMPILE_KEY in options.get("wrappers", {}).get(WrappersMP.APPLY_MODEL, {}):
         if not known:
             raise RuntimeError(
-                "Isolated characters need PyTorch 2.6 or newer beside torch.compile: remove the node that compiles the "
+                "Isolated characters need PyTorch 2.6 or newer with torch.compile: remove the node that compiles the "
                 "model, or set the mode of Encode Characters to off."
             )
         say_eager()

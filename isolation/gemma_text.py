@@ -44,7 +44,8 @@ def tokens_of(clip: CLIP, text: str) -> dict[str, list[list[Token]]]:
     if not {"gemma", "jina"} <= tokens.keys():
         raise ValueError(
             f"This CLIP ({' and '.join(tokens)}) can't encode isolated characters: use NewBie's from NewBie Loader, or "
-            "from DualCLIPLoader with the type newbie, or that of Lumina 2, SD1.5, SD2 or SDXL, or set the mode to off."
+            "from DualCLIPLoader with the type newbie, or the CLIP of Lumina 2, SD1.5, SD2 or SDXL, or set the mode "
+            "to off."
         )
     starts = tuple(tokens[name][0][0][0] for name in ("gemma", "jina"))
     if starts[0] == JINAS_START or starts[1] == GEMMAS_START:

@@ -74,9 +74,11 @@ class Stack(nn.Module):
         used = set().union(*(target.layer.numbers for target in targets))
         for number, name in enumerate(self.names):
             if lost[number] and number not in used:
-                raise ValueError(f"{name} was made for another model: no layer of this one has its names.")
+                raise ValueError(
+                    f"{name} was made for another model: this one has none of its layers. Choose a LoRA for this model."
+                )
             if lost[number]:
-                log.warning("NewBie: %d layers of %s are none of this model's.", lost[number], name)
+                log.warning("NewBie: %d layers of %s do not exist in this model; they are ignored.", lost[number], name)
         return targets
 
     def check(self, layer: Layer, weight: Tensor, rows: tuple[int, int] | None, path: str) -> None:
@@ -230,7 +232,9 @@ class Loras:
             place = nextdit_place if isinstance(network, NextDiT) else unet_place
             found = self.found[network] = placed(self.targets, network, place, self.worn)
             if len(found) < len(self.targets):
-                log.info("NewBie: layers without tokens (modulation) take no LoRA that is one character's.")
+                log.info(
+                    "NewBie: layers without tokens (modulation) can't take one character's LoRA; they go without it."
+                )
         return self.found[network]
 
     def gates(self, network: nn.Module, x: Tensor, text: Tensor, places: Sequence[Rectangle]) -> Gates:

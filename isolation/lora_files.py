@@ -53,9 +53,9 @@ def find(name: str) -> str:
         if len(found) == 1:
             return found[0]
         if found:
-            raise ValueError(f"There are {len(found)} LoRAs called {name} ({', '.join(found)}): write its folder too.")
+            raise ValueError(f"{len(found)} LoRAs are called {name} ({', '.join(found)}): write the folder, too.")
     near = get_close_matches(wanted, [str(path.with_suffix("")) for path in ways.values()], 3)
-    hint = f"did you mean {' or '.join(near)}?" if near else "put the file into the host's folder models/loras."
+    hint = f"did you mean {' or '.join(near)}?" if near else "put the file into ComfyUI's folder models/loras."
     raise ValueError(f"There is no LoRA called {name}: {hint}")
 
 
@@ -63,11 +63,11 @@ def read(name: str) -> Layers:
     """name: in the host's list. Raises ValueError, one sentence."""
     path = folder_paths.get_full_path_or_raise("loras", name)
     if not path.casefold().endswith(".safetensors"):
-        raise ValueError(f"{name} is not a safetensors file: other files can hold programs. Convert it.")
+        raise ValueError(f"{name} is not a safetensors file; other formats can contain code. Convert it.")
     tensors = comfy.lora_convert.convert_lora(comfy.utils.load_torch_file(path, safe_load=True))
     layers = {layer_name(stem): split(name, stem, found) for stem, found in found_in(tensors).items()}
     if not layers:
-        raise ValueError(f"{name} holds no LoRA that ComfyUI can read.")
+        raise ValueError(f"{name} contains no LoRA that ComfyUI can read: choose another file.")
     return layers
 
 

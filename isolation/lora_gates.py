@@ -104,8 +104,8 @@ class PictureGates(Gates):
         tokens = out.shape[1] - (len(self.caption) if place == JOINT else 0)
         if tokens not in self.grids:
             raise ValueError(
-                f"A node changed how many tokens the picture has (to {tokens}), so that characters' LoRAs don't find "
-                "theirs: remove that node, or the LoRAs from the characters."
+                f"A node changed the picture's number of tokens to {tokens}, so the characters' LoRAs can't be "
+                "placed: remove that node, or the characters' LoRAs."
             )
         image = self.image(*self.grids[tokens])
         if place != JOINT:

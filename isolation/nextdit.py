@@ -92,7 +92,7 @@ class IsolatedAttention:
             if self.kernel.works is None:
                 self.fused.check(q, k, v, out)
         except NoKernelError as problem:
-            log.info("NewBie: isolating with a dense mask, which takes longer, because %s.", problem)
+            log.info("NewBie: isolation uses a dense mask, which takes longer, because %s.", problem)
             self.kernel.works, self.fused = False, None
             return None
         self.kernel.works = True

@@ -105,11 +105,11 @@ def misfit(made_for: tuple[int, int] | None, drawn: Sequence[int]) -> str | None
     if abs(columns * height - rows * width) <= ALIKE_SHAPES * rows * width and height >= rows and width >= columns:
         return None
     if made_for == SQUARE:
-        laid_out = "a square picture, for want of a latent"
+        laid_out = "a square picture (no latent was connected)"
     else:
         laid_out = f"{PIXELS * columns} x {PIXELS * rows} pixels"
     return (
-        f"The characters' boxes were laid out for {laid_out}, but {PIXELS * width} x {PIXELS * height} are "
+        f"The characters' boxes were laid out for {laid_out}, but {PIXELS * width} x {PIXELS * height} are being "
         "drawn: connect the latent that is drawn to Encode Characters, too."
     )
 

@@ -70,8 +70,8 @@ class Silhouettes:
         """
         if self.total is None:
             raise ValueError(
-                "No silhouettes were seen: connect the LATENT of a sampler that drew with this very conditioning, in "
-                "the mode strict or gentle, with a NewBie or Lumina 2 model; or choose boxes."
+                "No silhouettes were recorded: connect the LATENT of a sampler that drew with this same "
+                "conditioning, in the mode strict or gentle, with a NewBie or Lumina 2 model; or choose boxes."
             )
         if not 0 <= picture < len(self.total):
             raise ValueError(f"picture is {picture + 1}, but {len(self.total)} were drawn: choose one of them.")

@@ -59,7 +59,7 @@ def config_of(path: Path, header: Header) -> dict[str, Any]:
     try:
         return json.loads(header.metadata["newbie.config"])
     except (KeyError, ValueError) as problem:
-        raise CheckpointError(f"{path} states no newbie.config: it is not one of the mini's files.") from problem
+        raise CheckpointError(f"{path} has no newbie.config: it is not one of the mini's files.") from problem
 
 
 def read(name: str) -> tuple[Path, Header, StateDict]:

@@ -57,8 +57,8 @@ def alone(what: str, bring: Callable[[], Part]) -> Part | None:
         return bring()
     except Exception as problem:
         log.warning(
-            "%s can't be used in this ComfyUI, but the rest of NewBie XML can: %s. Update this pack, or use a ComfyUI "
-            "that its README names.", what, problem,
+            "%s can't be used in this ComfyUI, but the rest of NewBie XML can: %s. Update this pack, or use a "
+            "ComfyUI version named in its README.", what, problem,
         )
         log.debug("%s", traceback.format_exc())
         return None
@@ -66,6 +66,6 @@ def alone(what: str, bring: Callable[[], Part]) -> Part | None:
 
 class NewBieExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        alone("The check of prompts while they are typed", register_check)
+        alone("The live prompt check", register_check)
         found = [alone(name, partial(node, name, file)) for name, file in NODES.items()]
         return [one for one in found if one is not None]

@@ -21,7 +21,9 @@ def flat(boxes: Any) -> list[dict[str, Any]]:
     if isinstance(boxes, dict):
         return [boxes]
     if not isinstance(boxes, list | tuple):
-        raise ValueError("boxes holds no boxes: connect Create Bounding Boxes, or another node that gives some.")
+        raise ValueError(
+            "boxes is not a list of boxes: connect Create Bounding Boxes, or another node that outputs boxes."
+        )
     return flat(boxes[0]) if boxes and isinstance(boxes[0], list) else list(boxes)
 
 
@@ -32,11 +34,13 @@ def on_grid(box: dict[str, Any], number: int, width: int, height: int) -> Box:
     except (KeyError, TypeError, ValueError, OverflowError):
         x = y = wide = high = math.nan
     if not all(map(math.isfinite, (x, y, wide, high))):
-        raise ValueError(f"Box {number} has no x, y, width and height in pixels: connect another node's boxes.")
+        raise ValueError(
+            f"Box {number} lacks a valid x, y, width or height in pixels: connect boxes from another node."
+        )
     across = [min(max(edge / width, 0.0), 1.0) * GRID for edge in (x, x + wide)]
     down = [min(max(edge / height, 0.0), 1.0) * GRID for edge in (y, y + high)]
     if not (round(across[0]) < round(across[1]) and round(down[0]) < round(down[1])):
-        raise ValueError(f"Box {number} lies outside of the picture, or has no area: draw it again.")
+        raise ValueError(f"Box {number} lies outside the picture or has no area: draw it again.")
     return Box(*map(float, map(round, (across[0], down[0], across[1], down[1]))))
 
 
@@ -58,7 +62,7 @@ class NewBieBoxes(io.ComfyNode):
             node_id="NewBieBoxes",
             display_name="NewBie Boxes",
             category=CATEGORY,
-            description="Places a scene's characters in boxes drawn elsewhere, such as by Create Bounding Boxes.",
+            description="Places a scene's characters in boxes from another node, such as Create Bounding Boxes.",
             search_aliases=["bounding boxes", "bbox", "regions", "place characters", "layout"],
             inputs=[
                 SceneSocket.Input("scene", tooltip="The scene from a prompt node."),
@@ -66,13 +70,16 @@ class NewBieBoxes(io.ComfyNode):
                     "boxes",
                     socketless=False,
                     force_input=True,
-                    tooltip="One box per character, in the prompt's order. The others are laid out as usual.",
+                    tooltip="One box per character, in the prompt's order. Characters without one are laid out as "
+                    "usual.",
                 ),
-                io.Latent.Input("latent", tooltip="The picture's size, which the boxes are drawn for."),
+                io.Latent.Input(
+                    "latent", tooltip="The latent that will be drawn: the boxes are in pixels of its picture."
+                ),
             ],
             outputs=[
                 SceneSocket.Output("scene", display_name="scene", tooltip="The scene for Encode Characters."),
-                io.String.Output("xml_text", display_name="xml", tooltip="The same as XML."),
+                io.String.Output("xml_text", display_name="xml", tooltip="The same scene as XML."),
             ],
         )
 

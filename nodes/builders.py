@@ -78,7 +78,7 @@ def both(before: Scene, added: Scene) -> Scene:
     if before.system and added.system:
         said["system"] = added.system
         if before.system != added.system:
-            message = Message("The system prompt typed here replaces that of the connected scene.")
+            message = Message("The system prompt typed here replaces the connected scene's.")
             said["warnings"] += (PromptWarning(0, 0, message),)
     tags: dict[str, tuple[Tag, ...]] = {}
     for field in said["general"]:
@@ -114,7 +114,10 @@ class NewBieCharacter(io.ComfyNode):
                 SceneSocket.Input("previous", optional=True, tooltip="The characters before this one."),
                 text("name", "A known character such as miku, any other name, or empty."),
                 io.Combo.Input(
-                    "gender", options=list(GENDERS), default=UNSTATED, tooltip="unstated: name and tags decide."
+                    "gender",
+                    options=list(GENDERS),
+                    default=UNSTATED,
+                    tooltip="unstated: taken from the name and the tags.",
                 ),
                 text("appearance", "Hair, eyes, ears, accessories: comma-separated tags."),
                 text("clothing", "What the character wears: comma-separated tags."),
@@ -131,7 +134,7 @@ class NewBieCharacter(io.ComfyNode):
             ],
             outputs=[
                 SceneSocket.Output("scene", display_name="scene", tooltip="All characters so far."),
-                io.String.Output("xml_text", display_name="xml", tooltip="The same as XML."),
+                io.String.Output("xml_text", display_name="xml", tooltip="The same scene as XML."),
             ],
         )
 
@@ -165,13 +168,13 @@ class NewBieScene(io.ComfyNode):
                 text("interaction", "What all characters do together, e.g. handshake."),
                 text(
                     "system_prompt",
-                    "The system prompt; replaces that of the connected scene. Leave it empty if unsure.",
+                    "Replaces the connected scene's system prompt. Leave it empty if unsure.",
                     multiline=True,
                 ),
             ],
             outputs=[
                 SceneSocket.Output("scene", display_name="scene", tooltip="The scene for Encode Characters."),
-                io.String.Output("xml_text", display_name="xml", tooltip="The same as XML."),
+                io.String.Output("xml_text", display_name="xml", tooltip="The same scene as XML."),
             ],
         )
 

@@ -29,7 +29,7 @@ def size_of(latent: dict[str, Any] | None, image: Tensor | None) -> tuple[int, i
         return image.shape[1], image.shape[2]
     if latent is not None:
         return PIXELS * latent["samples"].shape[-2], PIXELS * latent["samples"].shape[-1]
-    raise ValueError("The size of the picture is not known: connect its latent or its image.")
+    raise ValueError("The picture's size is unknown: connect its latent or its image.")
 
 
 def seen_by(conditioning: list | None) -> tuple[Silhouettes, Sequence[Region]]:
@@ -38,8 +38,8 @@ def seen_by(conditioning: list | None) -> tuple[Silhouettes, Sequence[Region]]:
         if carried := values.get("model_conds", {}).get(KEY):
             return carried.cond.silhouettes, carried.cond.forward.plan.regions
     raise ValueError(
-        "Silhouettes are seen while a picture is drawn: connect the positive of NewBie Encode Characters (mode strict "
-        f"or gentle) and the LATENT of the sampler that drew with it, or choose {BOXES}."
+        "Silhouettes are recorded while a picture is drawn: connect the positive of NewBie Encode Characters (mode "
+        f"strict or gentle) and the LATENT of the sampler that drew with it, or choose {BOXES}."
     )
 
 
@@ -121,32 +121,33 @@ class NewBieCharacterMasks(io.ComfyNode):
                 SceneSocket.Input("scene", tooltip="The scene from a prompt node."),
                 io.Combo.Input(
                     "shape", options=[BOXES, GAPS, SILHOUETTES], default=BOXES,
-                    tooltip="boxes: of the layout. boxes and gaps: with the space that an interaction opens. "
-                    "silhouettes: what the sampler's last steps saw; connect positive and the sampler's latent.",
+                    tooltip="boxes: the layout's boxes. boxes and gaps: including the space that an interaction "
+                    "opens. silhouettes: outlines from the sampler's last steps; connect positive and the sampler's "
+                    "latent.",
                 ),
                 io.Int.Input(
                     "character", default=1, min=1, max=99,
-                    tooltip="Whose mask and prompt the single outputs give, in the prompt's order.",
+                    tooltip="The character whose mask and prompt the single outputs give, in the prompt's order.",
                 ),
                 io.Float.Input(
                     "crop_factor", default=2.0, min=1.0, max=10.0, step=0.1, advanced=True,
-                    tooltip="How much larger than the character a detailer's crop is. 1 is neutral: not at all.",
+                    tooltip="How much larger than the character a detailer's crop is. 1 (neutral): the same size.",
                 ),
                 io.Int.Input(
                     "picture", default=1, min=1, max=4096, advanced=True,
-                    tooltip="Whose silhouettes, where a batch was drawn: the number of the picture.",
+                    tooltip="For silhouettes of a batch: the number of the picture.",
                 ),
                 io.Latent.Input("latent", optional=True, tooltip="The picture's latent, from the sampler."),
-                io.Image.Input("image", optional=True, tooltip="Or the picture; its size counts."),
+                io.Image.Input("image", optional=True, tooltip="Or the picture itself; only its size is used."),
                 io.Conditioning.Input(
-                    "positive", optional=True, tooltip="For silhouettes: what the picture was drawn with."
+                    "positive", optional=True, tooltip="For silhouettes: the positive that the picture was drawn with."
                 ),
             ],
             outputs=[
-                io.Mask.Output("masks", display_name="masks", tooltip="One a character, in the prompt's order."),
-                io.Mask.Output("mask", display_name="mask", tooltip="The chosen character's."),
+                io.Mask.Output("masks", display_name="masks", tooltip="One per character, in the prompt's order."),
+                io.Mask.Output("mask", display_name="mask", tooltip="The chosen character's mask."),
                 io.Custom("SEGS").Output("segs", display_name="SEGS", tooltip="For the Impact Pack's detailers."),
-                io.BoundingBox.Output("boxes", display_name="boxes", tooltip="Around each mask, in pixels."),
+                io.BoundingBox.Output("boxes", display_name="boxes", tooltip="The box around each mask, in pixels."),
                 io.String.Output("prompt", display_name="prompt", tooltip="The chosen character's own tags."),
                 io.String.Output(
                     "prompts", display_name="prompts", is_output_list=True, tooltip="Every character's own tags."

@@ -165,5 +165,5 @@ def s_noise_input() -> io.Float.Input:
         round=0.001,
         optional=True,  # graphs saved before it was here stay valid
         advanced=True,
-        tooltip="Scales the noise that eta adds: less smooths, more gives texture. 1 is neutral.",
+        tooltip="Scales the noise that eta adds: lower is smoother, higher adds texture. 1 is neutral.",
     )

@@ -19,7 +19,7 @@ class NewBieDecode(io.ComfyNode):
             node_id="NewBieDecode",
             display_name="NewBie Decode",
             category=CATEGORY,
-            description="Turns the latent into a picture; in tiles where memory is short.",
+            description="Turns the latent into a picture, in tiles when memory is short.",
             search_aliases=["vae decode", "latent to image"],
             inputs=[
                 io.Latent.Input("samples", tooltip="The latent from NewBie Sample."),

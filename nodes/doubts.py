@@ -40,19 +40,19 @@ def doubt_of_size(config: dict[str, Any], width: int, height: int) -> str | None
     if config.get("cap_feat_dim") == GEMMA_4B:
         if min(width, height) >= LEAST:
             return None
-        return f"{drawn}, and NewBie draws nothing sound below {LEAST}: choose 1024 x 1024 or more."
+        return f"{drawn}, but NewBie needs at least {LEAST} on each side: choose 1024 x 1024 or more."
     pixels = [w * h for w, h in MINI]
     far = width * height > FAR * max(pixels) or FAR * width * height < min(pixels)
     if not far and max(width, height) <= FAR * min(width, height):
         return None
     known = ", ".join(f"{w} x {h}" for w, h in MINI)
-    return f"{drawn}, far from what the mini was trained on: choose one of {known}."
+    return f"{drawn}, unlike the sizes the mini was trained on: choose one of {known}."
 
 
 def doubt_of_people(config: dict[str, Any], people: int) -> str | None:
     if people <= PEOPLE or config.get("cap_feat_dim") == GEMMA_4B:
         return None
-    return f"The prompt has {people} characters, and the mini knows pictures of up to {PEOPLE}: leave some out."
+    return f"The prompt has {people} characters, but the mini was trained on at most {PEOPLE}: leave some out."
 
 
 def doubts(model: ModelPatcher, positive: list, latent: dict[str, Any]) -> list[str]:
@@ -99,8 +99,8 @@ def lost(hidden: Any, positive: list) -> list[str]:
     if not detours or len({id(plan) for plan in plans_of(positive)}) >= len(made):
         return []
     return [
-        f"The isolation that NewBie Encode Characters made did not arrive: {' or '.join(detours)} dropped it, so "
-        "characters may mix. Join prompts with Conditioning (Combine), or connect Encode Characters to this node."
+        f"Isolation from NewBie Encode Characters was lost: {' or '.join(detours)} dropped it, so characters may "
+        f"mix. Combine prompts with Conditioning (Combine), or connect Encode Characters to this node."
     ]
 
 

@@ -24,13 +24,13 @@ class NewBieEncodeCharacters(io.ComfyNode):
             node_id="NewBieEncodeCharacters",
             display_name="NewBie Encode Characters",
             category=CATEGORY,
-            description="Encodes every character and keeps its text to its own place in the picture.",
+            description="Encodes each character and confines its text to its own place in the picture.",
             search_aliases=["encode", "conditioning", "isolate characters", "clip text encode newbie"],
             inputs=[
                 io.Clip.Input(
                     "clip",
-                    tooltip="NewBie's text encoders, from NewBie Loader; or those of Lumina 2 or of an SD1.5, SD2 or "
-                    "SDXL checkpoint.",
+                    tooltip="NewBie's text encoders, from NewBie Loader; or the CLIP of Lumina 2 or of an SD1.5, SD2 "
+                    "or SDXL checkpoint.",
                 ),
                 SceneSocket.Input("scene", tooltip="The scene from a prompt node."),
                 io.Latent.Input(
@@ -52,8 +52,9 @@ class NewBieEncodeCharacters(io.ComfyNode):
                     default="",
                     multiline=True,
                     dynamic_prompts=False,
-                    tooltip="What the whole picture must not show. Empty (neutral): nothing, as the mini wants it. The "
-                    "full model never learned an empty one: give it some words. The system prompt is put before them.",
+                    tooltip="What the whole picture must not show. Empty (neutral) suits the mini. The full model "
+                    "was never trained on an empty negative: give it some words. The system prompt is put in front "
+                    "of them.",
                 ),
                 io.Mask.Input(
                     "masks",
@@ -64,8 +65,8 @@ class NewBieEncodeCharacters(io.ComfyNode):
                 OptionsSocket.Input(
                     "isolation",
                     optional=True,
-                    tooltip="From NewBie Isolation Options: how strictly characters are kept apart. Unconnected: as "
-                    "the mode does it.",
+                    tooltip="From NewBie Isolation Options: how strictly characters are kept apart. Unconnected: the "
+                    "mode's own settings.",
                 ),
             ],
             outputs=[

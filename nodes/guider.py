@@ -18,13 +18,13 @@ class NewBieGuider(io.ComfyNode):
             node_id="NewBieGuider",
             display_name="NewBie Guider",
             category=CATEGORY,
-            description="NewBie Sample's guidance as a GUIDER: for part of the steps, and with a cap.",
+            description="NewBie Sample's guidance as a GUIDER, with its start, end and cap.",
             has_intermediate_output=True,  # warnings stay on the node when it is not run again
             search_aliases=["guider", "cfg guider", "guidance interval", "renorm cfg"],
             inputs=[
                 io.Model.Input(
                     "model",
-                    tooltip="The model. Its shift is not set here: put ModelSamplingAuraFlow, shift 6, before this "
+                    tooltip="The model. Its shift is not set here: put ModelSamplingAuraFlow (shift 6) before this "
                     "node and before the scheduler.",
                 ),
                 io.Conditioning.Input("positive", tooltip="What to draw."),

@@ -26,7 +26,7 @@ CONNECT = {  # what to do where a socket has none, or something else
     "CLIP": "connect the CLIP of NewBie Loader or of another loader; some checkpoints have none",
     "VAE": "connect the VAE of NewBie Loader or of another loader; some checkpoints have none",
     "CONDITIONING": "connect an output of NewBie Encode Characters, or of another node that encodes text",
-    "LATENT": "connect NewBie Size, or another node that gives the latent of a picture",
+    "LATENT": "connect NewBie Size, or another node that outputs an image latent",
     "MASK": "connect a mask, or nothing",
     "IMAGE": "connect a picture",
     "NEWBIE_SCENE": "connect the scene of a NewBie prompt node",
@@ -71,7 +71,7 @@ def problem_of_text(value: Any) -> str | None:
 
 def problem_of_numbers(tensor: Any) -> str | None:
     if isinstance(tensor, Tensor) and not tensor.isfinite().all():
-        return "holds numbers that are not finite (NaN or infinity): the node before it failed without saying so."
+        return "contains NaN or infinity: the node before it failed without an error. Check its settings."
     return None
 
 
@@ -92,7 +92,7 @@ def problem_of_latent(value: Any) -> str | None:
     if samples is None or not hasattr(samples, "shape"):
         return f"is {shown(value)}: {CONNECT['LATENT']}."
     if getattr(samples, "is_nested", False) or samples.ndim not in (4, 5):
-        return f"is a latent of a sound, or of a video with sound: {CONNECT['LATENT']}."
+        return f"is an audio latent, or the latent of a video with sound: {CONNECT['LATENT']}."
     if 0 in samples.shape:
         return f"is empty ({' x '.join(map(str, samples.shape))}): {CONNECT['LATENT']}."
     return problem_of_numbers(samples)

@@ -30,8 +30,7 @@ class NewBieIsolationOptions(io.ComfyNode):
             node_id="NewBieIsolationOptions",
             display_name="NewBie Isolation Options",
             category=CATEGORY,
-            description="How strictly NewBie Encode Characters keeps characters apart. Every input is neutral as it "
-            "stands.",
+            description="How strictly NewBie Encode Characters keeps characters apart. All defaults are neutral.",
             search_aliases=["isolation strength", "soft edge", "gender", "swapped negative", "bleed"],
             inputs=[
                 share("strength", 1.0, "How strictly characters are separated: 1 (neutral) fully, 0.9 lets 10 % "
@@ -42,15 +41,15 @@ class NewBieIsolationOptions(io.ComfyNode):
                       "shorter side. 0 (neutral): hard edges."),
                 share("gender_strength", 0.0, "Hides words of the other gender inside a character's box: 0 (neutral) "
                       "not at all, 1 completely."),
-                share("apart", 0.0, "Keeps one character's part of the picture from copying what it leaves open from "
-                      "another's: 0 (neutral) not at all, 0.9 nearly. At 1 boxes' edges can show. Not for SD "
+                share("apart", 0.0, "Keeps a character's part of the picture from copying unstated details from "
+                      "another's: 0 (neutral) not at all, 0.9 almost fully. At 1 the boxes' edges can show. Not for SD "
                       "checkpoints."),
                 share("swapped", 0.0, "Share of the negative made of this prompt with its characters swapped, to "
                       "discourage mix-ups. 0 (neutral) is off; at 0.25 a guided step takes 1.5 times as long."),
                 way("encoder", "closed: each character's text is encoded on its own. open: the whole prompt at once."),
-                way("joint_layers", "closed: a character's text and its place in the picture see no one else's."),
+                way("joint_layers", "closed: a character's text and its part of the picture do not see anyone else's."),
                 way("context_refiner", "closed: the model's text layers are isolated, too."),
-                way("pooled", "closed: the summary of the prompt is made of the shared text alone."),
+                way("pooled", "closed: the summary of the prompt is made from the shared text alone."),
             ],
             outputs=[OptionsSocket.Output(display_name="isolation")],
         )

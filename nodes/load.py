@@ -40,8 +40,8 @@ class NewBieLoader(io.ComfyNode):
                     "diffusion_model",
                     options=[MINI, *full.releases(), *folder_paths.get_filename_list("diffusion_models")],
                     default=MINI,
-                    tooltip="The built-in mini draws small demonstration pictures. Put the full model's file into "
-                    "models/diffusion_models, or its authors' release folder into models/diffusers.",
+                    tooltip="The built-in mini draws small demonstration pictures. For the full model, put its file "
+                    "into models/diffusion_models, or its authors' release folder into models/diffusers.",
                 ),
                 io.Combo.Input(
                     "gemma",

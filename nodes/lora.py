@@ -42,7 +42,7 @@ class NewBieCharacterLoRA(io.ComfyNode):
             node_id="NewBieCharacterLoRA",
             display_name="NewBie Character LoRA",
             category=CATEGORY,
-            description="Gives one character a LoRA, which acts on that character alone.",
+            description="Applies a LoRA to one character alone.",
             search_aliases=["lora", "character lora", "regional lora", "lora for one character", "load lora"],
             inputs=[
                 SceneSocket.Input("scene", tooltip="The scene from a prompt node, or from another of these nodes."),
@@ -53,12 +53,12 @@ class NewBieCharacterLoRA(io.ComfyNode):
                 io.Combo.Input(
                     "lora", options=folder_paths.get_filename_list("loras"), tooltip="A file in models/loras."
                 ),
-                strength("strength_model", "what is drawn"),
-                strength("strength_text", "how the character's text is read, where the LoRA has layers for that"),
+                strength("strength_model", "the picture"),
+                strength("strength_text", "how the character's text is read, if it has layers for that"),
             ],
             outputs=[
                 SceneSocket.Output("scene_with_lora", display_name="scene", tooltip="The scene with the LoRA."),
-                io.String.Output("xml_text", display_name="xml", tooltip="The same as XML."),
+                io.String.Output("xml_text", display_name="xml", tooltip="The same scene as XML."),
             ],
         )
 

@@ -45,8 +45,8 @@ def masks_of(masks: Tensor | None, characters: int) -> tuple[Tensor | None, ...]
     for number, mask in enumerate(batch, start=1):
         if 0 < mask.max() <= INSIDE:
             raise ValueError(
-                f"Mask {number} is nowhere stronger than {INSIDE:g}: paint it more strongly, or leave it empty to use "
-                "the character's box."
+                f"Mask {number} is too faint (nowhere above {INSIDE:g}): paint it brighter, or leave it empty to use "
+                f"the character's box."
             )
     return tuple(mask if (mask > INSIDE).any() else None for mask in batch)
 

@@ -29,7 +29,11 @@ class NewBieLayoutPreview(io.ComfyNode):
             is_output_node=True,
             inputs=[
                 SceneSocket.Input("scene", tooltip="The scene from a prompt node."),
-                io.Latent.Input("latent", optional=True, tooltip="The picture's size; without it a square is drawn."),
+                io.Latent.Input(
+                    "latent",
+                    optional=True,
+                    tooltip="The latent that will be drawn: it gives the picture's size. Unconnected: a square.",
+                ),
             ],
             outputs=[io.Image.Output()],
         )

@@ -36,7 +36,7 @@ def latent_of(vae: VAE, image: Tensor | None, latent: dict[str, Any] | None) -> 
     if latent is not None:
         return latent
     if image is None:
-        raise ValueError("There is no picture to redraw: connect its image, or the latent that it was decoded from.")
+        raise ValueError("No picture is connected: connect its image, or the latent that it was decoded from.")
     return {"samples": vae.encode(image[..., :3])}
 
 
@@ -47,42 +47,45 @@ class NewBieRedrawCharacter(io.ComfyNode):
             node_id="NewBieRedrawCharacter",
             display_name="NewBie Redraw Character",
             category=CATEGORY,
-            description="Draws one character of a picture anew. Everything else stays as it is, to the last bit.",
+            description="Redraws one character of a picture. Everything else stays the same, bit for bit.",
             search_aliases=["redraw", "inpaint", "character", "fix one character", "replace character"],
             inputs=[
                 io.Model.Input("model", tooltip="The model, from NewBie Loader."),
                 io.Vae.Input("vae", tooltip="The VAE, from NewBie Loader."),
-                io.Conditioning.Input("positive", tooltip="The prompt, with what should be different."),
+                io.Conditioning.Input("positive", tooltip="The prompt, including what should be different."),
                 io.Conditioning.Input("negative", tooltip="What to avoid."),
-                SceneSocket.Input("scene", tooltip="The same scene: where the characters are."),
+                SceneSocket.Input("scene", tooltip="The picture's own scene, which says where the characters are."),
                 io.Int.Input(
-                    "character", default=1, min=1, max=99, tooltip="Who is drawn anew, in the prompt's order."
+                    "character", default=1, min=1, max=99, tooltip="The character to redraw, in the prompt's order."
                 ),
                 io.Int.Input(
                     "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
-                    tooltip="Another seed draws the character in another way.",
+                    tooltip="A different seed draws the character differently.",
                 ),
-                io.Int.Input("steps", default=28, min=1, max=1000, tooltip="More steps draw finer, and take longer."),
+                io.Int.Input(
+                    "steps", default=28, min=1, max=1000, tooltip="More steps give finer detail but take longer."
+                ),
                 guidance_input(),
                 eta_input(),
                 guidance_end_input(),
                 io.Float.Input(
                     "denoise", default=1.0, min=0.0, max=1.0, step=0.01,
-                    tooltip="How much of the character is drawn anew. 1: everything; less keeps more of the old one.",
+                    tooltip="How much of the character is redrawn. 1: everything; lower values keep more of the old "
+                    "one.",
                 ),
                 io.Float.Input(
                     "margin", default=0.04, min=0.0, max=0.5, step=0.01, advanced=True,
-                    tooltip="How far around the character the picture may change, as a fraction of its shorter side; "
-                    "there the new one fades into the old. 0 is neutral: not at all.",
+                    tooltip="How far around the character the picture may change, as a fraction of its shorter side. "
+                    "The new picture fades into the old one there. 0 (neutral): not at all.",
                 ),
-                io.Image.Input("image", optional=True, tooltip="The picture. Without it the latent is decoded."),
+                io.Image.Input("image", optional=True, tooltip="The picture. Unconnected: the latent is decoded."),
                 io.Latent.Input(
-                    "latent", optional=True, tooltip="The latent of the picture. Without it the image is encoded."
+                    "latent", optional=True, tooltip="The latent of the picture. Unconnected: the image is encoded."
                 ),
                 io.Mask.Input(
                     "masks", optional=True,
-                    tooltip="masks of NewBie Character Masks: silhouettes instead of boxes, one a character. An empty "
-                    "mask, or none, leaves a character its box.",
+                    tooltip="From NewBie Character Masks: silhouettes instead of boxes, one per character. A "
+                    "character whose mask is empty or missing keeps its box.",
                 ),
             ],
             outputs=[
@@ -105,7 +108,7 @@ class NewBieRedrawCharacter(io.ComfyNode):
         old = decode(vae, latent["samples"]) if image is None else image[..., :3]
         height, width = old.shape[1:3]
         if latent["samples"].shape[-2:] != (height // 8, width // 8):
-            raise ValueError("image and latent are of different pictures: connect those that belong together, or one.")
+            raise ValueError("image and latent belong to different pictures: connect a matching pair, or only one.")
         pixels = round(margin * min(height, width))
         region = region_of(masks_for(scene, masks, height, width), character - 1, pixels)
         drawn = sample(model, positive, negative, {**latent, "noise_mask": noise_mask(region)}, **settings)

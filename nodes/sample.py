@@ -38,7 +38,7 @@ class NewBieSample(io.ComfyNode):
                 io.Model.Input("model", tooltip="The model, from NewBie Loader. Its shift is set here."),
                 io.Conditioning.Input("positive", tooltip="What to draw."),
                 io.Conditioning.Input("negative", tooltip="What to avoid."),
-                io.Latent.Input("latent", tooltip="An empty latent, or a picture's to change it."),
+                io.Latent.Input("latent", tooltip="An empty latent, or a picture's latent to change that picture."),
                 io.Int.Input(
                     "seed",
                     default=0,
@@ -47,7 +47,9 @@ class NewBieSample(io.ComfyNode):
                     control_after_generate=True,
                     tooltip="The same seed gives the same picture.",
                 ),
-                io.Int.Input("steps", default=28, min=1, max=1000, tooltip="More steps draw finer, and take longer."),
+                io.Int.Input(
+                    "steps", default=28, min=1, max=1000, tooltip="More steps give finer detail but take longer."
+                ),
                 guidance_input(),
                 eta_input(),
                 io.Float.Input(
@@ -61,7 +63,10 @@ class NewBieSample(io.ComfyNode):
                 ),
                 sampler_input(samplers()),
                 io.Combo.Input(
-                    "scheduler", options=schedulers(), default="simple", tooltip="How the noise is divided into steps."
+                    "scheduler",
+                    options=schedulers(),
+                    default="simple",
+                    tooltip="How the noise is spread over the steps.",
                 ),
                 io.Float.Input(
                     "denoise",
@@ -69,7 +74,8 @@ class NewBieSample(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="How much of the latent is drawn anew. 1: everything; less keeps more of a given picture.",
+                    tooltip="How much of the latent is redrawn. 1: everything; lower values keep more of a given "
+                    "picture.",
                 ),
                 guidance_start_input(),
                 guidance_end_input(),

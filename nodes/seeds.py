@@ -17,7 +17,7 @@ class NewBieSeeds(io.ComfyNode):
             node_id="NewBieSeeds",
             display_name="NewBie Seeds",
             category=CATEGORY,
-            description="Several seeds for one seed input: what is behind them runs once for each.",
+            description="Several seeds for one seed input: the nodes after it run once for each seed.",
             search_aliases=["seed list", "contact sheet", "several seeds", "variations"],
             inputs=[
                 io.Int.Input(
@@ -26,7 +26,7 @@ class NewBieSeeds(io.ComfyNode):
                     min=0,
                     max=SEEDS - 1,
                     control_after_generate=True,
-                    tooltip="The first seed; the others follow one by one.",
+                    tooltip="The first seed; each further one is 1 higher.",
                 ),
                 io.Int.Input("count", default=4, min=1, max=100, tooltip="How many pictures. 1 is neutral."),
             ],

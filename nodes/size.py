@@ -52,7 +52,7 @@ class NewBieSize(io.ComfyNode):
                     ],
                     tooltip="Width x height in pixels, by model. custom: any other size.",
                 ),
-                io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="How many pictures at a time."),
+                io.Int.Input("batch_size", default=1, min=1, max=4096, tooltip="How many pictures to draw at once."),
             ],
             outputs=[io.Latent.Output(tooltip="For Encode Characters and for the sampler.")],
         )

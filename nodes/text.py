@@ -33,7 +33,7 @@ class NewBieTextToXML(io.ComfyNode):
             ],
             outputs=[
                 SceneSocket.Output("scene", display_name="scene", tooltip="The scene for Encode Characters."),
-                io.String.Output("xml_text", display_name="xml", tooltip="The same as XML."),
+                io.String.Output("xml_text", display_name="xml", tooltip="The same scene as XML."),
             ],
         )
 

@@ -53,7 +53,7 @@ def check_fits(vae: VAE, samples: Tensor) -> None:
     """Raises ValueError if latent and VAE don't belong together, or not to this model."""
     belongs = "use the model's own VAE, from NewBie Loader or FLUX's ae.safetensors."
     if getattr(vae, "first_stage_model", None) is None:
-        raise ValueError(f"There is no VAE here; some checkpoints have none: {belongs}")
+        raise ValueError(f"No VAE is connected (some checkpoints have none): {belongs}")
     if samples.is_nested or samples.ndim != 4:
         kind = "latent of several parts" if samples.is_nested else f"{samples.ndim}-dimensional latent"
         raise ValueError(
@@ -61,20 +61,22 @@ def check_fits(vae: VAE, samples: Tensor) -> None:
             "Sample, or decode this one with VAE Decode."
         )
     if vae.latent_dim != 2 or vae.upscale_ratio != SCALE:
-        raise ValueError(f"This VAE does not make images of {SCALE} times the latent's size: {belongs}")
+        raise ValueError(f"This VAE does not decode to {SCALE} times the latent's size: {belongs}")
     if samples.shape[1] != vae.latent_channels:
         raise ValueError(
             f"The latent has {samples.shape[1]} channels, but this VAE decodes {vae.latent_channels}: {belongs}"
         )
     if not samples.isfinite().all():
-        raise ValueError("The latent holds NaN or infinity: the node that made it failed without saying so.")
+        raise ValueError(
+            "The latent contains NaN or infinity: the node that made it failed without an error. Check its settings."
+        )
 
 
 def check_pictures(images: Tensor) -> None:
     """Raises RuntimeError for what would be saved as black."""
     if not images.isfinite().all():
         raise RuntimeError(
-            "The VAE gave NaN or infinity, which would be a black picture: start ComfyUI with --fp32-vae, or use "
+            "The VAE returned NaN or infinity, which would give a black picture: start ComfyUI with --fp32-vae, or use "
             "another VAE."
         )
 
@@ -157,6 +159,6 @@ def decode(vae: VAE, samples: Tensor) -> Tensor:
         comfy.model_management.soft_empty_cache()
         chosen = smaller(chosen, shape)
     raise RuntimeError(
-        "Not even a small tile of the picture can be decoded in the memory there is: close other programs, or draw a "
+        "There is too little memory to decode even a small tile of the picture: close other programs, or draw a "
         "smaller picture."
     )

@@ -19,7 +19,7 @@ def check_fit(model: ModelPatcher, entries: list[tuple[Tensor, dict[str, Any]]])
         pooled = values.get("pooled_output")
         if pooled is None and takes.get("clip_text_dim") is not None:
             raise ValueError(
-                "The text was encoded for another model, as it has no vector from Jina: use the text encoders of the "
+                "The text was encoded for another model (it has no vector from Jina): use the text encoders of the "
                 "model's own release, in NewBie Loader or in DualCLIPLoader with the type newbie."
             )
         for name, gives, key in (("Gemma", features, "cap_feat_dim"), ("Jina", pooled, "clip_text_dim")):
@@ -52,7 +52,9 @@ def check_latent(model: ModelPatcher, image: Tensor) -> None:
             "the picture with the model's own VAE."
         )
     if not image.isfinite().all():
-        raise ValueError("The latent holds NaN or infinity: the node that made it failed without saying so.")
+        raise ValueError(
+            "The latent contains NaN or infinity: the node that made it failed without an error. Check its settings."
+        )
 
 
 def check_batch_index(image: Tensor, batch_index: list[int] | None) -> None:
@@ -68,6 +70,7 @@ def check_drawn(samples: Tensor) -> None:
     """Raises RuntimeError for what would be decoded to a black picture."""
     if not samples.isfinite().all():
         raise RuntimeError(
-            "Sampling gave NaN or infinity, which would be a black picture: choose another precision (bf16 rather than "
+            "Sampling produced NaN or infinity, which would give a black picture: choose another precision (bf16 "
+            "rather than "
             "fp16), a lower guidance, or another sampler."
         )

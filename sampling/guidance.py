@@ -36,7 +36,7 @@ class IntervalGuider(CFGGuider):
         """As the host's. Raises ValueError for what the model can't draw on, RuntimeError for a picture of NaN."""
         check_latent(self.model_patcher, latent_image)
         if not sigmas.isfinite().all():
-            raise ValueError("The sigmas hold NaN or infinity: choose more steps, or another scheduler.")
+            raise ValueError("The sigmas contain NaN or infinity: choose more steps, or another scheduler.")
         drawn = super().sample(noise, latent_image, sampler, sigmas, *rest, **kwargs)
         check_drawn(drawn)
         return drawn

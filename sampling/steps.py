@@ -139,7 +139,7 @@ def rehearse(sampler: Any, guider: Any, sigmas: Tensor, batch: int, seed: int | 
         with torch.random.fork_rng(devices=[]):
             sampler.sample(noted, sigmas.cpu(), options, noted.report, still, still, None, True)
     except Exception as problem:  # other packs' samplers may want a real picture
-        log.debug("NewBie: this sampler can't be rehearsed (%s); its steps are told by the noise.", problem)
+        log.debug("NewBie: this sampler can't be rehearsed (%s); its steps are inferred from the noise.", problem)
         return []
     if not noted.begun:
         return []

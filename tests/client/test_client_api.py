@@ -285,7 +285,7 @@ def test_every_status_is_a_sentence(fake, hurry, tmp_path, path, status):
 def test_what_is_no_picture_is_not_kept(fake, hurry, tmp_path, data):
     fake.record = {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
     fake.files["a.png"] = data
-    assert "not a whole PNG" in drawn(fake, tmp_path)
+    assert "no complete PNG" in drawn(fake, tmp_path)
 
 
 @pytest.mark.parametrize("path", ["/prompt", "/history", "/view"])
@@ -301,7 +301,7 @@ def test_a_body_without_end_is_noticed(fake, hurry, tmp_path, path, pause):
 
     fake.record = {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
     fake.answers[path] = drip
-    assert "no whole answer within" in drawn(fake, tmp_path)
+    assert "no complete answer within" in drawn(fake, tmp_path)
 
 
 def test_a_body_that_is_too_long_is_noticed(fake, hurry, tmp_path, monkeypatch):

@@ -159,7 +159,7 @@ def test_links_are_left_out(tmp_path):
             "cannot be reached: check the network",
         ),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE REQUIREMENTS FILE.\n", "wrong hash"),
-        ("ERROR: No matching distribution found for torch==2.14.1\n", "no fitting file, or was not reached"),
+        ("ERROR: No matching distribution found for torch==2.14.1\n", "no suitable file, or could not be reached"),
         ("blah\nERROR: something new.\n", "torch: something new (details"),
         ("", "torch: it failed (details"),
     ],

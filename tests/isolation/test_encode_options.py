@@ -113,7 +113,7 @@ def test_without_isolation_a_mask_changes_nothing(clip):
 def test_a_faint_mask_is_refused():
     masks = torch.zeros(2, 8, 8)
     masks[1, 2, 2] = 0.4
-    with pytest.raises(ValueError, match="Mask 2 is nowhere stronger than"):
+    with pytest.raises(ValueError, match="Mask 2 is too faint"):
         masks_of(masks, 2)
 
 

@@ -77,7 +77,7 @@ def test_a_run_leaves_silhouettes_and_nothing_else(mini, monkeypatch):
     boxes = layout(scene, 4 / 3)
     positive, negative = encode(clip, scene, boxes, "strict"), encode_negative(clip, scene, boxes, "strict", "")
     found = positive[0][1]["control"].isolation.silhouettes
-    with pytest.raises(ValueError, match="No silhouettes were seen"):
+    with pytest.raises(ValueError, match="No silhouettes were recorded"):
         found.masks(positive[0][1]["control"].isolation.forward.plan.regions, 0, 96, 128)
     with_them = draw(model, positive, negative, batch=2)
     plan = positive[0][1]["control"].isolation.forward.plan

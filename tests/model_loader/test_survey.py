@@ -369,7 +369,7 @@ def test_what_the_command_prints(models, folder, capsys):
     assert command.main(["check", "--folder", str(folder)]) == 1
     told = capsys.readouterr().out
     assert told.count("missing: put") == 4 and "Traceback" not in told
-    assert told.endswith("No complete set of files is there. The built-in mini needs none of them.\n")
+    assert told.endswith("No complete set of files was found. The built-in mini needs none of them.\n")
 
 
 def test_the_full_models_sizes_and_names():

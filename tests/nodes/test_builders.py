@@ -54,7 +54,7 @@ def test_an_interaction_of_the_scene_node_is_read_as_in_a_prompt():
     scene = with_surroundings(before, {"interaction": "(hug:1.2)， high five"}, "")
     both = ("character_1", "character_2")
     assert scene.interactions == (Interaction("hug", both), Interaction("high five", both))
-    assert "takes no weight" in scene.warnings[0].text()
+    assert "cannot have a weight" in scene.warnings[0].text()
 
 
 @pytest.mark.parametrize(("ids", "new"), [("13", "4"), ("12", "3"), ("2", "3"), ("3", "2"), ("23", "4"), ("", "1")])

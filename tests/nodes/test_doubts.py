@@ -47,7 +47,7 @@ def test_a_size_that_the_model_cannot_draw_is_told(config, size, told):
 def test_more_people_than_the_mini_knows_are_told():
     assert doubt_of_people(MINI, 4) is None
     assert doubt_of_people(MINI, 5) == (
-        "The prompt has 5 characters, and the mini knows pictures of up to 4: leave some out."
+        "The prompt has 5 characters, but the mini was trained on at most 4: leave some out."
     )
     assert doubt_of_people(FULL, 5) is None
 
@@ -70,13 +70,13 @@ def test_it_is_on_the_node_and_the_picture_is_drawn(mini):
     output = told(mini, 5, latent(12, 8), latent(8, 12))
     assert output.result[0]["samples"].isfinite().all()
     shape, size, people = output.ui.as_dict()["text"][0].split("\n")
-    assert "laid out for 64 x 96 pixels, but 96 x 64 are drawn" in shape
-    assert size.startswith("This picture is 96 x 64 pixels, far from what the mini was trained on")
+    assert "laid out for 64 x 96 pixels, but 96 x 64 are being drawn" in shape
+    assert size.startswith("This picture is 96 x 64 pixels, unlike the sizes the mini was trained on")
     assert people.startswith("The prompt has 5 characters")
 
 
 def test_without_a_latent_the_layout_is_a_squares(mini):
-    assert "a square picture, for want of a latent, but 480 x 240 are drawn" in (
+    assert "a square picture (no latent was connected), but 480 x 240 are being drawn" in (
         told(mini, 2, None, latent(30, 60)).ui.as_dict()["text"][0]
     )
 

@@ -67,7 +67,7 @@ def test_a_name_that_the_host_lacks_takes_away_only_the_nodes_that_need_it(
     assert there >= PROMPTS, there
     assert set(NODES) - there == lost
     said = [record.getMessage() for record in caplog.records if record.name == "newbie"]
-    for what in set(NODES) - there or ["The check of prompts while they are typed"]:
+    for what in set(NODES) - there or ["The live prompt check"]:
         assert any(line.startswith(f"{what} can't be used in this ComfyUI") for line in said)
 
 

@@ -188,9 +188,9 @@ def test_a_video_latent_reaches_the_guider_and_is_told(right):
         with pytest.raises(ValueError, match="but this model draws images of 16 channels: use NewBie Size"):
             guider.sample(bad, bad, sampler, sigmas)
     good = torch.zeros(1, 16, 4, 4)
-    with pytest.raises(ValueError, match="The latent holds NaN or infinity"):
+    with pytest.raises(ValueError, match="The latent contains NaN or infinity"):
         guider.sample(good, good * NAN, sampler, sigmas)
-    with pytest.raises(ValueError, match="The sigmas hold NaN"):
+    with pytest.raises(ValueError, match="The sigmas contain NaN"):
         guider.sample(good, good, sampler, sigmas * NAN)
     assert guider.sample(good, good, sampler, sigmas).isfinite().all()
 
@@ -198,11 +198,11 @@ def test_a_video_latent_reaches_the_guider_and_is_told(right):
 def test_a_picture_of_nan_is_an_error_and_never_black(right, monkeypatch):
     model = right["NewBieSample"]["model"]
     monkeypatch.setattr(model.model.diffusion_model, "forward", lambda x, *_, **__: x * NAN)
-    with pytest.raises(RuntimeError, match="Sampling gave NaN or infinity, which would be a black picture"):
+    with pytest.raises(RuntimeError, match="Sampling produced NaN or infinity, which would give a black picture"):
         run("NewBieSample", right["NewBieSample"])
     monkeypatch.undo()
     vae = right["NewBieDecode"]["vae"]
     monkeypatch.setattr(vae, "decode", lambda samples: torch.full((1, 32, 32, 3), NAN))
     monkeypatch.setattr("copy.copy", lambda one: one)
-    with pytest.raises(RuntimeError, match="The VAE gave NaN or infinity, which would be a black picture"):
+    with pytest.raises(RuntimeError, match="The VAE returned NaN or infinity, which would give a black picture"):
         run("NewBieDecode", right["NewBieDecode"])

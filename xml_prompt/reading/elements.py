@@ -347,7 +347,9 @@ def _attributes(
         if name.lower() in known or also(name.lower()):
             found[name.lower()] = value
         else:
-            message = Message("<{element}> has no attribute {name}; it is ignored.", element=node.name, name=name)
+            message = Message(
+                "<{element}> does not take the attribute {name}; it is ignored.", element=node.name, name=name
+            )
             reading.warn(node.offset, message)
     return found
 

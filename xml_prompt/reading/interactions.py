@@ -37,7 +37,9 @@ def interactions_of(reading: Reading, characters: Sequence[Character]) -> tuple[
     for stated in reading.interactions:
         for tag in _with_names_before(stated.kinds, characters):
             if tag.weight != 1.0:
-                message = Message('An interaction takes no weight; that of "{kind}" is ignored.', kind=tag.text)
+                message = Message(
+                    'An interaction cannot have a weight; the weight of "{kind}" is ignored.', kind=tag.text
+                )
                 reading.warnings.warn(stated.source, stated.offset, message)
             if stated.between is not None:
                 ids = _between(stated, characters)
@@ -160,7 +162,7 @@ def _between(stated: StatedInteraction, characters: Sequence[Character]) -> tupl
             found.append(id)
     if len(set(found)) < 2:
         message = Message(
-            "An interaction takes at least two characters. "
+            "An interaction needs at least two characters. "
             'Write between="character_1 character_2", or leave it out for everyone.'
         )
         raise stated.source.error(message, stated.offset)

@@ -21,7 +21,7 @@ _REASONS = {  # the decoder's words, and ours
     "Expecting ',' delimiter": Message("a comma is missing"),
     "Expecting property name enclosed in double quotes": Message('a key in "..." is missing'),
     "Unterminated string starting at": Message("this string is never closed"),
-    "Invalid \\escape": Message("this backslash escapes nothing that JSON knows"),
+    "Invalid \\escape": Message("this backslash does not begin a JSON escape"),
     "Invalid \\uXXXX escape": Message("this \\u is not followed by four hexadecimal digits"),
 }
 
@@ -46,7 +46,7 @@ def read_json(source: Source, start: int, end: int) -> dict[str, Any]:
         return dict(pairs)
 
     def refuse(constant: str) -> None:
-        message = Message("{constant} is not a number that JSON knows. Write digits.", constant=constant)
+        message = Message("{constant} is not a JSON number. Write digits.", constant=constant)
         at = (m.start() for m in _CONSTANT.finditer(source.text, start, end) if m.group() == constant)
         raise source.error(message, next(at, start))
 

@@ -302,7 +302,7 @@ def _bad_attribute(source: Source, name: str, offset: int, at: int, end: int) ->
         message = Message('The tag <{name} has no ">". Write <{name}>, or &lt; for a plain "<".', name=name)
         return source.error(message, offset)
     if name.lower() == "prompt" and text[at:closing].strip().lower() == "start":
-        message = Message("<Prompt Start> stands inside the prompt. It belongs before it: delete this one.")
+        message = Message("<Prompt Start> is inside the prompt but belongs before it. Delete this one.")
         return source.error(message, offset)
     key = re.match(rf"({NAME})\s*(=?)\s*(.?)", text[at:closing])
     if key is None or not key.group(2):
@@ -343,7 +343,9 @@ def _add_tag(found: _Pass, tag: _Tag) -> int:
     found.written.append(f"<{tag.name}")
     for key, value, offset in tag.attributes:
         if ":" in key or key == "xmlns":
-            message = Message("<{element}> has no attribute {name}; it is ignored.", element=tag.name, name=key)
+            message = Message(
+                "<{element}> does not take the attribute {name}; it is ignored.", element=tag.name, name=key
+            )
             found.warnings.warn(source, offset, message)
         else:
             found.written.append(f' {key}="{_escaped(found, value, offset)}"')

@@ -453,7 +453,9 @@ class _Plain:
         if field == "position":
             for tag, offset in tags:
                 if tag.weight != 1.0:
-                    message = Message('A position takes no weight; that of "{tag}" is ignored.', tag=tag.text)
+                    message = Message(
+                        'A position cannot have a weight; the weight of "{tag}" is ignored.', tag=tag.text
+                    )
                     self.reading.warn(offset, message)
             tags = [placed._replace(tag=replace(placed.tag, weight=1.0)) for placed in tags]
             check_position(self.reading, draft, tags)
