@@ -39,8 +39,8 @@ def test_boxes_go_by_order_and_end_at_the_picture():
         ([[box(0, 0, 9, 9)] * 3], "3 boxes for 2 characters"),
         (box(2000, 0, 10, 10), "Box 1 lies outside"),
         ([box(0, 0, 100, 100), box(0, 0, 0, 10)], "Box 2 lies outside"),
-        ([{"left": 1}], "Box 1 has no x"),
-        (["text"], "Box 1 has no x"),
+        ([{"left": 1}], "Box 1 lacks a valid x"),
+        (["text"], "Box 1 lacks a valid x"),
         (box(float("nan"), 0, 10, 10), "Box 1"),
     ],
 )

@@ -82,7 +82,7 @@ def test_silhouettes_lie_within_the_boxes(mini):
 
 
 @pytest.mark.parametrize(("inputs", "sentence"), [
-    ({"latent": None}, "size of the picture is not known"),
+    ({"latent": None}, "picture's size is unknown"),
     ({"character": 3}, "character is 3, but the scene has 2"),
     ({"scene": parse("<general_tags><background>beach</background></general_tags>")}, "no characters"),
     ({"shape": "silhouettes"}, "connect the positive of NewBie Encode Characters"),
