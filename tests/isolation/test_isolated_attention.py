@@ -314,7 +314,7 @@ def test_more_characters_than_the_kernel_is_wide_have_a_dense_mask(kernel_of_128
     else:
         assert wrapper.kernel.works is False and len(asked) == 4
         assert said == [
-            "NewBie: isolating with a dense mask, which takes longer, because no kernel for width "
+            "NewBie: isolation uses a dense mask, which takes longer, because no kernel for width "
             f"{width} in torch.float32."
         ]
     assert relative_error(through_fused(plan, q, k, v, 4, 6), expected) <= 1e-5  # where a kernel does take them
