@@ -123,11 +123,12 @@ JOINT_INTERACTIONS = {word: kind for kind, words in _JOINT.items() for word in w
 
 # https://www.w3.org/TR/xml/#NT-NameStartChar without the colon (prompts have no namespaces), and without the marks
 # that Chinese writes beside words: 、。「」 and the full-width forms.
+_HALF_WIDTH = str.maketrans("０１２３４５６７８９", "0123456789")  # XML's names may hold either
 _START = (
     "A-Z_a-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u02ff\u0370-\u037d\u037f-\u1fff\u200c\u200d\u2070-\u218f\u2c00-\u2fef"
     "\u3005-\u3007\u3021-\u302f\u3031-\u3035\u3038-\ud7ff\uf900-\ufdcf\ufdf0-\ufeff\U00010000-\U000effff"
 )
-NAME = rf"[{_START}][{_START}0-9.\-\u00b7]*+"  # of an element or attribute
+NAME = rf"[{_START}][{_START}0-9０-９.\-\u00b7]*+"  # of an element or attribute
 MAX_NAME = 64
 _WHOLE_NAME = re.compile(NAME)
 
@@ -156,7 +157,7 @@ def word_key(word: str) -> str:
 
 def character_id(name: str) -> str | None:
     """`Character1`, `char-1`, `角色一` -> `character_1`; no number -> `character_`; any other name -> None."""
-    match = _CHARACTER.fullmatch(name)
+    match = _CHARACTER.fullmatch(name if name.isascii() else name.translate(_HALF_WIDTH))
     if match is None:
         return None
     number = next(filter(None, match.groups()), "").lower()

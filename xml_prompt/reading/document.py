@@ -296,7 +296,9 @@ _REMARK = re.compile(
     r"|[^<{\[\n:：]{0,80}(?:prompts?|提示词|プロンプト)\s*[:：]\s*\n\s*(?=\S))",
     re.IGNORECASE,
 )
-_OBJECT = re.compile(r'(?:\[\s*)?\{\s*"')  # or a list of them
+_OBJECT = re.compile(  # or a list of them, or one with quotes that JSON doesn't know
+    r"""(?:\[\s*)?\{\s*(?:"|['“‘”＂][^'’“”"＂\n]{1,40}['’“”＂]\s*[:：])"""
+)
 
 
 @dataclass(frozen=True)
@@ -365,7 +367,8 @@ def _without_end_marker(source: Source, start: int, end: int, warnings: Warnings
 def _unquoted(source: Source, start: int, end: int, warnings: Warnings) -> tuple[Source, int, int]:
     """A whole prompt in quotes, as a JSON string or as it was copied from a program."""
     text = source.text
-    for mark, closes in (('"""', '"""'), ("'''", "'''"), ('"', '"'), ("'", "'"), ("“", "”"), ("‘", "’"), ('["', '"]')):
+    alike = ((mark, mark) for mark in ('"""', "'''", '"', "'", "`"))
+    for mark, closes in (*alike, ("“", "”"), ("‘", "’"), ('["', '"]')):
         if text.startswith(mark, start, end) and text.endswith(closes, start + len(mark), end):
             first, last = start + len(mark), end - len(closes)
             if not _MARKED_UP.match(text, first, last):

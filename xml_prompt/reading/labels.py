@@ -18,9 +18,9 @@ from .plain_words import field_of_person, field_of_picture, people_in
 
 MAX_COLONS = 4096
 
-_WORDS_THAT_BREAK = r"\b(?:BREAK|ADDCOMM|ADDBASE|ADDCOL|ADDROW|AND)\b"
+WORDS_THAT_BREAK = r"\b(?:BREAK|ADDCOMM|ADDBASE|ADDCOL|ADDROW|AND)\b"
 _STOP = r"(?<=\w)\.[ \t]+(?=[0-9]{1,2}(?:girl|boy|other)s?\b)"
-_BREAK = re.compile(rf"[;；\n]|(?<!\S)\|(?!\S)|{_WORDS_THAT_BREAK}|{_STOP}")
+_BREAK = re.compile(rf"\s{{0,8}}{WORDS_THAT_BREAK}|[;；\n]|(?<!\S)\|(?!\S)|{_STOP}")
 _BAR = re.compile(r"\|")
 _COLON = re.compile(r"[:：]")
 _WEIGHT = re.compile(r"\s*[0-9]*\.?[0-9]+\s*(?:[,，、;；\n)）]|$)")
@@ -116,7 +116,7 @@ def _runs(text: str, start: int, end: int, inside: bytearray) -> Iterator[tuple[
     breaks = sorted([match.span() for match in _BREAK.finditer(text, start, end) if not inside[match.start()]] + bars)
     for first, last in breaks:
         if first >= begin:
-            yield begin, first, text[first] not in ";；\n."
+            yield begin, first, text[first:last].strip() not in ";；."
             begin = last
     yield begin, end, False
 

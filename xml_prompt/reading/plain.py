@@ -55,7 +55,17 @@ from .fields import (
     state_box,
     unescaped_name,
 )
-from .labels import EVERYONE, PARTS_OF_A_BODY, Part, bare_person, of_a_field, parts_of, without_bullets, without_stars
+from .labels import (
+    EVERYONE,
+    PARTS_OF_A_BODY,
+    WORDS_THAT_BREAK,
+    Part,
+    bare_person,
+    of_a_field,
+    parts_of,
+    without_bullets,
+    without_stars,
+)
 from .loras import without_loras
 from .markup import Text
 from .parse import read_prompt, scene_of
@@ -73,6 +83,7 @@ _NAME = re.compile(r"[A-Z][\w.'’\-]*(?: [A-Z][\w.'’\-]*){0,2}")
 _SENTENCE_END = re.compile(r"[.!?。！？][\"'”’)]*\s*$")
 _OF_EVERYONE = re.compile(r"(?:both|they|everyone|everybody|all of them|the (?:two|three|four))\b", re.IGNORECASE)
 _NAMES = re.compile(r"(?:character|char|角色|人物)[:：]\s*(\S.*)", re.IGNORECASE)
+_CUT = re.compile(rf"[,，、;；\n|]|{WORDS_THAT_BREAK}")
 _CLAUSE = re.compile(r"[,，、;；]")
 _ONE_AND_ONE = re.compile(r"(?P<first>[0-9一二两三四五六]{1,2}[男女])(?P<second>[0-9一二两三四五六]{1,2}[男女])")
 _SEVERAL = re.compile(r"\s+(?:and|&|x|×|\+)\s+|\s*[,，、&＆×]\s*|[和与與と]", re.IGNORECASE)
@@ -97,7 +108,7 @@ def convert(text: str) -> Scene:
     except TagError as error:
         raise source.error(error.message, error.offset) from None
     labels = sum(bool(part.label) for part in parts)
-    counted = any(_COUNTED.fullmatch(chunk.strip()) for chunk in re.split(r"[,，、;；\n]", source.text[start:end]))
+    counted = any(_COUNTED.fullmatch(chunk.strip()) for chunk in _CUT.split(source.text[start:end]))
     if reading.captions and labels < 2 and not counted:
         return scene_of(reading)
     _Plain(plain).read(parts)
@@ -112,6 +123,7 @@ class _Plain:
         self.current: Draft | None = None
         self.of_everyone: list[PlacedTag] = []
         self.described: Counter[str] = Counter()
+        self.regions: list[Draft] = []  # of `2girls, park BREAK red hair BREAK blue hair`: whom the next parts are of
         self.next_place: list[PlacedTag] = []  # of `【左】 girl: ...`
         self.next_name = ""  # of `character:miku`, said before the person
 
@@ -145,7 +157,8 @@ class _Plain:
                     someone = True
                     message = Message("It is unclear who this is; the tags are read as one person's.")
                     self.reading.warn(part.at, message)
-                elif self.current is not None:
+                elif self.current is not None or self.regions:
+                    self.current = self.regions.pop(0) if self.regions else self.current
                     message = Message("It is unclear whose tags these are; they are given to {id}.", id=self.current.id)
                     self.reading.warn(part.at, message)
                 self._sort(tags)
@@ -231,6 +244,9 @@ class _Plain:
             self._of_several(several, tags)
         elif not read_position((part.label,))[1]:
             self._placed(part, tags)
+        elif character_id(key) == "character_" and tags:  # `character: miku, 1girl` names one
+            self._new(part.at).name = unescaped_name(tags[0].tag.text) if not people_in(tags[0].tag.text) else ""
+            self._sort(tags[bool(self.current and self.current.name) :])
         else:
             self._named(part)
             self._sort(self._without_name(tags))
@@ -380,6 +396,7 @@ class _Plain:
                 for _, (gender, count) in found:
                     for _ in range(count):
                         add(self._new(part.at).fields, "gender", [Tag(gender)])
+                self.regions = list(reading.drafts.values())[-many:] if part.bar else []
             message = Message("It is unclear whose tags these are; put each person on a line.")
             reading.warn(part.at, message)
             self.current = None
