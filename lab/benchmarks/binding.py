@@ -173,7 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for tables, contact sheets and what was seen")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM", help=" ".join(ARMS))
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--again", action="store_true", help="count anew what an earlier run kept in the folder")
+    parser.add_argument("--again", action="store_true", help="count again what an earlier run left in the folder")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     run(parser.parse_args(arguments))
     return 0

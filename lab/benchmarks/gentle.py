@@ -217,7 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--confirm", type=int, default=300, help="other pictures, for stock, reference and winners")
     parser.add_argument("--out", type=Path, required=True, help="folder for tables, sheets and what was seen")
     parser.add_argument("--steps", type=int, default=STEPS)
-    parser.add_argument("--again", action="store_true", help="don't draw anew what an earlier run kept in the folder")
+    parser.add_argument("--again", action="store_true", help="don't redraw what an earlier run left in the folder")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     run(parser.parse_args(arguments))
     return 0

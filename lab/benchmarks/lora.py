@@ -306,7 +306,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--speed", action="store_true")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--out", type=Path, help="folder for contact sheets")
-    parser.add_argument("--count", type=int, default=96, help="pictures an arm")
+    parser.add_argument("--count", type=int, default=96, help="pictures per arm")
     parser.add_argument("--steps", type=int, default=28)
     parser.add_argument("--fitted", type=int, default=1500, help="drawings that the judge of concepts is fitted on")
     parser.add_argument("--people", type=int, nargs="+", default=list(PEOPLE), choices=PEOPLE)

@@ -388,7 +388,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--people", type=int, choices=(2, 4), default=2, help="characters in the prompt")
     parser.add_argument("--ways", nargs="+", choices=("stock", "ours"), default=("stock", "ours"))
     parser.add_argument("--rounds", type=int, default=2, help="runs by the clock in each of a graph's two turns")
-    parser.add_argument("--prompts", type=int, default=0, help="so many prompts in a row instead, ours alone")
+    parser.add_argument("--prompts", type=int, default=0, help="instead, draw this many prompts in a row, ours alone")
     parser.add_argument("--card", type=float, default=0, metavar="GB", help="as if the card had no more")
     parser.add_argument("--flags", type=shlex.split, default=[], help="further flags of ComfyUI, in one string")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")

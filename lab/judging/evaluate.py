@@ -201,7 +201,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=Path(__file__).parents[2] / "mini" / "weights")
     parser.add_argument("--out", type=Path, required=True, help="folder for the table and the contact sheets")
-    parser.add_argument("--count", type=int, default=150, help="pictures an arm")
+    parser.add_argument("--count", type=int, default=150, help="pictures per arm")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM", help=" | ".join(ARMS))
     parser.add_argument("--sets", nargs="+", default=[], metavar="SET", help="some of the sets of pictures alone")
     options = parser.parse_args(arguments)
