@@ -28,3 +28,20 @@ def test_without_another_the_text_encoders_have_the_models_strength():
 def test_what_is_too_much_or_no_number_is_said(written, said):
     scene = parse(f"<character_1><appearance>red hair {written}</appearance></character_1>")
     assert [said in str(warning.message) for warning in scene.warnings] == [True]
+
+
+@pytest.mark.parametrize(("written", "read"), [
+    ('{"name": "a", "strength": 0.5}', [Lora("a", 0.5)]),
+    ('[{"name": "a", "weight": -1}, {"name": "b"}]', [Lora("a", -1.0), Lora("b")]),
+    ('{"a": 0.5, "b": null}', [Lora("a", 0.5), Lora("b")]),
+    ('["a:0.5:0.2", {"b": 2}]', [Lora("a", 0.5, 0.2), Lora("b", 2.0)]),
+    ('"a:0.5, b"', [Lora("a", 0.5), Lora("b")]),
+    ("[]", []),
+])
+@pytest.mark.parametrize("key", ["lora", "loras"])
+def test_those_of_json_are_read_wherever_they_stand(key, written, read):
+    inside = parse(f'{{"character_1": {{"appearance": "red hair", "{key}": {written}}}, "caption": "A girl."}}')
+    beside = parse(f'{{"character_1": {{"appearance": "red hair"}}, "{key}": {written}, "caption": "A girl."}}')
+    assert list(inside.characters[0].loras) == list(beside.loras) == read
+    assert not inside.loras and not beside.characters[0].loras and not inside.warnings + beside.warnings
+    assert parse(to_xml(inside)) == inside and parse(to_xml(beside)) == beside

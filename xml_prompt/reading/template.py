@@ -18,7 +18,7 @@ from ..messages import Message
 from ..positions import Place, read_position
 from ..scene import GRID, Box, Tag
 from ..tags import MAX_WEIGHT, MIN_WEIGHT, tag_list
-from ..words import GENERAL_BLOCK, PERSONAL, ROOTS, character_id, is_negative, word_key
+from ..words import GENERAL_BLOCK, LORA_ELEMENTS, PERSONAL, ROOTS, character_id, is_negative, word_key
 from .document import FORBIDDEN, Document, Source, cleaned, invisible
 from .elements import apart_from_loras, read_body, read_general
 from .fields import Draft, Reading, character_field, picture_field
@@ -200,6 +200,8 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
     name = re.sub(r"\s+", "_", key.strip()) if "\n" not in key else key
     at = read.at(path)
     field = character_field(key)
+    if name.lower() in LORA_ELEMENTS and (loras := _loras_of(entry)) is not None:
+        return [Node(name, {}, at, (Text(read.text((*path, ""), loras).text, ((at, "", True),)),), is_key=True)]
     if isinstance(entry, dict) and field == "bbox" and (edges := _edges(entry)):
         entry = edges
     elif isinstance(entry, dict) and field == "position" and _AXES.issuperset(map(word_key, entry)):
@@ -244,6 +246,22 @@ def _listed(read: _Json, entry: list[str], path: Path) -> Text:
         words += between + part.words
         pieces += tuple((part.pieces[0][0], sign, True) for sign in between) + part.pieces
     return Text(words, pieces)
+
+
+def _loras_of(entry: Any) -> str | None:
+    """LoRAs as objects, {"name": "film", "strength": 0.8} or {"film": 0.8}, as the list `film:0.8`."""
+    if isinstance(entry, list):
+        each = [one if isinstance(one, str) else _loras_of(one) for one in entry]
+        return None if None in each else ", ".join(filter(None, each))
+    if not isinstance(entry, dict):
+        return None
+    lower = {word_key(key): value for key, value in entry.items()}
+    if isinstance(name := lower.get("name"), str) and {"name", "strength", "weight"}.issuperset(lower):
+        entry = {name: lower.get("strength", lower.get("weight"))}
+    numbers = {name: _number(strength) for name, strength in entry.items()}
+    if None in numbers.values():
+        return None
+    return ", ".join(f"{name}:{number}".rstrip(":") for name, number in numbers.items())
 
 
 def _edges(entry: dict[str, Any]) -> list[Any] | None:
