@@ -138,16 +138,19 @@ def _between_words(part: str, known: Callable[[str], str | None]) -> Iterator[st
 
 def _between(stated: StatedInteraction, characters: Sequence[Character]) -> tuple[str, ...]:
     """The ids that the attribute names, by id or by name. Names may have spaces, also where no commas stand between."""
-    ids = _by_short_name(characters)
-    ids |= {name_key(character.name): character.id for character in characters if character.name}
-    ids |= {character.id: character.id for character in characters}
+    everyone = {character.id: character.id for character in characters}
+    named = {name_key(character.name): character.id for character in characters}
+    ids = _by_short_name(characters) | {key: id for key, id in named.items() if key} | everyone
 
     def known(word: str) -> str | None:
         return ids.get(name_key(word)) or ids.get(character_id(word) or "") or ids.get(f"character_{word.strip()}")
 
     found: list[str] = []
     for part in filter(None, map(str.strip, _COMMAS.split(unescaped_name(stated.between or "")))):
-        words = [part] if known(part) else _between_words(part, known)
+        if all(word in everyone for word in part.split()):
+            words = part.split()  # as to_xml writes them, whatever names look like ids
+        else:
+            words = [part] if known(part) else _between_words(part, known)
         for word in words:
             id = known(word)
             if id is None:
