@@ -381,7 +381,7 @@ def test_a_layout_for_another_shape_is_said_once_a_run_whatever_samples(drawing,
     for _ in range(2):
         caplog.clear()
         drawing.draw(drawing.model, positive)
-        assert caplog.text.count("laid out for 64 x 128 pixels, but 128 x 64 are drawn") == 1
+        assert caplog.text.count("laid out for 64 x 128 pixels, but 128 x 64 are being drawn") == 1
     caplog.clear()
     (area,) = stock.ConditioningSetArea().append(encoded(drawing.clip, size=(8, 16)), 64, 64, 0, 0, 1.0)
     drawing.draw(drawing.model, area)

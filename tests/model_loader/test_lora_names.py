@@ -234,7 +234,7 @@ def test_the_command_says_whether_an_alpha_is_known(tmp_path, run):
     told = f"{tmp_path / 'a-comfyui.safetensors'}: 3 layers, for ComfyUI's LoraLoader; put it into models/loras.\n"
     assert run(path) == told
     path = write(tmp_path / "b.safetensors", pairs())
-    assert "tells its alpha" in run(path)
+    assert "states its alpha" in run(path)
     as_it_is = run(tmp_path / "b-comfyui.safetensors")
     assert "3 layers, which the LoraLoader reads already" in as_it_is and "tells its alpha" in as_it_is
     assert not (tmp_path / "b-comfyui-comfyui.safetensors").exists()

@@ -100,9 +100,9 @@ def test_a_silhouette_instead_of_the_box(drawing):
 
 @pytest.mark.parametrize(("changed", "sentence"), [
     ({"character": 3, "latent": {"samples": torch.zeros(1, 16, 20, 40)}}, "character is 3, but the scene has 2"),
-    ({"character": 1}, "no picture to redraw"),
+    ({"character": 1}, "No picture is connected"),
     ({"character": 1, "latent": {"samples": torch.zeros(1, 16, 20, 40)}, "image": torch.zeros(1, 64, 64, 3)},
-     "of different pictures"),
+     "different pictures"),
     ({"character": 1, "latent": {"samples": torch.zeros(1, 16, 20, 40)}, "masks": torch.ones(3, 8, 8)},
      "3 masks for 2 characters"),
 ])
