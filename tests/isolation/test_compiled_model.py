@@ -79,5 +79,5 @@ def test_plans_and_plain_prompts_of_one_shape_take_turns(mini, keys):
 def test_an_older_torch_says_so(mini, monkeypatch):
     monkeypatch.delattr(torch.compiler, "set_stance")
     model = compiled(mini[0], "eager", None)
-    with pytest.raises(RuntimeError, match=r"need PyTorch 2\.6 or newer beside torch\.compile: remove the node"):
+    with pytest.raises(RuntimeError, match=r"need PyTorch 2\.6 or newer with torch\.compile: remove the node"):
         latents(model, entry(BESIDE), entry(None, seed=1))

@@ -236,7 +236,7 @@ def test_the_command_says_whether_an_alpha_is_known(tmp_path, run):
     path = write(tmp_path / "b.safetensors", pairs())
     assert "states its alpha" in run(path)
     as_it_is = run(tmp_path / "b-comfyui.safetensors")
-    assert "3 layers, which the LoraLoader reads already" in as_it_is and "tells its alpha" in as_it_is
+    assert "3 layers, which the LoraLoader reads already" in as_it_is and "states its alpha" in as_it_is
     assert not (tmp_path / "b-comfyui-comfyui.safetensors").exists()
 
 
