@@ -128,7 +128,9 @@ class _Plain:
         self.next_name = ""  # of `character:miku`, said before the person
 
     def read(self, parts: list[Part]) -> None:
+        labels = {label for part in parts for label in (part.label, _ASIDE.sub("", part.label))}
         parts = self._without_settings(parts)
+        parts = sorted(parts, key=lambda part: _of_people_elsewhere(part.label, labels))  # behind those people
         read = [(part, clause) for part in parts for clause in self._clauses(part)]
         someone = any(
             (part.label and not of_a_field(part.label)) or any(people_in(tag.text) for tag, _ in clause.tags)
@@ -255,7 +257,7 @@ class _Plain:
         """Those whom a label such as `A and B` names, where all of them have been described."""
         names = [name.strip() for name in _SEVERAL.split(label)]
         known = {draft.name.lower(): draft for draft in self.reading.drafts.values() if draft.name}
-        known |= self.reading.drafts
+        known = {_ASIDE.sub("", name): draft for name, draft in known.items()} | known | self.reading.drafts
         found = [known.get(_numbered_id(name) or name.lower()) for name in names]
         return [draft for draft in found if draft] if len(names) > 1 and all(found) else []
 
@@ -524,16 +526,15 @@ def _found(tags: Sequence[PlacedTag]) -> list[tuple[int, tuple[str, int]]]:
 def _described(read: Sequence[tuple[Part, Clause]]) -> Counter[str]:
     """How many people of each gender ("" for unknown) have a part of their own."""
     found: Counter[str] = Counter()
-    names = set()
+    names: set[str] = set()
     for part, clause in read:
         people = _found(clause.tags)
         if part.label:
-            several = [name.strip() for name in _SEVERAL.split(part.label)]
-            if len(several) > 1 and names.issuperset(several):
+            if _of_people_elsewhere(part.label, names):
                 continue
             again = part.label in names and not _person_label(part.label)[0]  # `girl:` is someone else each time
             if of_a_field(part.label) is None and word_key(part.label) not in EVERYONE and not again:
-                names.add(part.label)
+                names |= {part.label, _ASIDE.sub("", part.label)}
                 stated = genders_in(part.label) or tuple(gender for _, (gender, _) in people[:1])
                 found[stated[0] if stated else ""] += 1
         elif len(people) == 1 and people[0][1][1] == 1 and not clause.shared:
@@ -557,6 +558,12 @@ def _counts(part: Part, tags: Sequence[PlacedTag], described: Counter[str]) -> i
 
 def _in_parentheses(names: Sequence[str]) -> str:
     return f" ({', '.join(names)})" if names else ""
+
+
+def _of_people_elsewhere(label: str, labels: set[str]) -> bool:
+    """`Mira and Tao`, where both have labels of their own."""
+    names = [name.strip() for name in _SEVERAL.split(label)]
+    return len(names) > 1 and labels.issuperset(names)
 
 
 def _numbered_id(label: str) -> str | None:

@@ -96,6 +96,7 @@ _ARTIST = re.compile(
     r"画师[\s:：_]?|絵師[\s:：_]?)\S.*",
     re.IGNORECASE,
 )
+_MEDIUM = re.compile(r".{1,40}[ _]\((?:medium|style|artwork|texture)\)", re.IGNORECASE)  # watercolor_(medium)
 _CHINESE = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 
 
@@ -149,6 +150,8 @@ def field_of_person(text: str) -> str | None:
 
 def field_of_picture(text: str) -> str | None:
     """The field of the whole picture that this tag belongs to; None where no table knows it."""
+    if _MEDIUM.fullmatch(text):
+        return "style"
     return "artists" if _ARTIST.fullmatch(text) else _field_in(text, _GENERAL_TABLE)
 
 
