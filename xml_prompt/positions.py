@@ -214,14 +214,13 @@ def _words(text: str) -> tuple[str, ...] | None:
     return tuple(words) if words and _KNOWN.issuperset(words) and not _MODIFIERS.issuperset(words) else None
 
 
-def _with_words(place: Place, words: tuple[str, ...]) -> tuple[Place, bool]:
-    """The place with what one tag adds, and whether it says "center" without saying of what."""
-    if "full-frame" in words:
-        return replace(place, box=Box(0, 0, GRID, GRID)), False
+@lru_cache(maxsize=1024)
+def _said(words: tuple[str, ...]) -> tuple[str, str, str, bool]:
+    """Side, row and depth that the words of one tag name, and whether it says "center" without saying of what."""
     far = next((_FAR[word] for word in words if word in _FAR), "")
     side = far or next((_SIDES[word] for word in words if word in _SIDES), "")
-    row = next((_HEIGHTS[word] for word in words if word in _HEIGHTS), None)
-    depth = next((_DEPTHS[word] for word in words if word in _DEPTHS), None)
+    row = next((_HEIGHTS[word] for word in words if word in _HEIGHTS), "")
+    depth = next((_DEPTHS[word] for word in words if word in _DEPTHS), "")
     center = any(word in _MIDDLES for word in words)
     if center and "x" in words:
         side, center = "center", False
@@ -233,6 +232,14 @@ def _with_words(place: Place, words: tuple[str, ...]) -> tuple[Place, bool]:
         side, center = "center", False
     elif far or (side and not {"far", "extreme", "very"}.isdisjoint(words)):
         side = f"far_{side}"
+    return side, row, depth, center
+
+
+def _with_words(place: Place, words: tuple[str, ...]) -> tuple[Place, bool]:
+    """The place with what one tag adds, and whether it says "center" without saying of what."""
+    if "full-frame" in words:
+        return replace(place, box=Box(0, 0, GRID, GRID)), False
+    side, row, depth, center = _said(words)
     x, side = (ANCHORS[side], side) if side else (place.x, place.side)
     return replace(place, x=x, side=side, row=row or place.row, depth=depth or place.depth), center
 

@@ -152,7 +152,7 @@ def _labelled(
             raise TagError(Message("This part has more than {limit} colons. Shorten it.", limit=MAX_COLONS), i)
         found = "" if inside[i] or _WEIGHT.match(text, i + 1, end) else _label_before(text, begin, i, at == begin)
         spaced = colon.group() == "：" or text[i + 1 : i + 2].isspace() or i + 1 == end
-        begins = bool(found) and (at == begin or (tight and text[i + 1] in "(（"))
+        begins = bool(found) and (at == begin or (tight and text.startswith(("(", "（"), i + 1)))
         begins = begins and _stands_tight(text, i, end, found, _TIGHT in alike)
         if not found or not (spaced or known(found) or begins):
             continue
