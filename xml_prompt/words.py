@@ -8,10 +8,10 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 # Marks without width or ink that editors and web pages leave in a text. A joiner may be part of a name or an emoji, but
-# for U+200D between two marks of English.
-INVISIBLE = re.compile(
-    "[\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]|(?<=[ -~])\u200d(?=[ -~])"
-)
+# for U+200D where no mark but those of English stands on either side.
+_NO_INK = r"\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff"
+_FOREIGN = rf"[^\x00-\x7f\u200d{_NO_INK}]"
+INVISIBLE = re.compile(rf"[{_NO_INK}]|(?<!{_FOREIGN})\u200d(?!{_FOREIGN})")
 _WITHOUT_WIDTH = re.compile(f"{INVISIBLE.pattern}|[\u200c\u200d]")
 
 _ROOT_WORDS = """

@@ -256,3 +256,12 @@ def test_the_template_reads_back_with_its_boxes():
     boxes = (Box(100, 100, 400, 900),)
     again = parse(text_of(render_json(scene, boxes)))
     assert again == replace(scene, characters=(replace(scene.characters[0], box=boxes[0]),))
+
+
+@pytest.mark.parametrize("text", [
+    "blue\u200d", "\u200dblue", "blue\u200d, \u200dred", "a\u200d\u200db", "a\u200b\u200db",
+    "\U0001f469\u200d\U0001f680", "\u0646\u200c", "\U0001f469\u200d, b",
+])  # fmt: skip
+def test_joiners_at_the_ends_of_words_read_back(text):
+    scene = parse(text)
+    assert replace(parse(to_xml(scene)), warnings=()) == replace(scene, warnings=())

@@ -322,7 +322,7 @@ class _Plain:
         if behind and _numbered_id(first):  # `Character 1 - Mira`
             bare, asides = first, [*behind, *asides]
         said = [piece for piece in asides if gender_of(piece) or not read_position((piece,))[1]]
-        names = [piece for piece in asides if piece not in said]
+        names = [piece for piece in asides if piece and piece not in said]
         id, word = _numbered_id(bare), ""
         if id:
             self.current = self.reading.drafts.get(id) or self._new(part.at, id)
