@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from .problem import Problem
+from .trouble import HostError, failure, raise_failure, reasons, refusal, title_of
 from .workflow import Prompt
 
 LOOK_AGAIN = 2.0  # seconds without a message after which queue and history are asked
@@ -29,14 +30,6 @@ MOST_BYTES = 256 << 20  # of one answer
 MOST_MESSAGE = 64 << 20  # bytes; the host's previews are far smaller
 
 Value = TypeVar("Value")
-
-
-class HostError(Problem):
-    """The host refused a prompt, or a node failed: the node's title and the reason, in one sentence."""
-
-
-class Interrupted(Problem):
-    """The prompt was interrupted before it was done."""
 
 
 class Refused(Problem):
@@ -210,12 +203,6 @@ def progress_of(prompt: Prompt, event: dict[str, Any]) -> Progress | None:
     return Progress(title_of(prompt, node), float(data.get("value", 0)), float(data.get("max", 0)))
 
 
-def raise_failure(prompt: Prompt, record: dict[str, Any]) -> None:
-    for kind, data in record.get("status", {}).get("messages", []):
-        if kind in ("execution_error", "execution_interrupted"):
-            raise failure(prompt, kind, data)
-
-
 def pictures(record: dict[str, Any] | None) -> tuple[Picture, ...]:
     """The images in a history record, in the order of their nodes."""
     outputs = (record or {}).get("outputs", {})
@@ -242,52 +229,6 @@ def understood(at: Server, what: str) -> Iterator[None]:
 
 def _says_why(at: Server) -> str:
     return f"; {at.log} says why" if at.log else ""
-
-
-def refusal(prompt: Prompt, body: bytes) -> str:
-    """One sentence a node for what the host's validation refused."""
-    try:
-        answer = json.loads(body)
-        sentences = reasons(prompt, answer.get("node_errors") or {})
-        error = answer.get("error") or {}
-        why = reason(error) if isinstance(error, dict) else error
-    except (AttributeError, RecursionError, TypeError, ValueError):
-        return f"ComfyUI refused the prompt: {body[:200].decode('utf-8', 'replace')}"
-    return "\n".join(sentences) or f"ComfyUI refused the prompt: {why}"
-
-
-def reasons(prompt: Prompt, node_errors: dict[str, Any]) -> list[str]:
-    """A sentence for each thing that is wrong with a node, none of them twice."""
-    sentences = [
-        f"{title_of(prompt, node)}: {reason(error)}"
-        for node, told in node_errors.items()
-        for error in told.get("errors", ())
-    ]
-    return list(dict.fromkeys(sentences))
-
-
-def reason(error: dict[str, Any]) -> str:
-    """The host's message and details as one text; a node's own sentence stands alone."""
-    message, details = str(error.get("message", "")).strip(), str(error.get("details", "")).strip()
-    if error.get("type") == "custom_validation_failed":
-        return details.partition(" - ")[2] or details or message
-    if error.get("type") == "missing_node_type":
-        return f"{message} (is this pack loaded, and up to date?)"
-    return f"{message}: {details}" if details and details != message else message
-
-
-def failure(prompt: Prompt, kind: str, data: dict[str, Any]) -> Problem:
-    if kind == "execution_interrupted":
-        return Interrupted("Interrupted.")
-    node = data.get("node_id")
-    title = title_of(prompt, node) if node in prompt else data.get("node_type") or "ComfyUI"
-    return HostError(f"{title}: {str(data.get('exception_message', 'failed')).strip()}")
-
-
-def title_of(prompt: Prompt, node: str) -> str:
-    """The node's title in the graph, or its type; of a node that another one made, the maker's."""
-    entry = prompt.get(node) or prompt.get(str(node).partition(".")[0]) or {}
-    return entry.get("_meta", {}).get("title") or entry.get("class_type") or f"node {node}"
 
 
 # --- HTTP -------------------------------------------------------------------------------------------------------------
@@ -360,9 +301,7 @@ async def _ask(at: Server, session: aiohttp.ClientSession, path: str, body: dict
         return json.loads(answer) if answer.strip() else {}
 
 
-async def _read(
-    at: Server, session: aiohttp.ClientSession, path: str, body: dict[str, Any] | None = None
-) -> bytes:
+async def _read(at: Server, session: aiohttp.ClientSession, path: str, body: dict[str, Any] | None = None) -> bytes:
     try:
         method = "GET" if body is None else "POST"
         async with session.request(method, at.url + path, json=body, allow_redirects=False) as answer:

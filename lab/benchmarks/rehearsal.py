@@ -40,7 +40,7 @@ from typing import Any
 
 import torch
 
-from ...client import api, environment, host, workflow
+from ...client import api, environment, host, trouble, workflow
 from ...client.problem import Problem
 from .fullsize import BATCHES, NEGATIVE, SHIFT, SIZES, STEPS, TARGET, chosen, xml_of
 from .host import ROOT, on_cpu
@@ -198,7 +198,7 @@ def run(at: api.Server, before: float, prompt: api.Prompt, looking: bool = False
     looking: from nothing loaded, with the peak, and slower for both.
     """
     watch = Watch(at, before)
-    kinds = {api.title_of(prompt, name): node["class_type"] for name, node in prompt.items()}
+    kinds = {trouble.title_of(prompt, name): node["class_type"] for name, node in prompt.items()}
     begin = time.monotonic()
     try:
         with watch.looking() if looking else contextlib.nullcontext():

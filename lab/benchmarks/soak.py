@@ -30,7 +30,7 @@ from pathlib import Path
 
 import psutil
 
-from ...client import api, environment, host, workflow
+from ...client import api, environment, host, trouble, workflow
 from ...client.picture import checked
 from ...client.problem import Problem
 from .host import ROOT
@@ -166,7 +166,7 @@ def draw(at: api.Server, kind: str, prompt: workflow.Prompt, kill: Callable[[], 
         (saved,) = (picture for picture in pictures if picture.kind == "output")
         checked(api.download(at, saved), saved.filename)
         return PICTURE, ""
-    except (KeyboardInterrupt, api.Interrupted):
+    except (KeyboardInterrupt, trouble.Interrupted):
         return CANCELLED, ""
     except Problem as problem:
         return ERROR, str(problem)

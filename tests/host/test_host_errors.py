@@ -83,7 +83,7 @@ def test_half_a_graph_is_not_run(server, draw, workflow):
 
 
 def test_an_interrupted_prompt_stops_and_the_next_one_is_drawn(server, demo, draw, workflow):
-    from newbie_pack.client import api
+    from newbie_pack.client import api, trouble
 
     steps = []
 
@@ -93,7 +93,7 @@ def test_an_interrupted_prompt_stops_and_the_next_one_is_drawn(server, demo, dra
             if len(steps) == 1:
                 api.interrupt(server)
 
-    with pytest.raises(api.Interrupted):
+    with pytest.raises(trouble.Interrupted):
         api.draw(server, changed(workflow(), "NewBieSample", seed=3, steps=200), stop)
     assert 1 <= len(steps) < 100
     assert np.array_equal(draw(afresh(workflow())).picture, demo.picture)
