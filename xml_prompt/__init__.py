@@ -14,7 +14,7 @@
 Errors and warnings carry a Message: text(language) tells it in English or Chinese.
 
 Other rooms import from here alone. Inside: reading/ (text -> Scene), layout/ (Scene -> boxes, regions), and for both
-of them scene (the data), words, tags and positions (the language); render, write, swap and report are ways out.
+of them scene (the data), words and tags (the language); render, write, swap and report are ways out.
 """
 
 from __future__ import annotations

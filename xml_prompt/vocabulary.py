@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .positions import WORDS
+from .layout.places import WORDS
 from .words import CHARACTER_ELEMENTS, CHARACTER_FIELDS, GENERAL_ELEMENTS, GENERAL_FIELDS
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from newbie_pack.xml_prompt import Box, Character, Field, Interaction, Scene, Tag, layout, parse
-from newbie_pack.xml_prompt.positions import WORDS, read_position
+from newbie_pack.xml_prompt.layout.places import WORDS, read_position
 
 DEMO = (Path(__file__).parents[1] / "data/valid/demo.xml").read_text(encoding="utf-8")
 aspects = st.floats(0.4, 2.5)

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from newbie_pack.xml_prompt import Box, Character, Field, PromptError, Scene, Tag, layout
-from newbie_pack.xml_prompt.layout.relations import links_of, strangers
-from newbie_pack.xml_prompt.positions import read_position
+from newbie_pack.xml_prompt.layout.places import links_of, read_position, strangers
 
 NAMES = ("miku", "kaito", "rin", "len", "Hatsune Gumi (vocaloid)", "", "初音", "luka")
 

@@ -2,8 +2,8 @@
 
 boxes.layout goes through these steps; the result depends on the scene and the picture's aspect alone.
 
-1. Places. What everyone says of where it stands (positions) and in relation to whom (relations). Contradictions are
-   errors. Stated boxes are taken exactly; all others are laid out around them.
+1. Places (places). What everyone says of where it stands, and in relation to whom. Contradictions are errors. Stated
+   boxes are taken exactly; all others are laid out around them.
 2. Shapes (camera). A box is as wide as 0.64 of its height where there is room, and as slim as a third where there is
    little. `chibi` makes it squatter, full-body words taller; close-ups are larger and cut by the picture's lower edge.
 3. Rows (boxes). All people make one row, unless some are said to be above or below others.

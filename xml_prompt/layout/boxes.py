@@ -12,10 +12,25 @@ from dataclasses import dataclass, replace
 from itertools import combinations, pairwise, product
 
 from ..messages import Message
-from ..positions import ACROSS, DEPTH, DOWN, Place, read_position
 from ..scene import GRID, Box, Character, PromptError, Scene
 from .camera import HEADROOM, HEIGHT, shapes
-from .relations import DEPTHS, ROWS, Interval, Link, beside_strangers, check_links, check_met, levels, limits, links_of
+from .places import (
+    ACROSS,
+    DEPTH,
+    DEPTHS,
+    DOWN,
+    ROWS,
+    Interval,
+    Link,
+    Place,
+    beside_strangers,
+    check_links,
+    check_met,
+    levels,
+    limits,
+    links_of,
+    read_position,
+)
 from .side_by_side import BOX_GAP, IN_A_ROW, Formation, Ground, Person, Slot, free_width, pulled, ranked
 from .spacing import Spacing, read_spacing
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, cycle, pairwise
 
 from ..messages import Message
-from ..positions import Place
 from ..scene import GRID, Box, PromptError
 from .camera import HEIGHT, Shape
-from .relations import Interval, Link, in_order, levels
+from .places import Interval, Link, Place, in_order, levels
 from .spacing import Spacing
 
 MARGIN = 20.0  # left free at both sides

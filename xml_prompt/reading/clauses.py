@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ..positions import Place, read_position
+from ..layout.places import Place, read_position
 from ..tags import PlacedTag
 from ..words import gender_of, joint_interaction
 from .plain_words import people_in

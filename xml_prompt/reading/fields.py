@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import NamedTuple
 
+from ..layout.places import nearest_position, read_position
 from ..messages import Message
-from ..positions import nearest_position, read_position
 from ..scene import GRID, Box, Character, Field, Interaction, Lora, Tag
 from ..tags import SEPARATORS, PlacedTag, TagError, foreign_syntax, read_tags
 from ..words import (

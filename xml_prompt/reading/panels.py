@@ -9,8 +9,8 @@ import re
 from dataclasses import replace
 
 from ..layout.boxes import layout
+from ..layout.places import read_position
 from ..messages import Message
-from ..positions import read_position
 from ..scene import GRID, Box, Interaction, PromptError, Scene, Tag
 from ..words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, character_id, is_field_name, panel_place
 from .elements import read_general

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..layout.boxes import place_of
-from ..layout.relations import strangers
+from ..layout.places import read_position, strangers
 from ..layout.spacing import read_spacing
 from ..messages import Message
-from ..positions import read_position
 from ..scene import GRID, Box, Field, Scene, Tag
 from .document import Document, Warnings, find_document, source_of
 from .elements import read_body

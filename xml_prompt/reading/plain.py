@@ -34,8 +34,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from ..layout.places import read_position
 from ..messages import Message
-from ..positions import read_position
 from ..scene import Scene, Tag
 from ..tags import PlacedTag, TagError
 from ..words import CHARACTER_ELEMENTS, character_id, gender_of, genders_in, joint_interaction, word_key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..positions import read_position
+from ..layout.places import read_position
 from ..tags import emoticon_at
 from ..words import gender_of, word_key
 

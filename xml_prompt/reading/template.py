@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..layout.places import Place, read_position
 from ..messages import Message
-from ..positions import Place, read_position
 from ..scene import GRID, Box, Tag
 from ..tags import MAX_WEIGHT, MIN_WEIGHT, tag_list
 from ..words import GENERAL_BLOCK, LORA_ELEMENTS, PERSONAL, ROOTS, character_id, is_negative, word_key
