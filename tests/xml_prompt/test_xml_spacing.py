@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from newbie_pack.xml_prompt import Character, Field, Interaction, PromptError, Scene, Tag, layout
-from newbie_pack.xml_prompt.layout.spacing import read_spacing
+from newbie_pack.xml_prompt.layout.side_by_side import read_spacing
 
 
 def people(*positions, spacing="", general=(), actions=(), interactions=()):

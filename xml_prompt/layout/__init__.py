@@ -4,8 +4,9 @@ boxes.layout goes through these steps; the result depends on the scene and the p
 
 1. Places (places). What everyone says of where it stands, and in relation to whom. Contradictions are errors. Stated
    boxes are taken exactly; all others are laid out around them.
-2. Shapes (camera). A box is as wide as 0.64 of its height where there is room, and as slim as a third where there is
-   little. `chibi` makes it squatter, full-body words taller; close-ups are larger and cut by the picture's lower edge.
+2. Shapes (side_by_side). A box is as wide as 0.64 of its height where there is room, and as slim as a third where
+   there is little. `chibi` makes it squatter, full-body words taller; close-ups are larger and cut by the picture's
+   lower edge.
 3. Rows (boxes). All people make one row, unless some are said to be above or below others.
 4. Ranks (side_by_side). Up to four stand beside each other. More stand in staggered ranks, each
    higher than the nearer one: of all formations, the one that fills the picture best. Who differs from the others, or

@@ -13,7 +13,6 @@ from itertools import combinations, pairwise, product
 
 from ..messages import Message
 from ..scene import GRID, Box, Character, PromptError, Scene
-from .camera import HEADROOM, HEIGHT, shapes
 from .places import (
     ACROSS,
     DEPTH,
@@ -31,8 +30,22 @@ from .places import (
     links_of,
     read_position,
 )
-from .side_by_side import BOX_GAP, IN_A_ROW, Formation, Ground, Person, Slot, free_width, pulled, ranked
-from .spacing import Spacing, read_spacing
+from .side_by_side import (
+    BOX_GAP,
+    HEADROOM,
+    HEIGHT,
+    IN_A_ROW,
+    Formation,
+    Ground,
+    Person,
+    Slot,
+    Spacing,
+    free_width,
+    pulled,
+    ranked,
+    read_spacing,
+    shapes,
+)
 
 FEET = 950.0  # where people stand who aren't said to be high or low
 FURTHEST = 500.0  # where the feet of those furthest away stand

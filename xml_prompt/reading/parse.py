@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ..layout.boxes import place_of
 from ..layout.places import read_position, strangers
-from ..layout.spacing import read_spacing
+from ..layout.side_by_side import read_spacing
 from ..messages import Message
 from ..scene import GRID, Box, Field, Scene, Tag
 from .document import Document, Warnings, find_document, source_of
