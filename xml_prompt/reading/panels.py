@@ -13,10 +13,10 @@ from ..layout.places import read_position
 from ..messages import Message
 from ..scene import GRID, Box, Interaction, PromptError, Scene, Tag
 from ..words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, character_id, is_field_name, panel_place
-from .elements import read_general
 from .fields import Reading, add, box_in, next_id, tags_in
 from .interactions import interactions_of
 from .markup import Node, Text
+from .parse import read_general
 
 _PLACES = ("position", "place", "location", "bbox", "位置", "边框", "場所")
 _HALVES = {"left": (0.0, 0.5), "right": (0.5, 1.0), "top": (0.0, 0.5), "bottom": (0.5, 1.0), "center": (0.25, 0.75)}

@@ -2,20 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from ..layout.boxes import place_of
 from ..layout.places import read_position, strangers
 from ..layout.side_by_side import read_spacing
 from ..messages import Message
-from ..scene import GRID, Box, Field, Scene, Tag
+from ..scene import GRID, Box, Field, Lora, PromptError, Scene, Tag
+from ..tags import MAX_WEIGHT, MIN_WEIGHT, SEPARATORS
+from ..words import (
+    GENERAL_BLOCK,
+    LORA_ELEMENTS,
+    PERSONAL,
+    ROOTS,
+    UNSTATED,
+    character_id,
+    gender_of,
+    genders_in,
+    is_field_name,
+    is_negative,
+    is_panel,
+)
 from .document import Document, Warnings, find_document, source_of
-from .elements import read_body
-from .fields import Reading, caption_of
+from .fields import (
+    CAPTION_LABEL,
+    Draft,
+    Reading,
+    Stated,
+    add,
+    box_in,
+    caption_of,
+    character_field,
+    looks_like_character,
+    new_draft,
+    next_id,
+    picture_field,
+    state_box,
+    state_of_character,
+    state_of_picture,
+    tags_in,
+    unescaped_name,
+)
 from .interactions import interactions_of
-from .panels import read_panels
-from .template import read_template
+from .loras import take_loras
+from .markup import Node, Text, read_markup
+
+# A run without a comma is language, not a tag, if it has so many words or Chinese characters, or ends like a sentence.
+SENTENCE_WORDS, SHORT_SENTENCE_WORDS, SENTENCE_SIGNS = 6, 3, 16
+
+_CHINESE_END = re.compile(r"[。！？]")
+_ENGLISH_END = re.compile(r"\w[\"')]*[.!?](?=\s|$)")
+_CHINESE = re.compile("[\u3400-\u9fff]")
+_LABELLED_LINE = re.compile(
+    r"^[ \t\W]{0,8}?(?P<label>[^\W\d][\w \-]{0,30}?)[\"*_\s]{0,4}[:：][ \t*_]*(?P<words>[^\n]*\S)[ \t]*$", re.MULTILINE
+)
+_PLACEHOLDER = re.compile(r"\$character_[0-9]+\$")  # the template's own
+_NUMBER_BEHIND = re.compile(r"[_\-]?(?:[0-9]{1,2}|[a-d]|[一二三四五六])$", re.IGNORECASE)
+_RUN = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 
 
 def parse(text: str) -> Scene:
@@ -32,10 +77,14 @@ def read_prompt(text: str, plain: bool = False) -> tuple[Reading, Document]:
     document = find_document(source, warnings)
     reading = Reading(document.source, warnings, system=document.system, plain=plain)
     if document.is_json:
+        from .template import read_template  # it reads elements, too
+
         read_template(reading, document)
     else:
         read_body(reading, document.start, document.end)
     if reading.panels:
+        from .panels import read_panels
+
         read_panels(reading)
     return reading, document
 
@@ -76,3 +125,315 @@ def warn_of_what_layout_ignores(reading: Reading, scene: Scene) -> None:
         id = scene.characters[index].id
         message = Message('{id} is placed relative to "{name}", but no character has that name.', id=id, name=name)
         reading.warnings.warn(*reading.drafts[id].relations[name], message)
+
+
+# Elements and the words between them -> what is known of the scene and its characters.
+
+
+def read_body(reading: Reading, start: int, end: int) -> None:
+    noted = Warnings()
+    root = apart_from_loras(reading, read_markup(reading.source, start, end, noted), reading.loras)
+    if root.children:  # without any element nothing was repaired: `&` and `<3` are words there
+        reading.warnings.extend(noted)
+        reading.marked_up = True
+    read_general(reading, root, beside=bool(root.children))
+
+
+def apart_from_loras(reading: Reading, node: Node, loras: list[Lora]) -> Node:
+    """The node without its LoRAs, which are added to the list. Most prompts name none."""
+    text = reading.source.text.lower()
+    return take_loras(reading, node, loras) if any(name in text for name in LORA_ELEMENTS) else node
+
+
+def is_language(text: str) -> bool:
+    """Whether words outside of any element are sentences rather than a list of tags."""
+
+    def sentence(run: str) -> bool:
+        words = SHORT_SENTENCE_WORDS if _ENGLISH_END.search(run) else SENTENCE_WORDS
+        return len(run.split()) >= words or len(_CHINESE.findall(run)) >= SENTENCE_SIGNS
+
+    return bool(_CHINESE_END.search(text)) or any(map(sentence, _RUN.findall(text)))
+
+
+def read_general(reading: Reading, node: Node, beside: bool) -> None:
+    """What stands in a root, in general_tags, or in no element at all. beside: words here stand beside elements."""
+    for part in node.content:
+        if isinstance(part, Text):
+            if not part.words.isspace():
+                _read_stray(reading, part, beside)
+        elif character_id(part.name):
+            _read_character(reading, part)
+        else:
+            _read_general_element(reading, part)
+
+
+def _read_stray(reading: Reading, text: Text, beside: bool) -> None:
+    """Words outside any element. A line that a label begins (`caption: ...`) is what the element of this name says."""
+    start = 0
+    for line in _LABELLED_LINE.finditer(text.words):
+        name = picture_field(line["label"]) or ("caption" if CAPTION_LABEL.match(f"{line['label']}:") else None)
+        if name is None or not (beside or (name in ("caption", "negative") and not reading.plain)):
+            continue
+        if name == "negative":
+            message = Message("A negative prompt does not belong here. Type it into the negative prompt.")
+            raise reading.source.error(message, text.offset(line.start("label")))
+        _read_loose(reading, text.part(start, line.start()), beside)
+        value = text.part(line.start("words"), line.end("words"))
+        if name == "caption":
+            reading.captions.append(caption_of(f"caption: {value.words}"))
+        else:
+            state_of_picture(reading, Stated(line["label"], line["label"], (value,), text.offset(line.start("label"))))
+        start = line.end()
+    _read_loose(reading, text.part(start, len(text.words)), beside)
+
+
+def _read_loose(reading: Reading, text: Text, warn: bool) -> None:
+    words = text.words.strip()
+    if not words:
+        return
+    if warn:
+        offset = text.offset(len(text.words) - len(text.words.lstrip()))
+        reading.warn(offset, Message("This text is outside any element; it is read as part of the whole picture."))
+    if is_language(words):
+        reading.captions.append(words)
+    else:
+        add(reading.general, "other", tags_in(reading, (text,)))
+
+
+def _read_general_element(reading: Reading, node: Node) -> None:
+    key = node.name.lower()
+    name = picture_field(key)
+    if key in ROOTS or key in GENERAL_BLOCK:
+        _attributes(reading, node, ())
+        read_general(reading, node, beside=bool(node.children))
+    elif name is None and node.children and is_panel(node.name):
+        reading.panels.append((reading.source, node))
+    elif name is None and node.children and (_is_person(node) or _gender_in(node.name)):
+        _read_named_character(reading, node)
+    elif name is None and node.children and not _own_words(node) and not looks_like_character(node.name):
+        _read_unknown_frame(reading, node)
+        read_general(reading, node, beside=True)
+    else:
+        stated, beside = _stated(reading, node, _LEAVES_OF_PICTURE.get(name or ""))
+        state_of_picture(reading, stated)
+        for child in beside:
+            if character_id(child.name):
+                raise _inside(reading, child, node.name)
+            _read_general_element(reading, _named_within(child, node, picture_field))
+
+
+def _own_words(node: Node) -> bool:
+    return any(text.words.strip() for text in node.texts)
+
+
+def _is_person(node: Node) -> bool:
+    """Whether an element of another name holds what is only said of a character."""
+    named = {child.name.lower() for child in node.children}
+    return len(named & PERSONAL) > 1 or ("gender" in named and len(named) > 1)
+
+
+def _gender_in(name: str) -> str | None:
+    """`<girl_1>` says who somebody is, and no name."""
+    return gender_of(_NUMBER_BEHIND.sub("", name))
+
+
+def _named_within(child: Node, node: Node, field: Callable[[str], str | None]) -> Node:
+    """`<tips>` inside `<hair>` becomes hair_tips, where neither is known: its name alone would not say of what."""
+    if field(child.name) or field(node.name) or character_id(child.name) or child.name.lower() in GENERAL_BLOCK:
+        return child
+    name = f"{node.name}_{child.name}"
+    return replace(child, name=name) if is_field_name(name, {}) else child
+
+
+def _with_whole_names(node: Node) -> Node:
+    """`<hair> <color>red</color> </hair>`: hair_color, as red alone could be anything's color."""
+    return replace(node, content=tuple(
+        replace(part, name=f"{node.name}_{part.name}")
+        if isinstance(part, Node) and part.name.lower() in _ASPECTS and is_field_name(f"{node.name}_{part.name}", {})
+        else part
+        for part in node.content
+    ))  # fmt: skip
+
+
+# Characters
+
+
+def _read_named_character(reading: Reading, node: Node) -> None:
+    """`<saber> <gender>1girl</gender> ... </saber>`, as some tools write it."""
+    id = next_id(reading)
+    message = Message("{element} describes a person; it is read as <{id}>.", element=node.spelled, id=id)
+    reading.warn(node.offset, message)
+    draft = new_draft(reading, id, node.offset)
+    node = apart_from_loras(reading, node, draft.loras)
+    draft.name = _attributes(reading, node, ("name",)).get("name", "").strip()
+    _read_character_parts(reading, draft, node)
+    if gender := _gender_in(node.name):
+        draft.gender, draft.gender_stated = gender, True
+    else:
+        draft.name = draft.name or node.name
+
+
+def _read_character(reading: Reading, node: Node) -> None:
+    id = character_id(node.name) or ""
+    if id == "character_":
+        stated = node.attributes.get("id", "")
+        id = character_id(stated) or character_id(f"character_{stated}") or id
+    if id == "character_":
+        id = next_id(reading)
+        message = Message("{element} has no number; it is read as <{id}>.", element=node.spelled, id=id)
+        reading.warn(node.offset, message)
+    if id in reading.drafts and not node.is_key:
+        line, column = reading.source.place(reading.drafts[id].offset)
+        message = Message(
+            "{id} appears twice, first at line {line}, column {column}. Give this one another number.",
+            id=id, line=line, column=column,
+        )  # fmt: skip
+        raise reading.source.error(message, node.offset)
+    draft = reading.drafts.get(id) or new_draft(reading, id, node.offset)
+    node = apart_from_loras(reading, node, draft.loras)
+    draft.name = draft.name or unescaped_name(node.attributes.get("name", "").strip())
+    attributes = _attributes(reading, node, ("id", "name", "gender", "bbox"), is_negative)
+    for words in (value for key, value in attributes.items() if is_negative(key)):
+        draft.negative += tags_in(reading, (Text(words, ((node.offset, "", True),)),))
+    if attributes.get("bbox", "").strip():
+        state_box(reading, draft, attributes["bbox"], node.offset)
+    if "gender" in attributes:
+        _read_stated_gender(reading, draft, attributes["gender"], node.offset)
+    _read_character_parts(reading, draft, node)
+
+
+def _read_stated_gender(reading: Reading, draft: Draft, value: str, offset: int) -> None:
+    """The attribute to_xml writes where no word of the character says its gender."""
+    draft.gender = next(iter(genders_in(value)), None)
+    draft.gender_stated = draft.gender is not None or value == UNSTATED
+    if not draft.gender_stated:
+        reading.warn(offset, Message('gender="{value}" is not known. Write girl, boy or other.', value=value))
+
+
+def _read_character_parts(reading: Reading, draft: Draft, node: Node) -> None:
+    for part in node.content:
+        if isinstance(part, Text):
+            if not part.words.isspace():
+                add(draft.fields, "other", tags_in(reading, (part,)))
+        else:
+            _read_character_element(reading, draft, part)
+
+
+def _read_character_element(reading: Reading, draft: Draft, node: Node) -> None:
+    key = node.name.lower()
+    if character_id(node.name) or key in GENERAL_BLOCK:
+        raise _inside(reading, node, draft.id)
+    name = character_field(key)
+    if name is None and node.children and is_panel(node.name):
+        reading.panels.append((reading.source, node))
+        return
+    if name is None and node.children and not _own_words(node) and not node.is_key:
+        _read_unknown_frame(reading, node)
+        _read_character_parts(reading, draft, _with_whole_names(node))
+        return
+    stated, beside = _stated(reading, node, _LEAVES_OF_CHARACTER.get(name or ""))
+    if node.is_key and name in ("name", "bbox") and stated.words:
+        completed = _completed(reading, draft, node, name, stated.words)
+    else:
+        completed = False
+    if not completed and (stated.words or not beside):
+        state_of_character(reading, draft, stated)
+    for child in beside:
+        _read_character_element(reading, draft, _named_within(child, node, character_field))
+
+
+def _completed(reading: Reading, draft: Draft, node: Node, name: str, words: str) -> bool:
+    """Whether the XML has said already what the template's JSON repeats. Where they differ, the XML counts."""
+    if name == "name" and draft.name:
+        if draft.name != unescaped_name(words) and not _PLACEHOLDER.fullmatch(words):
+            message = Message("{id} already has another name; this one is ignored.", id=draft.id)
+            reading.warn(node.offset, message)
+        return True
+    if name == "bbox" and draft.boxes and not draft.boxes_of_key:
+        if box_in(reading, words, node.offset) not in draft.boxes:
+            message = Message("{id} already has another box; this one is ignored.", id=draft.id)
+            reading.warn(node.offset, message)
+        return True
+    draft.boxes_of_key = draft.boxes_of_key or ((reading.source, node.offset) if name == "bbox" else None)
+    return False
+
+
+# What an element says. Leaves hold words alone; these are the attributes they take.
+
+_FORMATTING_WORDS = (
+    "b i u s em strong span font br p small big mark sub sup div ul ol li code tag item entry value 标签 タグ"
+)
+_ASPECT_WORDS = "color colour style length type shape size tips texture pattern material state 颜色 长度 形状 色"
+_ASPECTS = frozenset(_ASPECT_WORDS.split())
+_FORMATTING = frozenset(_FORMATTING_WORDS.split())
+_LEAVES_OF_PICTURE = {"interaction": ("between",), "caption": (), "spacing": (), "system": (), "negative": ()}
+_LEAVES_OF_CHARACTER = {"name": (), "bbox": (), "negative": ("weight",)}
+
+
+def _stated(reading: Reading, node: Node, leaf: tuple[str, ...] | None) -> tuple[Stated, tuple[Node, ...]]:
+    """What the element says, and which elements inside it are fields of their own: all, unless it is a leaf."""
+    attributes = _attributes(reading, node, ("weight",) if leaf is None else leaf)
+    texts = tuple(_own_texts(node)) if leaf is None else node.all_texts
+    weight = _weight_of(reading, attributes, node.offset)
+    children = node.children
+    for child in () if leaf is None and node.is_key else children:
+        names = {"inner": child.name, "outer": node.name}
+        plain = leaf is not None or child.name.lower() in _FORMATTING
+        message = (
+            Message("<{inner}> is inside <{outer}>; it is read as if beside it.", **names)
+            if not plain
+            else Message("<{inner}> inside <{outer}> is ignored; its text is kept.", **names)
+        )
+        reading.warn(child.offset, message)
+    stated = Stated(node.name, node.spelled, texts, node.offset, weight, attributes.get("between"))
+    beside = (child for child in children if child.name.lower() not in _FORMATTING)
+    return stated, tuple(beside) if leaf is None else ()
+
+
+def _own_texts(node: Node) -> Iterator[Text]:
+    """The words of an element itself, and those that HTML's tags stand around."""
+    for part in node.content:
+        if isinstance(part, Text):
+            yield part
+        elif part.name.lower() in _FORMATTING:
+            yield from part.all_texts
+
+
+def _read_unknown_frame(reading: Reading, node: Node) -> None:
+    message = Message("{element} is not a known element; its content is read.", element=node.spelled)
+    reading.warn(node.offset, message)
+    _attributes(reading, node, ())
+
+
+def _inside(reading: Reading, node: Node, outer: str) -> PromptError:
+    message = Message("<{inner}> is inside <{outer}>. Close <{outer}> first.", inner=node.name, outer=outer)
+    return reading.source.error(message, node.offset)
+
+
+def _attributes(
+    reading: Reading, node: Node, known: Sequence[str], also: Callable[[str], bool] = lambda name: False
+) -> dict[str, str]:
+    found = {}
+    for name, value in node.attributes.items():
+        if name.lower() in known or also(name.lower()):
+            found[name.lower()] = value
+        else:
+            message = Message(
+                "<{element}> does not take the attribute {name}; it is ignored.", element=node.name, name=name
+            )
+            reading.warn(node.offset, message)
+    return found
+
+
+def _weight_of(reading: Reading, attributes: dict[str, str], offset: int) -> float:
+    if "weight" not in attributes:
+        return 1.0
+    text = attributes["weight"].strip()
+    weight = float(text) if re.fullmatch(r"[0-9]{0,4}\.?[0-9]{1,8}", text) else 0.0
+    if not MIN_WEIGHT <= weight <= MAX_WEIGHT:
+        message = Message(
+            '"{text}" is not a weight. Write a number from {lowest} to {highest:g}, as in weight="1.2".',
+            text=text, lowest=MIN_WEIGHT, highest=MAX_WEIGHT,
+        )  # fmt: skip
+        raise reading.source.error(message, offset)
+    return weight

@@ -41,7 +41,6 @@ from ..tags import PlacedTag, TagError
 from ..words import CHARACTER_ELEMENTS, character_id, gender_of, genders_in, joint_interaction, word_key
 from .clauses import Clause, clauses
 from .document import Warnings
-from .elements import is_language
 from .fields import (
     Draft,
     Reading,
@@ -68,7 +67,7 @@ from .labels import (
 )
 from .loras import without_loras
 from .markup import Text
-from .parse import read_prompt, scene_of
+from .parse import is_language, read_prompt, scene_of
 from .plain_words import field_of_person, field_of_picture, is_counted, people_in
 
 MOST_ALIKE = 8  # `2girls` makes two characters; a crowd stays a crowd

@@ -20,10 +20,10 @@ from ..scene import GRID, Box, Tag
 from ..tags import MAX_WEIGHT, MIN_WEIGHT, tag_list
 from ..words import GENERAL_BLOCK, LORA_ELEMENTS, PERSONAL, ROOTS, character_id, is_negative, word_key
 from .document import FORBIDDEN, Document, Source, cleaned, invisible
-from .elements import apart_from_loras, read_body, read_general
 from .fields import Draft, Reading, character_field, picture_field
 from .json_text import Path, json_places, json_text, read_json, with_raw_backslashes
 from .markup import LORA, Node, Text
+from .parse import apart_from_loras, read_body, read_general
 
 _PEOPLE_WORDS = "characters character people persons subjects cast 角色 角色列表 人物 キャラクター"
 _PEOPLE = frozenset(_PEOPLE_WORDS.split())
