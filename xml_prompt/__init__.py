@@ -14,7 +14,7 @@
 Errors and warnings carry a Message: text(language) tells it in English or Chinese.
 
 Other rooms import from here alone. Inside: reading/ (text -> Scene), layout/ (Scene -> boxes, regions), and for both
-of them scene (the data), words and tags (the language); render, write, swap and report are ways out.
+of them scene (the data), words and tags (the language); render and report are ways out.
 """
 
 from __future__ import annotations
@@ -34,16 +34,15 @@ from .render import (
     render_negatives,
     render_tags,
     render_xml,
+    swapped,
     tag_runs,
     tag_text,
     text_of,
+    to_xml,
 )
-from .report import report
+from .report import report, vocabulary
 from .scene import GRID, Box, Character, Field, Interaction, Lora, PromptError, PromptWarning, Scene, Tag
-from .swap import swapped
-from .vocabulary import vocabulary
 from .words import UNSTATED, gender_of, gender_spans
-from .write import to_xml
 
 __all__ = [
     "BOX_STEP",

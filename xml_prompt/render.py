@@ -1,7 +1,7 @@
-"""Scene + layout -> the text the encoders read, as segments that each have one owner.
+"""Scene + layout -> text: segments that each have one owner, for the encoders; one document, for parsers (to_xml).
 
 The order and the element names are those the released weights were trained on: system prompt, characters, general tags.
-Text is not escaped: the encoders read it, no parser does (write.to_xml is for parsers). Weights are not in the text of
+The encoders' text is not escaped, as no parser reads it. Weights are not in the text of
 the xml and json forms, and parentheses stand there as they are: the encoders of these forms are told to take no weights
 from the text, and would read `(red eyes:1.2)` as words. Their segments say beside the text where weighted tags stand in
 it. In the tags form the host takes weights from the text, so they are written there, and every parenthesis that belongs
@@ -11,13 +11,26 @@ to a tag is escaped.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from xml.sax.saxutils import escape
 
 from .messages import Message
-from .scene import Box, Character, Field, Interaction, PromptError, Scene, Tag
-from .tags import TagError, tags_of
-from .words import CHARACTER_FIELDS, GENERAL_FIELDS, is_panel
+from .reading.document import FORBIDDEN, ends_with_marker, invisible
+from .reading.fields import not_a_field, stated_gender
+from .scene import Box, Character, Field, Interaction, Lora, PromptError, Scene, Tag
+from .tags import TagError, spelled, tag_list, tags_of
+from .words import (
+    CHARACTER_ELEMENTS,
+    CHARACTER_FIELDS,
+    GENERAL_ELEMENTS,
+    GENERAL_FIELDS,
+    INVISIBLE,
+    UNSTATED,
+    is_field_name,
+    is_panel,
+)
 
 SHARED = 0
 
@@ -253,3 +266,98 @@ def escaped(text: str) -> str:
 def weighted(tag: Tag) -> str:
     """The tag in the host's weight syntax; a neutral weight is not written."""
     return escaped(tag.text) if tag.weight == 1.0 else f"({escaped(tag.text)}:{tag.weight:g})"
+
+
+# For parsers: the canonical XML document, which parse reads back as the same scene
+
+
+def to_xml(scene: Scene) -> str:
+    """One <scene>, escaped, two spaces a level. A system prompt that ends with its marker stands before it as typed.
+
+    Raises PromptError for text that no XML can hold and field names that are no element names.
+    """
+    before = f"{scene.system}\n" if ends_with_marker(scene.system) else ""
+    lines = [] if before or not scene.system else [_xml_element("system", scene.system)]
+    for character in scene.characters:
+        lines += _xml_character(character)
+    general = [_xml_field(field, GENERAL_ELEMENTS) for field in scene.general if field.tags]
+    if general:
+        lines += ["<general_tags>", *_indented(general), "</general_tags>"]
+    lines += [_xml_interaction(interaction, scene.characters) for interaction in scene.interactions]
+    lines += map(_xml_lora, scene.loras)
+    lines += [_xml_element("spacing", scene.spacing)] if scene.spacing else []
+    lines += [_xml_element("caption", scene.caption)] if scene.caption else []
+    text = before + "\n".join(["<scene>", *_indented(lines), "</scene>", ""])
+    if bad := FORBIDDEN.search(text):
+        raise PromptError(invisible(bad))
+    return text
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]
+
+
+# What a text box's user would mean by these, the reader leaves out or mends (reading/document.py): here they are meant.
+_CLEANED = re.compile(rf'(?<=/)[/*]|(?<!\\)\\(?=[nrt"])|\\(?=u003[cC])|{INVISIBLE.pattern}')
+_NAME_MARK = re.compile(r"\\(?=[()\[\]{}（）\\:：,，、;；])")
+
+
+def _xml_text(text: str) -> str:
+    return _CLEANED.sub(lambda match: f"&#{ord(match.group())};", escape(text, {"\r": "&#13;"}))
+
+
+def _xml_element(name: str, text: str, attributes: str = "") -> str:
+    return f"<{name}{attributes}>{_xml_text(text)}</{name}>"
+
+
+def _xml_field(field: Field, known: dict[str, str]) -> str:
+    if not is_field_name(field.name, known):
+        raise PromptError(not_a_field(field.name))
+    return _xml_element(field.name, tag_list(field.tags, weights=field.name != "position"))
+
+
+def _xml_character(character: Character) -> list[str]:
+    gender = "" if character.gender == stated_gender(character.fields) else f' gender="{character.gender or UNSTATED}"'
+    lines = [_xml_element("n", _NAME_MARK.sub(r"\\\\", character.name))] if character.name else []
+    lines += [_xml_field(field, CHARACTER_ELEMENTS) for field in character.fields if field.tags]
+    lines += [_xml_element("bbox", _exact_numbers(box)) for box in (character.box, *character.more_boxes) if box]
+    lines += [_xml_element("negative", tag_list(character.negative))] if character.negative else []
+    lines += map(_xml_lora, character.loras)
+    return [f"<{character.id}{gender}>", *_indented(lines), f"</{character.id}>"]
+
+
+def _xml_lora(lora: Lora) -> str:
+    text = "" if lora.text is None else f":{lora.text:.8g}"
+    return _xml_element("lora", f"{lora.name}:{lora.strength:.8g}{text}")
+
+
+def _exact_numbers(box: Box) -> str:
+    edges = (box.left, box.top, box.right, box.bottom)
+    return f"[{', '.join(str(int(edge)) if edge == int(edge) else repr(float(edge)) for edge in edges)}]"
+
+
+def _xml_interaction(interaction: Interaction, characters: Sequence[Character]) -> str:
+    everyone = tuple(character.id for character in characters)
+    between = "" if interaction.between == everyone else f' between="{" ".join(interaction.between)}"'
+    return _xml_element("interaction", spelled(Tag(interaction.kind)), between)
+
+
+# For the negative: the scene that a model confuses with the one that was asked for
+
+OF_PLACES = ("position", "interaction")  # the scene's interactions name who is where, and stay as they are
+
+
+def swapped(scene: Scene) -> Scene:
+    """Everyone looks and acts as the next one does, and stays in their own place, beside those with whom they interact.
+
+    Someone alone stays as they are.
+    """
+
+    def as_other(own: Character, other: Character) -> Character:
+        fields = tuple(field for field in other.fields if field.name not in OF_PLACES)
+        place = tuple(field for field in own.fields if field.name in OF_PLACES)
+        return replace(own, name=other.name, gender=other.gender, negative=other.negative, fields=fields + place,
+                       loras=other.loras)
+
+    people = scene.characters
+    return replace(scene, characters=tuple(map(as_other, people, (*people[1:], *people[:1]))))

@@ -1,11 +1,13 @@
-"""Scene + layout -> the JSON object that `prompt show` prints."""
+"""As plain lists and dicts, for other programs: what a prompt was understood to say, and what the reader knows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from .layout.places import WORDS
 from .scene import Box, Character, Field, Lora, Scene, Tag
+from .words import CHARACTER_ELEMENTS, CHARACTER_FIELDS, GENERAL_ELEMENTS, GENERAL_FIELDS
 
 
 def report(scene: Scene, boxes: Sequence[Box]) -> dict[str, Any]:
@@ -49,3 +51,16 @@ def _fields(fields: Sequence[Field]) -> dict[str, list[dict[str, Any]]]:
 
 def _tags(tags: Sequence[Tag]) -> list[dict[str, Any]]:
     return [{"tag": tag.text, "weight": tag.weight} for tag in tags]
+
+
+def vocabulary() -> dict[str, list[str]]:
+    """For an editor. character and general: elements, the usual names first; positions: words for <position>."""
+
+    def names(first: Iterable[str], known: Iterable[str]) -> list[str]:
+        return list(dict.fromkeys([*first, *known]))
+
+    return {
+        "character": names(("n", *CHARACTER_FIELDS, "bbox", "negative"), CHARACTER_ELEMENTS),
+        "general": names(GENERAL_FIELDS, GENERAL_ELEMENTS),
+        "positions": list(WORDS),
+    }

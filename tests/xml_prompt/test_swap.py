@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from newbie_pack.xml_prompt import parse
+from newbie_pack.xml_prompt.render import swapped
 from newbie_pack.xml_prompt.scene import Box, Character, Field, Scene, Tag
-from newbie_pack.xml_prompt.swap import swapped
 
 
 def fields(**words: str) -> tuple[Field, ...]:
