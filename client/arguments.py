@@ -7,12 +7,15 @@ import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
+from .environment import ROOT
 from .problem import Problem
-from .workflow import Settings, parse_size
+from .workflow import DEMO, SEED_END, Prompt, Settings, load, parse_input, parse_size
 
-SEED_END = 1 << 64
 PORTS = 65535
+
+Value = TypeVar("Value")
 
 
 def demo(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +27,7 @@ def demo(parser: argparse.ArgumentParser) -> None:
 
 
 def create(parser: argparse.ArgumentParser) -> None:
+    add_workflow(parser)
     _add_drawing(parser)
     parser.add_argument(
         "--out", type=folder, metavar="FOLDER", default=Path(), help="where the pictures go (default: this folder)"
@@ -36,8 +40,42 @@ def serve(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_workflow(parser: argparse.ArgumentParser) -> None:
+    """What a command that fills any workflow takes."""
+    parser.add_argument(
+        "--workflow", type=graph, metavar="FILE", help="a workflow in API form (default: the mini's, for one picture)"
+    )
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        default=[],
+        metavar="NODE.INPUT",
+        help="where in the workflow the prompt goes, by a node's id, title or type (default: its only prompt node)",
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        type=setting,
+        metavar="NODE.INPUT=VALUE",
+        help="any other input of the workflow, such as 6.scheduler=beta; may be repeated",
+    )
+
+
+def graph_of(options: argparse.Namespace) -> Prompt:
+    """The workflow that was asked for, or else the demo's."""
+    return load(ROOT / DEMO) if options.workflow is None else options.workflow
+
+
 def settings_of(options: argparse.Namespace, xml: str | None = None) -> Settings:
-    return Settings(xml, options.seed, options.steps, options.guidance, options.eta, options.size)
+    given = vars(options)
+    names = ("seed", "steps", "guidance", "eta", "size")
+    return Settings(
+        xml,
+        **{name: given[name] for name in names},
+        prompt=tuple(given.get("prompt", ())),
+        inputs=tuple(given.get("set", ())),
+    )
 
 
 def _add_drawing(parser: argparse.ArgumentParser) -> None:
@@ -74,19 +112,22 @@ def _number(text: str) -> float:
     return value
 
 
-def size(text: str) -> tuple[int, int]:
-    try:
-        return parse_size(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+def _told(reader: Callable[[str], Value]) -> Callable[[str], Value]:
+    """The reader, with its sentence where argparse says what is wrong."""
+
+    def read(text: str) -> Value:
+        try:
+            return reader(text)
+        except (Problem, ValueError) as problem:
+            raise argparse.ArgumentTypeError(str(problem)) from None
+
+    return read
 
 
-def text_file(name: str) -> str:
-    """The text in a file."""
-    try:
-        return read_text(Path(name))
-    except Problem as problem:
-        raise argparse.ArgumentTypeError(str(problem)) from None
+size = _told(parse_size)
+setting = _told(parse_input)
+graph = _told(lambda name: load(Path(name)))
+text_file = _told(lambda name: read_text(Path(name)))
 
 
 def png(name: str) -> Path:

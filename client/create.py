@@ -17,9 +17,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from . import host, workflow
-from .arguments import SEED_END, settings_of
+from .arguments import graph_of, settings_of
 from .commands import parser_of
-from .environment import ROOT, locate
+from .environment import locate
 from .picture import draw_to
 from .problem import Problem
 
@@ -34,13 +34,13 @@ def main(typed: Sequence[str]) -> int:
     if sys.stdin is None:
         raise Problem("Standard input is closed, so no prompt can be read: use ./run demo --xml FILE to draw a file.")
     settings = settings_of(options)
-    base = workflow.load(ROOT / workflow.DEMO)
-    seed = settings.seed if settings.seed is not None else int(workflow.value_of(base, "seed"))
+    base = graph_of(options)
+    seed = settings.seed if settings.seed is not None else workflow.seed_of(base) or 0
     with host.announced(locate()) as running:
         server = running.server()
 
         def draw(text: str, number: int) -> str:
-            chosen = replace(settings, xml=text, seed=(seed + number) % SEED_END)
+            chosen = replace(settings, xml=text, seed=(seed + number) % workflow.SEED_END)
             path = free_name(options.out)
             seconds = draw_to(server, workflow.apply(base, chosen), path)
             return f"{path.absolute()}  {seconds:.1f} s, seed {chosen.seed}"
