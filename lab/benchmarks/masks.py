@@ -33,7 +33,7 @@ from ..training.generate import caption, collate, mixed, sigmas, velocity
 from .host import chosen_device
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "mini" / "weights"
-SIZE, GRID, STEPS, LEAST, TALL = (320, 320), (20, 20), 28, 0.75, 100
+SIZE, STEPS, LEAST, TALL = (320, 320), 28, 0.75, 100
 DIFFERENT = 12  # of 255: what a figure changes at least where it is
 
 
@@ -61,31 +61,33 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / max(1, (one | other).sum()))
 
 
-def seen(mini: Mini, picture: Picture, steps: int, seed: int) -> tuple[prompts.Description, Tensor]:
-    """-> the prompt, and masks [R, H, W] in its order."""
-    described = prompts.describe(picture, random.Random(seed), complete=True)
+def seen(mini: Mini, described: prompts.Description, latent: Tensor, steps: int, seed: int) -> Tensor:
+    """latent [1, 16, h, w] of a finished picture -> masks [R, 8h, 8w] in the prompt's order."""
+    height, width = latent.shape[-2:]
+    grid = height // 2, width // 2
     text = tokens.tokenize(prompts.segments(described, "boxes"), True, tokens.Tokenizers())
-    covers = torch.from_numpy(coverage(described, GRID))[None, : len(described.boxes)]
+    covers = torch.from_numpy(coverage(described, grid))[None, : len(described.boxes)]
     batch = collate([text], covers, mini.device)
     where = fractions(regions(described.scene, described.boxes))
     plan = Plan(tuple(map(CaptionToken, text.owner)), where)
-    latent = encode(mini.autoencoder, torch.from_numpy(render(picture))[None], mini.device).float()
     noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(seed)).to(latent)
     found, network = Silhouettes(), mini.networks.diffusion
     with mixed(mini.device):
         features, _, pooled = caption(mini.networks, batch)
         for level in sigmas(steps)[int(np.ceil(LAST * steps)) : steps]:
-            with found.watching([layer.attention.out for layer in network.layers], plan, *GRID):
+            with found.watching([layer.attention.out for layer in network.layers], plan, *grid):
                 sigma = torch.full((1,), level, device=mini.device)
                 velocity(mini.networks, (1 - level) * latent + level * noise, sigma, batch, features, pooled)
-    return described, found.masks(where, 0, SIZE[1], SIZE[0])
+    return found.masks(where, 0, 8 * height, 8 * width)
 
 
 @torch.no_grad()
 def measure(mini: Mini, pictures: Sequence[Picture], steps: int = STEPS) -> dict[str, float]:
     silhouettes, boxes = [], []
     for number, picture in enumerate(pictures):
-        described, masks = seen(mini, picture, steps, number)
+        described = prompts.describe(picture, random.Random(number), complete=True)
+        latent = encode(mini.autoencoder, torch.from_numpy(render(picture))[None], mini.device).float()
+        masks = seen(mini, described, latent, steps, number)
         true = figures_of(picture)
         for mask, index in zip(masks, described.order, strict=True):
             figure = picture.figures[index]

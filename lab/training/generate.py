@@ -157,10 +157,11 @@ def shifted(t: float, shift: float = 6.0) -> float:
     return shift * t / (1 + (shift - 1) * t)
 
 
-def sigmas(steps: int) -> list[float]:
-    """The host's simple schedule on its 1000-step table, shifted as ModelSamplingDiscreteFlow does."""
+def sigmas(steps: int, denoise: float = 1.0) -> list[float]:
+    """The host's simple schedule on its 1000-step table, shifted as ModelSamplingDiscreteFlow does; its last steps."""
     table = [shifted((i + 1) / 1000) for i in range(1000)]
-    return [table[-1 - int(i * 1000 / steps)] for i in range(steps)] + [0.0]
+    whole = int(steps / denoise)
+    return [*(table[-1 - int(i * 1000 / whole)] for i in range(whole)), 0.0][-(steps + 1) :]
 
 
 def norm(x: Tensor) -> Tensor:
@@ -189,15 +190,17 @@ def sample(
     seed: int = 0,
     guidance_end: float = 1.0,
     renorm: float = 0.0,
+    denoise: float = 1.0,
 ) -> Tensor:
     """noise [B, 16, h, w] -> latent [B, 16, h, w], euler_ancestral in the form for rectified flow.
 
-    guidance_end (a fraction of the steps) and renorm as in sampling/guidance.py.
+    guidance_end (a fraction of the steps) and renorm as in sampling/guidance.py. With a denoise below 1, noise is a
+    picture noised to the first of sigmas(steps, denoise).
     """
     device = noise.device
     generator = torch.Generator().manual_seed(seed)
     x = noise.float()
-    for step, (now, after) in enumerate(pairwise(sigmas(steps))):
+    for step, (now, after) in enumerate(pairwise(sigmas(steps, denoise))):
         sigma = torch.full((len(x),), now, device=device)
         guided = positive(x, sigma)
         if guidance != 1 and step / steps < guidance_end:
