@@ -1,4 +1,13 @@
-"""The host's HTTP and WebSocket API: queue a prompt, follow it, fetch its pictures, interrupt it.
+"""The host's HTTP and WebSocket API: submit a prompt, poll or stream it, cancel it, fetch its pictures.
+
+    async with connect(server("http://127.0.0.1:8188")) as host:
+        job_id = await host.submit(prompt)
+        async for event in host.stream(job_id):
+            ...                                      # Progress after Progress, and in the end the Job
+        await host.download(event.pictures[0])
+
+`draw`, `submit`, `poll`, `cancel`, `download` and `ask` are the same for code that is not async. They use the host's
+jobs API (/api/jobs), and the older routes (/history, /queue, /interrupt) on a host that has none.
 
 Whatever a server answers, the caller gets what was asked for or one sentence: answers are bounded in size and time, and
 one that is not of the form this file reads is told as that. aiohttp carries it; the host needs it anyway.
@@ -12,60 +21,47 @@ import json
 import time
 import urllib.parse
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiohttp
 
+from .answers import (
+    IN_PROGRESS,
+    PENDING,
+    Job,
+    Picture,
+    Progress,
+    Refused,
+    ended_job,
+    progress_of,
+    understood,
+)
 from .problem import Problem
-from .trouble import HostError, failure, raise_failure, reasons, refusal, title_of
+from .trouble import HostError as HostError  # which the functions below raise
+from .trouble import refusal, refused
 from .workflow import Prompt
 
-LOOK_AGAIN = 2.0  # seconds without a message after which queue and history are asked
+LOOK_AGAIN = 2.0  # seconds without a message after which the host is asked
 REQUEST = 60.0  # seconds that a whole answer may take
 PATIENCE = 900.0  # seconds without any progress after which the host counts as stuck
-GONE_FOR = 3  # looks in a row that find the prompt neither in the queue nor in the history
+GONE_FOR = 3  # looks in a row that find the prompt nowhere
 MOST_BYTES = 256 << 20  # of one answer
 MOST_MESSAGE = 64 << 20  # bytes; the host's previews are far smaller
+MOST_EVENTS = 1000  # that wait to be read; older ones are dropped, as the host itself is asked in the end
+SIGNS = ("executing", "progress", "execution_success", "execution_error")  # that the host's worker lives
 
 Value = TypeVar("Value")
 
 
-class Refused(Problem):
-    """The host answered a request with an HTTP error; `body` is what it said."""
-
-    def __init__(self, sentence: str, body: bytes) -> None:
-        super().__init__(sentence)
-        self.body = body
-
-
 @dataclass(frozen=True)
 class Server:
-    """Where a host listens, and under which name it sends us progress."""
+    """Where a host listens."""
 
     url: str  # http://127.0.0.1:8188
-    client: str
     alive: Callable[[], bool] = lambda: True  # False once the host's process has ended
     log: str = ""  # the file that says why, where it is known
-
-
-@dataclass(frozen=True)
-class Progress:
-    """A node is at work; `whole` is 0 when it doesn't count its steps."""
-
-    title: str
-    value: float = 0.0
-    whole: float = 0.0
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One saved image, as the host names it."""
-
-    filename: str
-    subfolder: str
-    kind: str  # output or temp
 
 
 @dataclass(frozen=True)
@@ -75,244 +71,307 @@ class Result:
 
 
 def server(url: str, alive: Callable[[], bool] = lambda: True, log: str = "") -> Server:
-    return Server(url.rstrip("/"), uuid.uuid4().hex, alive, log)
+    return Server(url.rstrip("/"), alive, log)
 
 
-# --- the verbs --------------------------------------------------------------------------------------------------------
+# --- without async ----------------------------------------------------------------------------------------------------
 
 
 def draw(at: Server, prompt: Prompt, show: Callable[[Progress], None] = lambda progress: None) -> Result:
     """Queues a prompt, follows it to its end, and returns what it saved. Raises HostError and Interrupted."""
     start = time.monotonic()
-    return Result(asyncio.run(_drawn(at, prompt, show)), time.monotonic() - start)
+    return Result(_alone(at, lambda host: _drawn(host, prompt, show)), time.monotonic() - start)
 
 
-def queue(at: Server, prompt: Prompt) -> str:
+def submit(at: Server, prompt: Prompt, job_id: str | None = None) -> str:
     """The id of the queued prompt. Raises HostError with the host's reasons when it is refused."""
-    return _alone(at, lambda session: _queued(at, session, prompt))
+    return _alone(at, lambda host: host.submit(prompt, job_id))
 
 
-def interrupt(at: Server, prompt_id: str | None = None) -> None:
-    """Stops the given prompt, waiting or running, or whatever runs."""
-    _alone(at, lambda session: _interrupted(at, session, prompt_id))
+def poll(at: Server, job_id: str) -> Job | None:
+    """How far a prompt is; None where the host doesn't know it (any more)."""
+    return _alone(at, lambda host: host.poll(job_id))
 
 
-def history(at: Server, prompt_id: str) -> dict[str, Any] | None:
-    """The host's record of a finished prompt, or None while it is not finished."""
-    return _alone(at, lambda session: _history(at, session, prompt_id))
+def cancel(at: Server, job_id: str) -> None:
+    """Stops the prompt, waiting or running; nothing where it has ended."""
+    _alone(at, lambda host: host.cancel(job_id))
+
+
+def interrupt(at: Server) -> None:
+    """Stops whatever runs."""
+    _alone(at, lambda host: host.read("/interrupt", {}))
 
 
 def download(at: Server, picture: Picture) -> bytes:
     """The file as the host saved it, its metadata included."""
-    query = {"filename": picture.filename, "subfolder": picture.subfolder, "type": picture.kind}
-    return _alone(at, lambda session: _read(at, session, f"/view?{urllib.parse.urlencode(query)}"))
+    return _alone(at, lambda host: host.download(picture))
 
 
 def ask(at: Server, path: str, body: dict[str, Any] | None = None) -> Any:
     """The JSON that the host answers; {} where it answers with nothing."""
-    return _alone(at, lambda session: _ask(at, session, path, body))
+    return _alone(at, lambda host: host.ask(path, body))
 
 
-# --- following a prompt -----------------------------------------------------------------------------------------------
-
-
-async def _drawn(at: Server, prompt: Prompt, show: Callable[[Progress], None]) -> tuple[Picture, ...]:
-    async with _session() as session, _socket(at, session) as socket:  # opened first: no message may be missed
-        prompt_id = await _queued(at, session, prompt)
-        try:
-            await _follow(at, session, socket, prompt, prompt_id, show)
-        except (KeyboardInterrupt, asyncio.CancelledError):  # Ctrl-C, in our code or in asyncio's
-            await _interrupted(at, session, prompt_id)
-            raise
-        record = await _history(at, session, prompt_id)
-    with understood(at, "the history"):
-        return pictures(record)
-
-
-async def _follow(
-    at: Server,
-    session: aiohttp.ClientSession,
-    socket: aiohttp.ClientWebSocketResponse,
-    prompt: Prompt,
-    prompt_id: str,
-    show: Callable[[Progress], None],
-) -> None:
-    """Returns when the prompt is done and in the history. Raises HostError, Interrupted and Problem."""
-    last, gone = time.monotonic(), 0
-    while True:
-        event = await _event(socket)
-        if event is None:
-            if not at.alive():
-                raise Problem(f"ComfyUI stopped while drawing{_says_why(at)}.")
-            record = await _history(at, session, prompt_id)
-            if record is not None:
-                with understood(at, "the history"):
-                    raise_failure(prompt, record)
-                return
-            gone = 0 if await _is_queued(at, session, prompt_id) else gone + 1
-            if gone >= GONE_FOR:
-                raise Problem("ComfyUI no longer has this prompt, in its queue or in its history: draw it again.")
-            if time.monotonic() - last > PATIENCE:
-                await _interrupted(at, session, prompt_id)
-                minutes = f"{PATIENCE / 60:.0f} minutes"
-                raise Problem(f"ComfyUI has made no progress for {minutes}{_says_why(at)}: restart it.")
-            continue
-        if event.get("type") in ("executing", "progress", "execution_success", "execution_error"):
-            last = time.monotonic()  # another's prompt before ours is progress too
-        with understood(at, "an event"):
-            if event.get("data", {}).get("prompt_id") != prompt_id:
-                continue
-            progress = progress_of(prompt, event)
-            if progress:
-                await asyncio.to_thread(show, progress)  # it may call the verbs, which run loops of their own
-            elif event["type"] in ("execution_error", "execution_interrupted"):
-                raise failure(prompt, event["type"], event["data"])
-            elif event["type"] == "executing" and event["data"].get("node") is None:
-                return  # sent after the history was written
-
-
-async def _event(socket: aiohttp.ClientWebSocketResponse) -> dict[str, Any] | None:
-    """The next event; None after LOOK_AGAIN seconds without any, and once the other side has closed."""
-    end = time.monotonic() + LOOK_AGAIN
-    while (left := end - time.monotonic()) > 0:
-        if socket.closed:
-            await asyncio.sleep(left)  # the history still tells when it is done
-            return None
-        with contextlib.suppress(asyncio.TimeoutError):
-            message = await socket.receive(left)
-            if message.type == aiohttp.WSMsgType.TEXT:
-                with contextlib.suppress(ValueError):
-                    event = json.loads(message.data)
-                    if isinstance(event, dict):
-                        return event
-    return None
-
-
-async def _is_queued(at: Server, session: aiohttp.ClientSession, prompt_id: str) -> bool:
-    waiting = await _ask(at, session, "/queue")
-    with understood(at, "the queue"):
-        return any(entry[1] == prompt_id for name in ("queue_running", "queue_pending") for entry in waiting[name])
-
-
-def progress_of(prompt: Prompt, event: dict[str, Any]) -> Progress | None:
-    """What an event says about a node's progress, if anything."""
-    data = event["data"]
-    node = data.get("node")
-    if node is None or event["type"] not in ("executing", "progress"):
-        return None
-    return Progress(title_of(prompt, node), float(data.get("value", 0)), float(data.get("max", 0)))
-
-
-def pictures(record: dict[str, Any] | None) -> tuple[Picture, ...]:
-    """The images in a history record, in the order of their nodes."""
-    outputs = (record or {}).get("outputs", {})
-    return tuple(
-        Picture(image["filename"], image.get("subfolder", ""), image.get("type", "output"))
-        for output in outputs.values()
-        for image in output.get("images", ())
-    )
-
-
-# --- errors -----------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def understood(at: Server, what: str) -> Iterator[None]:
-    """An answer that is not of the form that is read here is a sentence."""
-    try:
-        yield
-    except (AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise Problem(
-            f"{at.url} does not answer as ComfyUI does ({what}): check that it is ComfyUI 0.27 or newer."
-        ) from error
-
-
-def _says_why(at: Server) -> str:
-    return f"; {at.log} says why" if at.log else ""
-
-
-# --- HTTP -------------------------------------------------------------------------------------------------------------
-
-
-def _alone(at: Server, work: Callable[[aiohttp.ClientSession], Coroutine[Any, Any, Value]]) -> Value:
+def _alone(at: Server, work: Callable[[Connection], Coroutine[Any, Any, Value]]) -> Value:
     async def run() -> Value:
-        async with _session() as session:
-            return await work(session)
+        async with connect(at) as host:
+            return await work(host)
 
     return asyncio.run(run())
 
 
-def _session() -> aiohttp.ClientSession:
-    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST))  # no proxy: that needs trust_env
+async def _drawn(host: Connection, prompt: Prompt, show: Callable[[Progress], None]) -> tuple[Picture, ...]:
+    job_id = await host.submit(prompt)
+    try:
+        async with contextlib.aclosing(host.stream(job_id)) as events:
+            async for event in events:
+                if isinstance(event, Job):
+                    if event.error is not None:
+                        raise event.error
+                    return event.pictures
+                await asyncio.to_thread(show, event)  # it may call these functions, which run loops of their own
+    except (KeyboardInterrupt, asyncio.CancelledError):  # Ctrl-C, in our code or in asyncio's
+        await host.cancel(job_id)
+        raise
+    raise AssertionError("a stream ends with its job")
+
+
+# --- async ------------------------------------------------------------------------------------------------------------
 
 
 @contextlib.asynccontextmanager
-async def _socket(at: Server, session: aiohttp.ClientSession) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-    address = f"{at.url}/ws?clientId={at.client}"
-    try:
-        opening = session.ws_connect(address, max_msg_size=MOST_MESSAGE, autoping=True)
-        socket = await asyncio.wait_for(opening, REQUEST)
-    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-        raise _unreachable(at, error) from error
-    try:
-        yield socket
-    finally:
-        with contextlib.suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):
-            await asyncio.wait_for(socket.close(), LOOK_AGAIN)
+async def connect(at: Server) -> AsyncIterator[Connection]:
+    """A connection to one host, for any number of prompts at a time. Asks nothing yet."""
+    # No proxy: that would need trust_env.
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST)) as session:
+        host = Connection(at, session)
+        try:
+            yield host
+        finally:
+            await host.hang_up()
 
 
-def _unreachable(at: Server, error: BaseException) -> Problem:
-    why = f"no complete answer within {REQUEST:.0f} s" if isinstance(error, asyncio.TimeoutError) else str(error)
-    return Problem(f"ComfyUI at {at.url} does not answer: {why or type(error).__name__}.")
+class Connection:
+    """The verbs, over one HTTP session and one socket, which is opened before the first prompt is sent."""
+
+    def __init__(self, at: Server, session: aiohttp.ClientSession) -> None:
+        self.at = at
+        self._session = session
+        self._client = uuid.uuid4().hex  # the name under which the host sends us progress
+        self._prompts: dict[str, Prompt] = {}  # those submitted and not known to have ended
+        self._events: dict[str, asyncio.Queue[dict[str, Any]]] = {}
+        self._listening: asyncio.Task[None] | None = None
+        self._sign = time.monotonic()  # when the host's worker last showed that it lives
+        self._waiting = 0  # prompts in its queue
+        self._has_jobs = True  # the jobs API; found out by asking
+
+    async def submit(self, prompt: Prompt, job_id: str | None = None) -> str:
+        """Queues the prompt under the given id (a UUID) or a new one. Raises HostError where it is refused.
+
+        A host that has forgotten an id, or has it already, takes it all the same: `poll` before sending one again.
+        """
+        job_id = job_id or str(uuid.uuid4())
+        await self._listen()  # first: no message may be missed
+        self._prompts[job_id], self._events[job_id] = prompt, asyncio.Queue(MOST_EVENTS)
+        try:
+            answer = await self.ask("/prompt", {"prompt": prompt, "client_id": self._client, "prompt_id": job_id})
+            with understood(self.at.url, "/prompt"):
+                if answer["prompt_id"] != job_id:
+                    raise ValueError(answer["prompt_id"])
+                half = refused(prompt, answer) if answer.get("node_errors") else None
+        except BaseException as error:
+            self._forget(job_id)
+            if isinstance(error, Refused):
+                raise refusal(prompt, error.body) from error
+            raise
+        # With another branch in order the host queues that one alone and answers 200.
+        if half is not None:
+            await self.cancel(job_id)
+            raise half
+        return job_id
+
+    async def poll(self, job_id: str) -> Job | None:
+        """How far a prompt is; None where the host doesn't know it (any more)."""
+        job = await self._job(job_id) if self._has_jobs else None
+        if not self._has_jobs:
+            job = await self._older_job(job_id)
+        if job is not None and job.ended:
+            self._forget(job_id)
+        return job
+
+    async def stream(self, job_id: str, patience: float | None = None) -> AsyncIterator[Progress | Job]:
+        """Progress after Progress, and in the end the Job. What was not submitted over this connection is only polled.
+
+        Raises Problem where the host dies, forgets the prompt, or makes no progress for `patience` seconds.
+        """
+        prompt, patience = self._prompts.get(job_id, {}), PATIENCE if patience is None else patience
+        events, wait = self._events.get(job_id), LOOK_AGAIN
+        if events is None:
+            events, wait = asyncio.Queue(), 0.0
+        self._sign, gone = time.monotonic(), 0
+        while True:
+            event, wait = await _next(events, wait), LOOK_AGAIN
+            if event is not None:
+                with understood(self.at.url, "an event"):
+                    progress = progress_of(prompt, event)
+                    # The last of its events; sent after the history was written, unless it is an error's.
+                    ended = event["type"] == "executing" and event["data"].get("node") is None
+                if progress:
+                    yield progress
+                if not ended:
+                    continue
+            elif not self.at.alive():
+                raise Problem(f"ComfyUI stopped while drawing{self._says_why()}.")
+            job = await self.poll(job_id)
+            if job is not None and job.ended:
+                yield job
+                return
+            gone = 0 if job is not None else gone + 1
+            if gone >= GONE_FOR:
+                self._forget(job_id)
+                raise Problem("ComfyUI no longer has this prompt, in its queue or in its history: draw it again.")
+            if time.monotonic() - self._sign > patience:
+                await self.cancel(job_id)
+                raise Problem(f"ComfyUI has made no progress for {_duration(patience)}{self._says_why()}: restart it.")
+
+    async def cancel(self, job_id: str) -> None:
+        """Stops the prompt, waiting or running; nothing where it has ended."""
+        self._forget(job_id)
+        if self._has_jobs:
+            try:
+                await self.read(f"/api/jobs/{job_id}/cancel", {})
+                return
+            except Refused as error:
+                if error.status not in (404, 405):
+                    raise
+        await self.read("/queue", {"delete": [job_id]})
+        await self.read("/interrupt", {"prompt_id": job_id})
+
+    async def download(self, picture: Picture) -> bytes:
+        """The file as the host saved it, its metadata included."""
+        query = {"filename": picture.filename, "subfolder": picture.subfolder, "type": picture.kind}
+        return await self.read(f"/view?{urllib.parse.urlencode(query)}")
+
+    async def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The JSON that the host answers; {} where it answers with nothing."""
+        answer = await self.read(path, body)
+        with understood(self.at.url, path.partition("?")[0]):
+            return json.loads(answer) if answer.strip() else {}
+
+    async def read(self, path: str, body: dict[str, Any] | None = None) -> bytes:
+        """The bytes that the host answers. Raises Refused for an HTTP error, and Problem."""
+        told = path.partition("?")[0]
+        try:
+            method = "GET" if body is None else "POST"
+            async with self._session.request(method, self.at.url + path, json=body, allow_redirects=False) as answer:
+                data = bytearray()
+                async for part in answer.content.iter_chunked(1 << 16):
+                    data += part
+                    if len(data) > MOST_BYTES:
+                        raise Problem(f"{self.at.url} answers {told} with more than {MOST_BYTES >> 20} MiB.")
+                if answer.status >= 300:
+                    sentence = f"ComfyUI answered {answer.status} {answer.reason} to {told}."
+                    raise Refused(sentence, answer.status, bytes(data))
+                return bytes(data)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._unreachable(error) from error
+
+    async def hang_up(self) -> None:
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    async def _job(self, job_id: str) -> Job | None:
+        try:
+            told = await self.ask(f"/api/jobs/{job_id}")
+        except Refused as error:
+            if error.status != 404:
+                raise
+            # "404: Not Found" is of a host without the route.
+            self._has_jobs = error.body.lstrip().startswith(b"{")
+            return None
+        with understood(self.at.url, "/api/jobs"):
+            if told["status"] in (PENDING, IN_PROGRESS):
+                return Job(job_id, told["status"])
+            return ended_job(job_id, told["outputs"], told["execution_status"], told["workflow"]["prompt"])
+
+    async def _older_job(self, job_id: str) -> Job | None:
+        waiting = await self.ask("/queue")  # first: one that ends meanwhile is in the history then
+        records = await self.ask(f"/history/{job_id}")
+        with understood(self.at.url, "/history"):
+            record = records.get(job_id)
+            if record is not None:
+                prompt = self._prompts.get(job_id) or record["prompt"][2]
+                return ended_job(job_id, record.get("outputs", {}), record.get("status"), prompt)
+        with understood(self.at.url, "/queue"):
+            for name, status in (("queue_running", IN_PROGRESS), ("queue_pending", PENDING)):
+                if any(entry[1] == job_id for entry in waiting[name]):
+                    return Job(job_id, status)
+        return None
+
+    def _forget(self, job_id: str) -> None:
+        self._prompts.pop(job_id, None)
+        self._events.pop(job_id, None)
+
+    # --- listening ----------------------------------------------------------------------------------------------------
+
+    async def _listen(self) -> None:
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._hear(await self._open()))
+
+    async def _hear(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Sorts events by prompt. One that can't be read is passed over, and a socket that closes is opened again."""
+        while True:
+            try:
+                async for message in socket:
+                    if message.type == aiohttp.WSMsgType.TEXT:
+                        with contextlib.suppress(AttributeError, LookupError, RecursionError, TypeError, ValueError):
+                            self._sort(json.loads(message.data))
+            finally:
+                with contextlib.suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):
+                    await asyncio.wait_for(socket.close(), LOOK_AGAIN)
+            while socket.closed:
+                await asyncio.sleep(LOOK_AGAIN)
+                with contextlib.suppress(Problem):
+                    socket = await self._open()
+
+    def _sort(self, event: dict[str, Any]) -> None:
+        waiting = self._waiting
+        if event["type"] == "status":
+            waiting = event["data"]["status"]["exec_info"]["queue_remaining"]
+        if event["type"] in SIGNS or waiting < self._waiting:
+            self._sign = time.monotonic()  # another's prompt before ours is progress too
+        self._waiting = waiting
+        events = self._events.get(event["data"].get("prompt_id"))
+        if events is not None:
+            if events.full():
+                events.get_nowait()
+            events.put_nowait(event)
+
+    async def _open(self) -> aiohttp.ClientWebSocketResponse:
+        address = f"{self.at.url}/ws?clientId={self._client}"
+        try:
+            opening = self._session.ws_connect(address, max_msg_size=MOST_MESSAGE, heartbeat=REQUEST / 2)
+            return await asyncio.wait_for(opening, REQUEST)
+        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: BaseException) -> Problem:
+        why = f"no complete answer within {REQUEST:.0f} s" if isinstance(error, asyncio.TimeoutError) else str(error)
+        return Problem(f"ComfyUI at {self.at.url} does not answer: {why or type(error).__name__}.")
+
+    def _says_why(self) -> str:
+        return f"; {self.at.log} says why" if self.at.log else ""
 
 
-async def _queued(at: Server, session: aiohttp.ClientSession, prompt: Prompt) -> str:
-    try:
-        answer = await _ask(at, session, "/prompt", {"prompt": prompt, "client_id": at.client})
-    except Refused as error:
-        raise HostError(refusal(prompt, error.body)) from error
-    with understood(at, "/prompt"):
-        prompt_id = answer["prompt_id"]
-        if not isinstance(prompt_id, str):
-            raise TypeError(prompt_id)
-        wrong = reasons(prompt, answer.get("node_errors") or {})
-    # With another branch in order the host queues that one alone and answers 200: half a graph is not what was asked.
-    if wrong:
-        await _interrupted(at, session, prompt_id)
-        raise HostError("\n".join(wrong))
-    return prompt_id
+async def _next(events: asyncio.Queue[dict[str, Any]], seconds: float) -> dict[str, Any] | None:
+    with contextlib.suppress(asyncio.TimeoutError):
+        return await asyncio.wait_for(events.get(), seconds)
+    return None
 
 
-async def _interrupted(at: Server, session: aiohttp.ClientSession, prompt_id: str | None) -> None:
-    if prompt_id is not None:
-        await _read(at, session, "/queue", {"delete": [prompt_id]})
-    await _read(at, session, "/interrupt", {} if prompt_id is None else {"prompt_id": prompt_id})
-
-
-async def _history(at: Server, session: aiohttp.ClientSession, prompt_id: str) -> dict[str, Any] | None:
-    records = await _ask(at, session, f"/history/{prompt_id}")
-    with understood(at, "/history"):
-        return records.get(prompt_id)
-
-
-async def _ask(at: Server, session: aiohttp.ClientSession, path: str, body: dict[str, Any] | None = None) -> Any:
-    answer = await _read(at, session, path, body)
-    with understood(at, path.partition("?")[0]):
-        return json.loads(answer) if answer.strip() else {}
-
-
-async def _read(at: Server, session: aiohttp.ClientSession, path: str, body: dict[str, Any] | None = None) -> bytes:
-    try:
-        method = "GET" if body is None else "POST"
-        async with session.request(method, at.url + path, json=body, allow_redirects=False) as answer:
-            data = bytearray()
-            async for part in answer.content.iter_chunked(1 << 16):
-                data += part
-                if len(data) > MOST_BYTES:
-                    raise Problem(f"{at.url} answers {path.partition('?')[0]} with more than {MOST_BYTES >> 20} MiB.")
-            if answer.status >= 300:
-                sentence = f"ComfyUI answered {answer.status} {answer.reason} to {path.partition('?')[0]}."
-                raise Refused(sentence, bytes(data))
-            return bytes(data)
-    except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-        raise _unreachable(at, error) from error
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} s"

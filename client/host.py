@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import api
+from .answers import understood
 from .environment import Environment, models_folder, variables
 from .problem import Problem
 from .terminal import Line
@@ -182,7 +183,7 @@ def check_pack(host: Host) -> None:
         return
     told = [line.strip() for line in words(host.log) if "comfy_entrypoint" in line or "Cannot import" in line]
     why = told[-1] if told else f"{host.kept} may say why"
-    with api.understood(server, "/system_stats"):
+    with understood(server.url, "/system_stats"):
         version = api.ask(server, "/system_stats").get("system", {}).get("comfyui_version", "of an unknown version")
     raise Problem(f"ComfyUI {version} runs (0.27 or newer is needed), but this pack's nodes did not load: {why}")
 

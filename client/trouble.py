@@ -10,33 +10,38 @@ from .workflow import Prompt
 
 
 class HostError(Problem):
-    """The host refused a prompt, or a node failed: the node's title and the reason, in one sentence."""
+    """The host refused a prompt, or a node failed: the node's title and the reason, in one sentence.
+
+    `kinds` are the host's own words for it: types of exceptions, and of what its validation found.
+    """
+
+    def __init__(self, sentence: str, kinds: frozenset[str] = frozenset()) -> None:
+        super().__init__(sentence)
+        self.kinds = kinds
 
 
 class Interrupted(Problem):
     """The prompt was interrupted before it was done."""
 
 
-def refusal(prompt: Prompt, body: bytes) -> str:
-    """One sentence a node for what the host's validation refused."""
+def refusal(prompt: Prompt, body: bytes) -> HostError:
+    """What an answer of the host's validation says, of whatever form."""
     try:
-        answer = json.loads(body)
-        sentences = reasons(prompt, answer.get("node_errors") or {})
-        error = answer.get("error") or {}
-        why = reason(error) if isinstance(error, dict) else error
-    except (AttributeError, RecursionError, TypeError, ValueError):
-        return f"ComfyUI refused the prompt: {body[:200].decode('utf-8', 'replace')}"
-    return "\n".join(sentences) or f"ComfyUI refused the prompt: {why}"
+        return refused(prompt, json.loads(body))
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return HostError(f"ComfyUI refused the prompt: {body[:200].decode('utf-8', 'replace')}")
 
 
-def reasons(prompt: Prompt, node_errors: dict[str, Any]) -> list[str]:
-    """A sentence for each thing that is wrong with a node, none of them twice."""
-    sentences = [
-        f"{title_of(prompt, node)}: {reason(error)}"
-        for node, told in node_errors.items()
-        for error in told.get("errors", ())
-    ]
-    return list(dict.fromkeys(sentences))
+def refused(prompt: Prompt, answer: dict[str, Any]) -> HostError:
+    """One sentence for each thing that is wrong with a node, none of them twice."""
+    found = [(node, error) for node, told in (answer.get("node_errors") or {}).items() for error in told["errors"]]
+    sentences = dict.fromkeys(f"{title_of(prompt, node)}: {reason(error)}" for node, error in found)
+    whole = answer.get("error") or {}
+    if not sentences:
+        why = reason(whole) if isinstance(whole, dict) else whole
+        sentences[f"ComfyUI refused the prompt: {why}"] = None
+        found = [("", whole)] if isinstance(whole, dict) else []
+    return HostError("\n".join(sentences), frozenset(str(error.get("type")) for _, error in found))
 
 
 def reason(error: dict[str, Any]) -> str:
@@ -49,18 +54,13 @@ def reason(error: dict[str, Any]) -> str:
     return f"{message}: {details}" if details and details != message else message
 
 
-def raise_failure(prompt: Prompt, record: dict[str, Any]) -> None:
-    for kind, data in record.get("status", {}).get("messages", []):
-        if kind in ("execution_error", "execution_interrupted"):
-            raise failure(prompt, kind, data)
-
-
 def failure(prompt: Prompt, kind: str, data: dict[str, Any]) -> Problem:
     if kind == "execution_interrupted":
         return Interrupted("Interrupted.")
     node = data.get("node_id")
     title = title_of(prompt, node) if node in prompt else data.get("node_type") or "ComfyUI"
-    return HostError(f"{title}: {str(data.get('exception_message', 'failed')).strip()}")
+    sentence = f"{title}: {str(data.get('exception_message', 'failed')).strip()}"
+    return HostError(sentence, frozenset({str(data.get("exception_type"))}))
 
 
 def title_of(prompt: Prompt, node: str) -> str:

@@ -160,7 +160,7 @@ def draw(at: api.Server, kind: str, prompt: workflow.Prompt, kill: Callable[[], 
 
     try:
         if kind == "disconnecting":
-            pictures = come_back_for(at, api.queue(at, prompt))
+            pictures = come_back_for(at, api.submit(at, prompt))
         else:
             pictures = api.draw(at, prompt, show).pictures
         (saved,) = (picture for picture in pictures if picture.kind == "output")
@@ -178,9 +178,9 @@ def come_back_for(at: api.Server, prompt_id: str) -> tuple[api.Picture, ...]:
     """Without a socket: the history alone tells."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
-        record = api.history(at, prompt_id)
-        if record is not None:
-            return api.pictures(record)
+        job = api.poll(at, prompt_id)
+        if job is not None and job.ended:
+            return job.pictures
         time.sleep(0.5)
     raise ValueError(prompt_id)
 

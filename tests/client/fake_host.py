@@ -14,13 +14,17 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class FakeHost:
-    """`events` go out over the socket once a prompt is queued; `answers` takes a path's place in full."""
+    """`events` go out over the socket once a prompt is queued; `answers` takes a path's place in full.
+
+    ID stands for the prompt's id wherever a test writes it. Without `jobs` it is a host that has no jobs API.
+    """
 
     def __init__(self) -> None:
         self.refuse: dict | None = None
         self.node_errors: dict = {}
         self.events: list[tuple[str, dict] | str | bytes] = []
         self.close_socket = False
+        self.jobs, self.id = True, ID
         self.record: dict | None = {"outputs": {}, "status": {"messages": []}}
         self.queue = {"queue_running": [[0, ID, {}, {}, []]], "queue_pending": []}
         self.asked: list[tuple[str, dict | None]] = []
@@ -58,26 +62,44 @@ class FakeHost:
         if path == "/ws" and path not in self.answers:
             return await self._socket(request)
         body = await request.json() if request.can_read_body else None
-        self.asked.append((path, body))
         if path == "/prompt":
+            self.id, self.prompt = body["prompt_id"], body["prompt"]
             self._queued.set()
+        path = path.replace(self.id, ID)
+        self.asked.append((path, body))
         special = next((answer for start, answer in self.answers.items() if path.startswith(start)), None)
         if special is not None:
             return await special(request)
         if path == "/prompt" and self.refuse is not None:
             return web.json_response(self.refuse, status=400)
         if path == "/prompt":
-            return web.json_response({"prompt_id": ID, "number": 1, "node_errors": self.node_errors})
+            return web.json_response({"prompt_id": self.id, "number": 1, "node_errors": self.node_errors})
+        if self.jobs and path.startswith("/api/jobs/"):
+            return self._job(path)
         if path == f"/history/{ID}":
-            return web.json_response({ID: self.record} if self.record else {})
+            return self._of_prompt({ID: self.record} if self.record else {})
         if path == "/queue" and body is None:
-            return web.json_response(self.queue)
+            return self._of_prompt(self.queue)
         if path in ("/queue", "/interrupt"):
             return web.Response()
         name = request.query.get("filename", "")
         if path == "/view" and name in self.files:
             return web.Response(body=self.files[name])
         return web.Response(status=404)
+
+    def _job(self, path: str) -> web.Response:
+        if path.endswith("/cancel"):
+            return web.json_response({"cancelled": True})
+        if self.record:
+            parts = {"outputs": self.record.get("outputs"), "execution_status": self.record.get("status")}
+            return self._of_prompt({"id": ID, "status": "completed", "workflow": {"prompt": self.prompt}, **parts})
+        for status, place in (("in_progress", "queue_running"), ("pending", "queue_pending")):
+            if any(entry[1] == ID for entry in self.queue[place]):
+                return self._of_prompt({"id": ID, "status": status})
+        return web.json_response({"error": "Job not found"}, status=404)
+
+    def _of_prompt(self, answer: object) -> web.Response:
+        return web.json_response(text=json.dumps(answer).replace(ID, self.id))
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
@@ -87,9 +109,10 @@ class FakeHost:
             if isinstance(event, bytes):
                 await socket.send_bytes(event)
             elif isinstance(event, str):
-                await socket.send_str(event)
+                await socket.send_str(event.replace(ID, self.id))
             else:
-                await socket.send_str(json.dumps({"type": event[0], "data": event[1]}))
+                text = json.dumps({"type": event[0], "data": event[1]})
+                await socket.send_str(text.replace(ID, self.id))
                 await socket.send_bytes(b"\x00\x00\x00\x01preview")
         if self.close_socket:
             await socket.close()

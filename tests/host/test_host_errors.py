@@ -17,7 +17,7 @@ def test_a_wrong_prompt_is_told_on_the_prompts_node(server, workflow):
 
     prompt = changed(workflow(), "NewBieXMLPrompt", xml=WRONG)
     with pytest.raises(api.Refused) as caught:
-        api.ask(server, "/prompt", {"prompt": prompt, "client_id": server.client})
+        api.ask(server, "/prompt", {"prompt": prompt})
     told = json.loads(caught.value.body)["node_errors"]
     assert list(told) == [id for id, node in prompt.items() if node["class_type"] == "NewBieXMLPrompt"]
 
@@ -47,7 +47,7 @@ def test_a_bad_setting_never_passes_for_a_success(server, demo, draw, workflow, 
 
     prompt = changed(afresh(workflow()), "NewBieSample", **settings)
     try:
-        queued = api.ask(server, "/prompt", {"prompt": prompt, "client_id": server.client})
+        queued = api.ask(server, "/prompt", {"prompt": prompt})
     except api.Refused as refused:
         assert sentence in refused.body.decode()
     else:

@@ -23,10 +23,10 @@ def watched(server):
     from newbie_pack.client import api
 
     async def watch(prompt, method, events, previews):
-        body = {"prompt": prompt, "client_id": server.client, "extra_data": {"preview_method": method}}
+        body = {"prompt": prompt, "client_id": "watcher", "extra_data": {"preview_method": method}}
         async with (
             aiohttp.ClientSession() as session,
-            session.ws_connect(f"{server.url}/ws?clientId={server.client}", max_msg_size=api.MOST_MESSAGE) as socket,
+            session.ws_connect(f"{server.url}/ws?clientId=watcher", max_msg_size=api.MOST_MESSAGE) as socket,
         ):
             async with session.post(f"{server.url}/prompt", json=body) as answer:
                 id = (await answer.json())["prompt_id"]
