@@ -43,7 +43,7 @@ BAD = [
 @pytest.mark.parametrize(("settings", "sentence"), [bad[1:] for bad in BAD], ids=[bad[0] for bad in BAD])
 def test_a_bad_setting_never_passes_for_a_success(server, demo, draw, workflow, settings, sentence):
     """Whatever a program looks at: either the prompt is refused, or its run has failed."""
-    from newbie_pack.client import api
+    from newbie_pack.client import answers, api
 
     prompt = changed(afresh(workflow()), "NewBieSample", **settings)
     try:
@@ -55,13 +55,13 @@ def test_a_bad_setting_never_passes_for_a_success(server, demo, draw, workflow, 
         with pytest.raises(api.HostError, match=re.escape(sentence)):
             draw(prompt)
         record = api.ask(server, "/history")[queued["prompt_id"]]
-        assert record["status"]["status_str"] == "error" and not api.pictures(record)
+        assert record["status"]["status_str"] == "error" and not answers.pictures(record["outputs"])
     assert np.array_equal(draw(afresh(workflow())).picture, demo.picture)
 
 
 def test_half_a_graph_is_not_run(server, draw, workflow):
     """The layout preview's branch is in order, so the host would run that one alone and call it a success."""
-    from newbie_pack.client import api
+    from newbie_pack.client import answers, api
 
     before = api.ask(server, "/history")
     sentence = r"^NewBie Sample: The sampler euler adds no noise and can't use eta 0\.3: set eta to 0"
@@ -77,7 +77,7 @@ def test_half_a_graph_is_not_run(server, draw, workflow):
         picture
         for id, record in api.ask(server, "/history").items()
         if id not in before
-        for picture in api.pictures(record)
+        for picture in answers.pictures(record["outputs"])
     ]
     assert not [picture for picture in saved if picture.kind == "output"]
 

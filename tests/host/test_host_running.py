@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import sys
+import uuid
 
 import numpy as np
 import pytest
@@ -23,10 +24,11 @@ def watched(server):
     from newbie_pack.client import api
 
     async def watch(prompt, method, events, previews):
-        body = {"prompt": prompt, "client_id": "watcher", "extra_data": {"preview_method": method}}
+        name = uuid.uuid4().hex
+        body = {"prompt": prompt, "client_id": name, "extra_data": {"preview_method": method}}
         async with (
             aiohttp.ClientSession() as session,
-            session.ws_connect(f"{server.url}/ws?clientId=watcher", max_msg_size=api.MOST_MESSAGE) as socket,
+            session.ws_connect(f"{server.url}/ws?clientId={name}", max_msg_size=api.MOST_MESSAGE) as socket,
         ):
             async with session.post(f"{server.url}/prompt", json=body) as answer:
                 id = (await answer.json())["prompt_id"]
