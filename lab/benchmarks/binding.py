@@ -33,10 +33,10 @@ from ..drawing.scenes import Picture
 from ..judging.evaluate import Mini, load, sheet
 from ..training.autoencoder import encode
 from ..training.generate import decode
-from .binding_arms import ARMS, STEPS, Judged, change, coverage, judged, paint
+from .binding_arms import ARMS, STEPS, USUAL, Judged, change, coverage, judged, paint
 from .binding_measures import table
 from .binding_scenes import PictureSet, Truth, picture_sets, truth_of
-from .binding_tables import SHOWN, STOCK, SUMMARY, Row, Seen, rows_of, tables
+from .binding_tables import SHOWN, STOCK, STRICT, SUMMARY, Row, Seen, rows_of, tables
 from .host import ROOT, chosen_device
 
 DRAWN, RECONSTRUCTED = "drawings", "reconstructions"
@@ -54,10 +54,10 @@ def drawings(sets: Sequence[PictureSet]) -> dict[str, np.ndarray]:
     """uint8 [P, H, W, 3] of every set that the prompts state completely, and of its recoloured twin."""
     wanted: dict[str, tuple[Picture, ...]] = {}
     for test in sets:
-        if test.kind != "unstated":
+        if test.complete:
             wanted[test.name] = test.pictures
-        if test.recoloured:
-            wanted[recoloured_name(test)] = test.recoloured
+            if test.recoloured:
+                wanted[recoloured_name(test)] = test.recoloured
     with multiprocessing.get_context("fork").Pool(min(16, os.cpu_count() or 1)) as pool:
         drawn = iter(pool.map(render, [picture for pictures in wanted.values() for picture in pictures], chunksize=4))
     return {name: np.stack([next(drawn) for _ in pictures]) for name, pictures in wanted.items()}
@@ -80,7 +80,7 @@ def draw_set(
         made = [drawn[name] for name in (test.name, recoloured_name(test)) if name in drawn]
         made = [reconstruct(mini, each) if arm == RECONSTRUCTED else as_images(each, mini.device) for each in made]
     else:
-        prompts = [test.described, test.recoloured_descriptions()]
+        prompts = [test.described, test.redescribed]
         made = [paint(mini, ARMS[arm], described, test.size, steps) for described in prompts if described]
     return made[0], made[1] if len(made) > 1 else None
 
@@ -132,8 +132,8 @@ def run(options: argparse.Namespace) -> None:
     mini = None if options.again else load(options.weights, chosen_device())
     heading = (
         f"{sum(len(t.pictures) for t in sets)} pictures an arm: {options.count} in usual places, complete; the others "
-        f"with something unstated or in unusual places. {options.steps} steps, guidance 7.5 until 0.75, eta 0.3. In "
-        "brackets: 95 % of a bootstrap over pictures."
+        f"with something or nearly all unstated, or in unusual places. {options.steps} steps, guidance 7.5 until 0.75, "
+        "eta 0.3. In brackets: 95 % of a bootstrap over pictures."
     )
     if not options.json:
         print(f"{heading} Ready after {time.perf_counter() - begin:.1f} s.", flush=True)
@@ -152,7 +152,8 @@ def run(options: argparse.Namespace) -> None:
                              options.steps, options.out)
             keep(path, known[arm])
         seconds = time.perf_counter() - start
-        new = rows_of(arm, known[arm], known[DRAWN], known.get(STOCK), truths, seconds)
+        against = {name: known[name] for name in (STOCK, STRICT) if name in known and name != arm}
+        new = rows_of(arm, known[arm], known[DRAWN], against, truths, seconds)
         rows += new
         lines = [json.dumps(row) for row in rows]
         (options.out / "rows.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
@@ -168,10 +169,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./run bench binding", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=ROOT / "mini" / "weights", help="folder of the built-in model")
     parser.add_argument("--count", type=int, default=300, help="pictures an arm in usual places, complete: a quarter "
-                        "each with 1 to 4 people; and 3/4 as many with something unstated, 1/2 in unusual places, "
-                        "1/2 in other colours")
+                        "each with 1 to 4 people; and 3/4 as many with something unstated, 3/4 with nearly all, "
+                        "1/2 in unusual places")
     parser.add_argument("--out", type=Path, required=True, help="folder for tables, contact sheets and what was seen")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM", help=" ".join(ARMS))
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=USUAL, metavar="ARM", help=" ".join(ARMS))
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--again", action="store_true", help="count again what an earlier run left in the folder")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")

@@ -9,6 +9,8 @@ strict   as isolation.encode encodes: each on its own, own box stated, refiner a
          of the whole prompt
 pooled-closed                           strict, and the pooled vector is of the shared text alone
 encoding-open, refiner-open, joint-open strict but for one: one joint encode; context refiner free; joint layers free
+apart-T  strict, and of what one person's part of the picture sees of another's, T is cut (the option `apart`); early,
+         late: in one half of the steps alone; low, high: in one half of the joint layers; pooled: with pooled-closed
 """
 
 from __future__ import annotations
@@ -55,6 +57,16 @@ ARMS = {
     "encoding-open": Arm(apart=True, encoding=False),
     "refiner-open": Arm(apart=True, isolated=Isolated(refiner=False)),
     "joint-open": Arm(apart=True, isolated=Isolated(joint=False)),
+}
+USUAL = tuple(ARMS)  # what is compared unless arms are named
+ARMS |= {f"apart-{cut:g}": Arm(apart=True, isolated=Isolated(picture=cut)) for cut in (0.5, 0.9, 0.99, 1.0)}
+ARMS |= {
+    "apart-1-early": Arm(apart=True, isolated=Isolated(picture=1.0, steps=(0.0, 0.5))),
+    "apart-1-late": Arm(apart=True, isolated=Isolated(picture=1.0, steps=(0.5, 1.0))),
+    "apart-1-low": Arm(apart=True, isolated=Isolated(picture=1.0, layers=range(4))),
+    "apart-1-high": Arm(apart=True, isolated=Isolated(picture=1.0, layers=range(4, 8))),
+    "apart-0.9-pooled": Arm(apart=True, isolated=Isolated(picture=0.9), pooled=True),
+    "apart-1-pooled": Arm(apart=True, isolated=Isolated(picture=1.0), pooled=True),
 }
 
 

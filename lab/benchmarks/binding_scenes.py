@@ -2,6 +2,7 @@
 
 usual     the boxes that the pack's layout gives people who say nothing of their place
 unstated  the same places; of many an attribute one character says nothing, so that a neighbour's value could fill it
+sparse    the same places; everyone's hair and clothes are stated, one thing more, and nothing else: as people write
 unusual   everyone on one side; very unequal sizes; one above the other. No overlaps, sizes that training knew
 """
 
@@ -24,6 +25,7 @@ SQUARE, WIDE = (320, 320), (384, 256)
 SIZES = {1: SQUARE, 2: SQUARE, 3: WIDE, 4: WIDE}  # so that the layout's people are not smaller than training's
 LEFT_OUT_SHARE = 2 / 3  # of attributes that one character of the picture leaves unsaid
 MAY_BE_LEFT_OUT = tuple(name for name in NAMES if name != "gender")  # the shared count would tell the gender
+ALSO = tuple(name for name in MAY_BE_LEFT_OUT if name not in ("hair", "cloth", "kind"))  # sparse prompts say one
 BLEEDING = (2, 3, 4)  # people in the pictures of which one person's colours are changed
 
 
@@ -36,6 +38,7 @@ class PictureSet:
     pictures: tuple[Picture, ...]
     described: tuple[prompts.Description, ...]
     recoloured: tuple[Picture, ...] = ()  # each picture with other colours of hair and clothes on one figure
+    redescribed: tuple[prompts.Description, ...] = ()  # its prompt
     changed: tuple[int, ...] = ()  # that figure
 
     @property
@@ -46,8 +49,10 @@ class PictureSet:
     def size(self) -> tuple[int, int]:
         return self.pictures[0].width, self.pictures[0].height
 
-    def recoloured_descriptions(self) -> tuple[prompts.Description, ...]:
-        return describe(self.recoloured)
+    @property
+    def complete(self) -> bool:
+        """Whether the prompts state everything."""
+        return self.kind not in ("unstated", "sparse")
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def truth_of(test: PictureSet) -> Truth:
     said = np.concatenate(stated)
     return Truth(
         np.array(index), np.concatenate(boxes), np.concatenate(values), said,
-        said if test.kind == "unstated" else np.ones_like(said), np.concatenate(alone),
+        np.ones_like(said) if test.complete else said, np.concatenate(alone),
         np.array([len(p.figures) for p in test.pictures]),
         np.array([dataset.BACKGROUND.index(p.background) for p in test.pictures]),
     )
@@ -97,6 +102,13 @@ def left_unsaid(described: prompts.Description, picture: Picture, rng: random.Ra
     for name in MAY_BE_LEFT_OUT:
         if rng.random() < LEFT_OUT_SHARE:
             rng.choice(omitted).add(name)
+    return without_all(described, picture, omitted)
+
+
+def without_all(
+    described: prompts.Description, picture: Picture, omitted: Sequence[set[str]]
+) -> prompts.Description:
+    """The prompt without these attributes of each of its characters."""
     characters = tuple(
         without(character, figure, gone)
         for character, figure, gone in zip(described.scene.characters, picture.figures, omitted, strict=True)
@@ -238,9 +250,21 @@ def usual_set(people: int, count: int) -> PictureSet:
     pictures = tuple(laid_out(sample_picture(rng, size, people, held_out=True)) for _ in range(count))
     if people not in BLEEDING:
         return PictureSet("usual", str(people), pictures, describe(pictures))
-    changed = [recoloured(picture, rng) for picture in pictures]
-    others, chosen = zip(*changed, strict=True)
-    return PictureSet("usual", str(people), pictures, describe(pictures), others, chosen)
+    others, chosen = zip(*(recoloured(picture, rng) for picture in pictures), strict=True)
+    return PictureSet("usual", str(people), pictures, describe(pictures), others, describe(others), chosen)
+
+
+def sparse_set(people: int, count: int) -> PictureSet:
+    rng, size = random.Random(600 + people), SIZES[people]
+    pictures = tuple(laid_out(sample_alone(rng, size, people)) for _ in range(count))
+    others, chosen = zip(*(recoloured(picture, rng) for picture in pictures), strict=True)
+    omitted = []
+    for _ in pictures:
+        omitted.append([set(ALSO) - {rng.choice(ALSO)} for _ in range(people)])
+    before, after = (
+        tuple(map(without_all, describe(some), some, omitted)) for some in (pictures, others)
+    )
+    return PictureSet("sparse", str(people), pictures, before, others, after, chosen)
 
 
 def unstated_set(people: int, count: int) -> PictureSet:
@@ -261,8 +285,11 @@ def unusual_set(kind: str, count: int) -> PictureSet:
 
 
 def picture_sets(count: int) -> list[PictureSet]:
-    """count pictures in usual places (a quarter each of 1 to 4 people), 3/4 of it unstated, 1/2 in unusual places."""
+    """count pictures in usual places (a quarter each of 1 to 4 people), 3/4 of it each unstated and sparse, 1/2 in
+
+    unusual places.
+    """
     quarter, sixth = max(1, count // 4), max(1, count // 6)
     sets = [usual_set(people, quarter) for people in (1, 2, 3, 4)]
-    sets += [unstated_set(people, quarter) for people in (2, 3, 4)]
+    sets += [make(people, quarter) for make in (unstated_set, sparse_set) for people in (2, 3, 4)]
     return sets + [unusual_set(kind, sixth) for kind in UNUSUAL]

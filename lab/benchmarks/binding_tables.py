@@ -10,7 +10,7 @@ from . import binding_measures as measures
 from .binding_arms import Judged
 from .binding_scenes import UNUSUAL, Truth
 
-STOCK = "stock"  # what the others are compared with
+STOCK, STRICT = "stock", "strict"  # what the others are compared with
 
 Seen = dict[str, Judged]  # set's name -> what the judge saw
 Row = dict[str, object]
@@ -18,18 +18,24 @@ Row = dict[str, object]
 GROUPS: dict[tuple[str, str], tuple[str, ...]] = {
     **{("usual", str(n)): (f"usual, {n}",) for n in (1, 2, 3, 4)},
     ("usual", "1-4"): tuple(f"usual, {n}" for n in (1, 2, 3, 4)),
-    **{("unstated", str(n)): (f"unstated, {n}",) for n in (2, 3, 4)},
-    ("unstated", "2-4"): tuple(f"unstated, {n}" for n in (2, 3, 4)),
+    **{(kind, str(n)): (f"{kind}, {n}",) for kind in ("unstated", "sparse") for n in (2, 3, 4)},
+    **{(kind, "2-4"): tuple(f"{kind}, {n}" for n in (2, 3, 4)) for kind in ("unstated", "sparse")},
     **{(kind, f"{n[0]}-{n[-1]}"): (f"{kind}, {n[0]}-{n[-1]}",) for kind, (_, n) in UNUSUAL.items()},
     ("unusual", "2-4"): tuple(f"{kind}, {n[0]}-{n[-1]}" for kind, (_, n) in UNUSUAL.items()),
 }
-SUMMARY = (("usual", "1-4"), ("unstated", "2-4"), ("unusual", "2-4"))  # rows that are printed on the way
+SUMMARY = (("usual", "1-4"), ("unstated", "2-4"), ("sparse", "2-4"), ("unusual", "2-4"))  # printed on the way
 SHOWN = ("arm", "places", "accuracy", "all_right", "count", "leak_stated", "leak_unstated", "swaps", "bleed", "box_iou",
          "box_over_half", "seams", "frechet_figures")
 TABLES = {
     "Usual places, everything stated": ("usual", (
         "arm", "people", "pictures", "accuracy", "accuracy_less_stock", "all_right", "all_right_less_stock", "colours",
         "leak_stated", "leak_stated_base", "swaps", "count", "facing", "handshake", "box_iou", "box_over_half")),
+    "Nearly all unstated, usual places": ("sparse", (
+        "arm", "people", "pictures", "bleed", "bleed_less_strict", "change_in_own_box", "accuracy",
+        "accuracy_less_stock", "accuracy_less_strict", "leak_unstated", "leak_stated", "swaps", "count")),
+    "Less strict's, usual places, everything stated": ("usual", (
+        "arm", "people", "accuracy_less_strict", "all_right_less_strict", "handshake", "handshake_less_strict",
+        "bleed", "bleed_less_strict", "seams", "frechet_figures")),
     "Bleed and quality, usual places": ("usual", (
         "arm", "people", "bleed", "seams", "frechet_figures", "frechet_pictures", "background")),
     "Something unstated, usual places": ("unstated", (
@@ -41,16 +47,21 @@ TABLES = {
 }
 
 
+COMPARED = ("accuracy", "all_right", "handshake", "leak_stated", "leak_unstated")
+
+
 def rounded(found: measures.Interval, scale: float = 100.0, digits: int = 2) -> list[float]:
     return [round(scale * number, digits) for number in found]
 
 
 def rows_of(
-    arm: str, seen: Seen, drawn: Seen, stock: Seen | None, truths: Mapping[str, Truth], seconds: float
+    arm: str, seen: Seen, drawn: Seen, against: Mapping[str, Seen], truths: Mapping[str, Truth], seconds: float
 ) -> list[Row]:
     """Percentages with their intervals, but for box_iou (a median), bleed, seams and the Frechet distances."""
-    shares = {name: measures.quotients(truths[name], found) for name, found in seen.items()}
-    stocks = {name: measures.quotients(truths[name], found) for name, found in stock.items()} if stock else {}
+    shares, *references = (
+        {name: measures.quotients(truths[name], found) for name, found in one.items()}
+        for one in (seen, *against.values())
+    )
     rows = []
     for (places, people), names in GROUPS.items():
         if not seen.keys() >= set(names):  # drawings have nothing unstated
@@ -63,12 +74,14 @@ def rows_of(
             both = measures.joined([shares[name][measure] for name in names])
             if both[1].sum():
                 row[measure] = rounded(measures.interval(both))
-            if stocks and arm != STOCK and measure in ("accuracy", "all_right", "leak_stated", "leak_unstated"):
-                theirs = measures.joined([stocks[name][measure] for name in names])
-                if both[1].sum() and theirs[1].sum():
-                    row[f"{measure}_less_stock"] = rounded(measures.difference(both, theirs))
-                    if measure == "leak_unstated":
-                        row[f"{measure}_over_stock"] = rounded(measures.ratio(both, theirs), 1.0, 3)
+            if measure not in COMPARED or not both[1].sum():
+                continue
+            for base, reference in zip(against, references, strict=True):
+                theirs = measures.joined([reference[name][measure] for name in names])
+                if theirs[1].sum():
+                    row[f"{measure}_less_{base}"] = rounded(measures.difference(both, theirs))
+                if theirs[1].sum() and (measure, base) == ("leak_unstated", STOCK):
+                    row[f"{measure}_over_stock"] = rounded(measures.ratio(both, theirs), 1.0, 3)
         found = [seen[name] for name in names]
         overlaps = [measures.overlap(s.boxes, truths[n].boxes) * s.present for s, n in zip(found, names, strict=True)]
         row["box_iou"] = round(float(np.median(np.concatenate(overlaps))), 3)
@@ -76,8 +89,11 @@ def rows_of(
             row |= quality(found, [drawn[name] for name in names])
         bleeding = [name for name in names if "bleed" in shares[name]]
         if bleeding:
-            bleed = measures.interval(measures.joined([shares[name]["bleed"] for name in bleeding]))
-            row["bleed"] = rounded(bleed, 1.0, 4)
+            bleed = measures.joined([shares[name]["bleed"] for name in bleeding])
+            row["bleed"] = rounded(measures.interval(bleed), 1.0, 4)
+            for base, reference in zip(against, references, strict=True):
+                theirs = measures.joined([reference[name]["bleed"] for name in bleeding])
+                row[f"bleed_less_{base}"] = rounded(measures.difference(bleed, theirs), 1.0, 4)
             row["bleed_people"] = [int(truths[name].people[0]) for name in bleeding]
             row["change_in_own_box"] = round(float(np.concatenate([seen[n].bleed[:, 1] for n in bleeding]).mean()), 4)
         rows.append(row | {"seconds": round(seconds, 1)})

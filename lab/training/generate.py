@@ -7,7 +7,7 @@ schedule, and the same rules and segments as isolation.encode.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -78,12 +78,19 @@ class Isolated:
     """Which parts of the diffusion model keep owned tokens apart; off is for measuring what each of them does.
 
     picture: the share (0..1) of what one person's part of the picture sees of another's that is cut, for all prompts
-    or for each [B].
+    or for each [B]; layers: the joint layers in which it is; steps: from which fraction of the steps until which.
     """
 
     refiner: bool = True
     joint: bool = True
     picture: float | Tensor = 0.0
+    layers: range | None = None
+    steps: tuple[float, float] = (0.0, 1.0)
+
+    def now(self, sigma: float) -> Isolated:
+        """What holds in the step that begins with this sigma."""
+        begins, ends = (shifted(1 - part) * (1 + 1e-4) for part in self.steps)  # with room for float32
+        return self if self.steps == (0, 1) or ends < sigma <= begins else replace(self, picture=0.0)
 
 
 EVERYWHERE = Isolated()
@@ -114,10 +121,13 @@ def velocity(
     )
     between = joint_rules(joint, batch.covers) if bias is None else bias
     if isinstance(isolated.picture, Tensor) or isolated.picture:
-        between, length = model.additive(between, features.dtype), features.shape[1]
+        whole, length = model.additive(between, features.dtype), features.shape[1]
         cut = torch.as_tensor(isolated.picture, dtype=torch.float32, device=x.device).expand(len(x)).clamp(max=1 - 1e-4)
         kept = torch.log1p(-cut).to(features.dtype)[:, None, None]
+        between = whole.clone()
         between[:, length:, length:] += torch.where(apart(batch.covers), kept, 0.0)
+        if isolated.layers is not None:
+            between = [between if i in isolated.layers else whole for i in range(len(networks.diffusion.layers))]
     return networks.diffusion(
         x, sigma, features, batch.length, pooled, caption_rules(refiner), between
     ).float()
@@ -126,7 +136,7 @@ def velocity(
 def predictor(networks: Networks, batch: Batch, isolated: Isolated = EVERYWHERE) -> Predict:
     """The prompts encoded once, for every step."""
     features, _, pooled = caption(networks, batch)
-    return lambda x, sigma: velocity(networks, x, sigma, batch, features, pooled, isolated)
+    return lambda x, sigma: velocity(networks, x, sigma, batch, features, pooled, isolated.now(sigma[0]))
 
 
 def collate(prompts: Sequence[Tokens], covers: Tensor, device: torch.device) -> Batch:

@@ -9,6 +9,7 @@ Sources: comfy/ldm/lumina/model.py, text_encoders/llama.py, text_encoders/jina_c
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -179,12 +180,12 @@ class NextDiT(nn.Module):
         caption_length: Tensor,
         pooled: Tensor,
         caption_rules: Tensor,
-        joint_rules: Tensor,
+        joint_rules: Tensor | Sequence[Tensor],
     ) -> Tensor:
         """x [B, 16, h, w]; sigma [B]; caption [B, L, C] padded on the right; pooled [B, P].
 
-        caption_rules [B, L, L] and joint_rules [B, L+N, L+N] say what each token may attend to (isolation.plan), or
-        are what is added to its logits.
+        caption_rules [B, L, L] and joint_rules [B, L+N, L+N] (of all joint layers, or one for each) say what each token
+        may attend to (isolation.plan), or are what is added to its logits.
         """
         c, patch = self.config, self.config["patch_size"]
         batch, channels, height, width = x.shape
@@ -211,9 +212,10 @@ class NextDiT(nn.Module):
             x = block(x, *image_turn, None, t)
         x = torch.cat([caption, x], 1)
         turn = [torch.cat(pair, 1) for pair in zip(caption_turn, image_turn, strict=True)]
-        bias = additive(joint_rules[:, None], x.dtype)
-        for block in self.layers:
-            x = block(x, *turn, bias, t)
+        if isinstance(joint_rules, Tensor):
+            joint_rules = [additive(joint_rules, x.dtype)] * len(self.layers)
+        for block, rules in zip(self.layers, joint_rules, strict=True):
+            x = block(x, *turn, additive(rules[:, None], x.dtype), t)
         x = self.final_layer(x[:, length:], t)
         x = x.view(batch, rows, columns, patch, patch, channels).permute(0, 5, 1, 3, 2, 4)
         return -x.reshape(batch, channels, height, width)

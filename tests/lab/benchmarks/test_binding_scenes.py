@@ -13,7 +13,7 @@ from newbie_pack.lab.benchmarks import binding_scenes as scenes
 from newbie_pack.lab.drawing import attributes
 from newbie_pack.lab.drawing.scenes import MARGIN, SQUAT, TALLEST, overlap
 from newbie_pack.lab.training import tokens
-from newbie_pack.lab.training.generate import Isolated, Networks, collate, predictor
+from newbie_pack.lab.training.generate import Isolated, Networks, collate, predictor, shifted
 
 CPU = torch.device("cpu")
 
@@ -89,7 +89,7 @@ def test_what_is_left_unsaid_is_not_in_the_text_and_all_else_is():
 def test_other_colours_change_these_words_alone():
     test = scenes.usual_set(2, 10)
     for picture, other, who, before, after in zip(
-        test.pictures, test.recoloured, test.changed, test.described, test.recoloured_descriptions(), strict=True
+        test.pictures, test.recoloured, test.changed, test.described, test.redescribed, strict=True
     ):
         assert before.boxes == after.boxes and before.scene.general == after.scene.general
         for i, (figure, recoloured) in enumerate(zip(picture.figures, other.figures, strict=True)):
@@ -97,6 +97,18 @@ def test_other_colours_change_these_words_alone():
             assert differ == ({"hair", "cloth"} if i == who else set())
             same = before.scene.characters[i] == after.scene.characters[i]
             assert same == (i != who)
+
+
+@pytest.mark.parametrize("people", [2, 3, 4])
+def test_sparse_prompts_say_hair_and_clothes_and_one_thing_more(people):
+    test = scenes.sparse_set(people, 12)
+    truth = scenes.truth_of(test)
+    colours = {"hair", "cloth", "kind"}
+    assert all(said >= colours and len(said - colours - {"gender"}) <= 1 for d in test.described for said in d.stated)
+    assert np.array_equal(truth.meant, truth.stated) and 0.3 < truth.stated.mean() < 0.6
+    for who, before, after in zip(test.changed, test.described, test.redescribed, strict=True):
+        same = [a == b for a, b in zip(before.scene.characters, after.scene.characters, strict=True)]
+        assert same == [i != who for i in range(people)] and before.stated == after.stated
 
 
 def test_a_handshake_is_nobodys_alone():
@@ -153,8 +165,8 @@ def test_bleed_of_equal_pictures_is_nothing_and_of_a_change_is_where_it_is():
     assert others == pytest.approx(0.1, abs=1e-4) and own == pytest.approx(0.5, abs=1e-4)
 
 
-def test_open_parts_of_the_model_are_as_if_everything_were_shared():
-    """One forward: with refiner and joint layers free it is that of shared owners; with one of them it is neither."""
+def spread_out():
+    """Random networks, a prompt of two people for them, and a latent of noise."""
     torch.manual_seed(0)
     networks = Networks().eval()
     networks.initialise()
@@ -163,18 +175,42 @@ def test_open_parts_of_the_model_are_as_if_everything_were_shared():
     described = scenes.usual_set(2, 1).described
     made = tokens.tokenize(arms.prompts.segments(described[0], "boxes"), True, tokens.Tokenizers())
     covers = torch.from_numpy(arms.coverage(described, (6, 6)))
-    x, sigma = torch.randn(1, 16, 12, 12), torch.full((1,), 0.7)
+    return networks, collate([made], covers, CPU), torch.randn(1, 16, 12, 12)
+
+
+def test_open_parts_of_the_model_are_as_if_everything_were_shared():
+    """One forward: with refiner and joint layers free it is that of shared owners; with one of them it is neither."""
+    networks, batch, x = spread_out()
 
     def forward(owner, **kept):
-        batch = collate([replace(made, owner=owner)], covers, CPU)
         with torch.no_grad():
-            return predictor(networks, batch, Isolated(**kept))(x, sigma)
+            return predictor(networks, replace(batch, owner=owner), Isolated(**kept))(x, torch.full((1,), 0.7))
 
-    strict, shared = forward(made.owner), forward([0] * len(made.owner))
-    assert torch.equal(forward(made.owner, refiner=False, joint=False), shared)
-    half = [forward(made.owner, refiner=False), forward(made.owner, joint=False)]
+    strict, shared = forward(batch.owner), forward(torch.zeros_like(batch.owner))
+    assert torch.equal(forward(batch.owner, refiner=False, joint=False), shared)
+    half = [forward(batch.owner, refiner=False), forward(batch.owner, joint=False)]
     for a, b in combinations([strict, shared, *half], 2):
         assert (a - b).abs().max() > 1e-4
+
+
+def test_people_are_kept_apart_in_some_layers_and_in_some_steps():
+    networks, batch, x = spread_out()
+
+    def forward(sigma, **kept):
+        with torch.no_grad():
+            return predictor(networks, batch, Isolated(**kept))(x, torch.full((1,), sigma))
+
+    open_, cut = forward(0.9), forward(0.9, picture=1.0)
+    assert (open_ - cut).abs().max() > 1e-4
+    count = len(networks.diffusion.layers)
+    assert torch.equal(forward(0.9, picture=1.0, layers=range(count)), cut)
+    assert torch.equal(forward(0.9, picture=1.0, layers=range(0)), open_)
+    some = forward(0.9, picture=1.0, layers=range(2))
+    assert min((some - open_).abs().max(), (some - cut).abs().max()) > 1e-4
+    middle = shifted(0.5)  # the noise with which the second half of the steps begins
+    for steps, early, late in (((0.0, 0.5), cut, open_), ((0.5, 1.0), open_, cut)):
+        assert torch.equal(forward(0.9, picture=1.0, steps=steps), early)
+        assert torch.equal(forward(middle, picture=1.0, steps=steps), forward(middle, picture=float(late is cut)))
 
 
 def test_pictures_of_a_set_are_the_same_every_time():
