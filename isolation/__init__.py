@@ -34,8 +34,8 @@ altogether, one picture falls into several.
 
 WHAT EACH FILE DOES, in the order to read them
 
-    options     the modes, what a user may change about them
-    plan        all that is known of tokens and regions, for one prompt; the rules as boolean tables
+    plan        the modes, what a user may change about them; all that is known of one prompt's tokens and regions; the
+                rules as boolean tables
     bias        plan + size of the picture -> the two factors
     nextdit     a pass of NewBie or Lumina 2 under a plan: tells refiner, joint and image layers apart
     unet        a pass of SD1.5, SD2 or SDXL: the same in cross-attention, at every resolution
@@ -44,7 +44,6 @@ WHAT EACH FILE DOES, in the order to read them
     clip_text   tags -> features and tokens, for SD, in chunks of 77
     encode      scene + boxes + CLIP -> positive and negative CONDITIONING: all of the above in order
 
-Not needed to understand it: fused makes the bias fast, text_cache keeps what an encoder gave for the next prompt,
-silhouettes sees where in the picture everybody is, and the files of lora do for a character's LoRA what all this does
-for its text. options, plan and bias need no host.
+Not needed to understand it: fused makes the bias fast, silhouettes sees where in the picture everybody is, and the
+files of lora do for a character's LoRA what all this does for its text. plan and bias need no host.
 """

@@ -1,4 +1,4 @@
-"""Scene + boxes + CLIP -> positive and negative CONDITIONING, in one of three modes (options.py).
+"""Scene + boxes + CLIP -> positive and negative CONDITIONING, in one of three modes (plan.py).
 
 strict   every segment of the XML is encoded on its own behind the shared prefix, so that no character's text has read
          another's; the pooled vector is of the whole prompt
@@ -47,11 +47,22 @@ from ..xml_prompt import (
 )
 from .carrier import Conditioning, conditioning
 from .clip_text import chunks_of, read_chunks
-from .gemma_text import Reader, encode_apart, encode_jointly
+from .gemma_text import Reader, encode_apart, encode_jointly, encoded, key_of
 from .nextdit import IsolatedNextDiT
-from .options import AUTO, CLOSED, NEUTRAL, OFF, STRICT, Options, check_for_clip_text, resolve, settled
-from .plan import Plan, Region, fractions
-from .text_cache import encoded, key_of
+from .plan import (
+    AUTO,
+    CLOSED,
+    NEUTRAL,
+    OFF,
+    STRICT,
+    Options,
+    Plan,
+    Region,
+    check_for_clip_text,
+    fractions,
+    resolve,
+    settled,
+)
 from .unet import IsolatedUNet
 
 if TYPE_CHECKING:  # nothing of it runs for a prompt without LoRAs

@@ -22,12 +22,11 @@ from comfy.model_patcher import ModelPatcher
 from comfy.sd import CLIP
 from safetensors import SafetensorError
 
-from . import requirements, source, state_dict, tokenizer
-from .checkpoint import CheckpointError, check_complete
+from . import checkpoint, requirements, state_dict, tokenizer
+from .checkpoint import CheckpointError, Source, check_complete
 from .identify import DIFFUSION, GEMMA, JINA, PARTS, VAE, prefix_before
 from .mini import ISOLATION
 from .requirements import USUAL
-from .source import Source
 from .state_dict import StateDict
 
 NONE = "none"
@@ -37,16 +36,11 @@ MISMATCH = re.compile(r"size mismatch for (\S+): .* shape torch\.Size\((.*?)\) .
 DIFFUSERS_VAE = "decoder.up_blocks.0.resnets.0.norm1.weight"
 
 
-def releases() -> dict[str, Path]:
-    """The folders that the loader offers beside files: name in its list -> folder."""
-    return source.releases(Path(root) for root in folder_paths.get_folder_paths("diffusers"))
-
-
 def find(part: str, name: str, release: Path | None = None) -> Source:
     """What the user chose for one input, looked at; with "none", that part of the release. Raises CheckpointError."""
     need = PARTS[part]
     if name == NONE and release is not None:
-        found = source.of_folder(release, part)
+        found = checkpoint.of_folder(release, part)
     elif name == NONE:
         raise CheckpointError(
             f"No {part} is chosen: put {need.what}, such as {USUAL[part]}, into models/{need.folder} and choose it."
@@ -55,7 +49,7 @@ def find(part: str, name: str, release: Path | None = None) -> Source:
         path = folder_paths.get_full_path(need.folder, name)
         if path is None:
             raise CheckpointError(f"{name} is not in models/{need.folder}: put the file there, or choose another one.")
-        found = source.of_file(Path(path), requirements.wanted([part]))
+        found = checkpoint.of_file(Path(path), requirements.wanted([part]))
     requirements.require(found, part)
     return found
 
@@ -177,7 +171,7 @@ def load(
     diffusion_model: a file's name, or a release's; the release's own parts are used where the others are "none".
     Raises CheckpointError.
     """
-    release = releases().get(diffusion_model)
+    release = checkpoint.releases(folder_paths.get_folder_paths("diffusers")).get(diffusion_model)
     own = NONE if release else diffusion_model
     chosen: dict[str, Any] = {DIFFUSION: own, GEMMA: gemma, JINA: jina, VAE: vae}
     found = {part: find(part, name, release) for part, name in chosen.items()}

@@ -12,8 +12,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from .checkpoint import Header
+if TYPE_CHECKING:
+    from .checkpoint import Header
 
 DIFFUSION, GEMMA, JINA, VAE = "diffusion_model", "gemma", "jina", "vae"  # the loader node's inputs
 

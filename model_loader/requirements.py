@@ -11,9 +11,8 @@ from collections.abc import Iterable
 from itertools import chain, islice
 
 from . import tokenizer
-from .checkpoint import CheckpointError, check_complete, unreadable
+from .checkpoint import CheckpointError, Source, check_complete, unreadable
 from .identify import DIFFUSION, GEMMA, JINA, JINA_QKV, PARTS, VAE, FileKind, Shapes, kind_of, prefix_before
-from .source import Source
 
 USUAL = {
     DIFFUSION: "NewBie-Image-Exp0.1-bf16.safetensors",

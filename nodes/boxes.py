@@ -10,8 +10,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..xml_prompt import GRID, Box, Scene
-from .common import CATEGORY, SceneSocket, check_layout, scene_output
-from .inputs import checked
+from .common import CATEGORY, SceneSocket, check_layout, checked, scene_output
 
 CELL = 8  # pixels of one cell of a latent
 

@@ -11,8 +11,7 @@ import torch
 from comfy_api.latest import io
 
 from ..xml_prompt import UNSTATED, Box, Field, Message, PromptError, PromptWarning, Scene, Tag, at_line, parse, to_xml
-from .common import CATEGORY, SceneSocket, scene_output
-from .inputs import checked
+from .common import CATEGORY, SceneSocket, checked, scene_output
 from .masks import box_of_mask
 
 FIELDS = ("name", "gender", "appearance", "clothing", "expression", "action", "position", "negative")

@@ -14,8 +14,7 @@ from torch import Tensor
 from ..isolation.plan import KEY, PIXELS, Region, fractions
 from ..isolation.silhouettes import Silhouettes
 from ..xml_prompt import Box, Scene, layout, regions, render_tags, text_of
-from .common import CATEGORY, SceneSocket
-from .inputs import checked
+from .common import CATEGORY, SceneSocket, checked
 
 BOXES, GAPS, SILHOUETTES = "boxes", "boxes and gaps", "silhouettes"
 # As the Impact Pack's nodes read it: github.com/ltdrdata/ComfyUI-Impact-Pack

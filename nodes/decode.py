@@ -8,8 +8,7 @@ from comfy.sd import VAE
 from comfy_api.latest import io
 
 from ..sampling.decode import decode
-from .common import CATEGORY
-from .inputs import checked
+from .common import CATEGORY, checked
 
 
 class NewBieDecode(io.ComfyNode):

@@ -6,9 +6,17 @@ from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..sampling.guidance import guider_for
-from .common import CATEGORY, guidance_end_input, guidance_input, guidance_start_input, renorm_input
-from .doubts import HIDDEN, lost, with_doubts
-from .inputs import checked
+from .common import (
+    CATEGORY,
+    HIDDEN,
+    checked,
+    guidance_end_input,
+    guidance_input,
+    guidance_start_input,
+    lost,
+    renorm_input,
+    with_doubts,
+)
 
 
 class NewBieGuider(io.ComfyNode):

@@ -6,10 +6,10 @@ import folder_paths
 import torch
 from comfy_api.latest import io
 
-from ..isolation.options import declare
+from ..isolation.plan import declare
 from ..model_loader import full, mini
-from .common import CATEGORY
-from .inputs import checked
+from ..model_loader.checkpoint import releases
+from .common import CATEGORY, checked
 
 MINI = "NewBie mini (built in)"
 CHOOSE_NONE = "Choose none for the mini, or to use the one in a release folder."
@@ -38,7 +38,11 @@ class NewBieLoader(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "diffusion_model",
-                    options=[MINI, *full.releases(), *folder_paths.get_filename_list("diffusion_models")],
+                    options=[
+                        MINI,
+                        *releases(folder_paths.get_folder_paths("diffusers")),
+                        *folder_paths.get_filename_list("diffusion_models"),
+                    ],
                     default=MINI,
                     tooltip="The built-in mini draws small demonstration pictures. For the full model, put its file "
                     "into models/diffusion_models, or its authors' release folder into models/diffusers.",

@@ -8,8 +8,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..xml_prompt import Lora, Scene, to_xml
-from .common import CATEGORY, SceneSocket
-from .inputs import checked
+from .common import CATEGORY, SceneSocket, checked
 
 EVERYONE = 0
 

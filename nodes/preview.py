@@ -9,8 +9,7 @@ import torch
 from comfy_api.latest import io, ui
 
 from ..xml_prompt import Scene, regions
-from .common import CATEGORY, SceneSocket, boxes_of
-from .inputs import checked
+from .common import CATEGORY, SceneSocket, boxes_of, checked
 from .layout_drawing import draw_layout
 
 PIXELS = 8  # a latent's cell in pixels

@@ -1,4 +1,4 @@
-"""Stage 2: the prompt, as XML."""
+"""Stage 2: the prompt, as XML or from plain words."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..xml_prompt import Message, PromptError, PromptWarning, Scene, convert, parse
-from .common import CATEGORY, SceneSocket, check_layout, problem_of, scene_output
-from .inputs import checked
+from .common import CATEGORY, SceneSocket, check_layout, checked, problem_of, scene_output
 
-EXAMPLE = """\
+XML_EXAMPLE = """\
 <scene>
   <character_1>
     <n>miku</n>
@@ -24,6 +23,7 @@ EXAMPLE = """\
   </character_2>
   <interaction>handshake</interaction>
 </scene>"""
+TEXT_EXAMPLE = "A: 1girl, blue hair, smile, left\nB: 1boy, black hair, glasses, right"
 
 
 def plain_tags_hint(text: str, scene: Scene) -> PromptWarning | None:
@@ -52,7 +52,7 @@ class NewBieXMLPrompt(io.ComfyNode):
                 io.String.Input(
                     "xml",
                     multiline=True,
-                    default=EXAMPLE,
+                    default=XML_EXAMPLE,
                     dynamic_prompts=False,
                     tooltip="One <character_N> block for each character, then <general_tags>. Mistakes are shown with "
                     "their line and column.",
@@ -75,3 +75,40 @@ class NewBieXMLPrompt(io.ComfyNode):
         scene = parse(xml)
         hint = plain_tags_hint(xml, scene)
         return scene_output(scene if hint is None else replace(scene, warnings=(*scene.warnings, hint)))
+
+
+class NewBieTextToXML(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="NewBieTextToXML",
+            display_name="NewBie Text to XML",
+            category=CATEGORY,
+            description="Turns plain tags or sentences into a scene with characters, and into XML that you can edit.",
+            search_aliases=["text to xml", "convert prompt", "plain tags", "danbooru tags", "characters"],
+            has_intermediate_output=True,  # warnings stay on the node when it is not run again
+            inputs=[
+                io.String.Input(
+                    "text",
+                    multiline=True,
+                    default=TEXT_EXAMPLE,
+                    dynamic_prompts=False,
+                    tooltip="One part for each character: A: blue hair, smile; B: ... or 1girl, blue hair; 1boy, ... "
+                    "Guesses are shown on the node. XML is read unchanged.",
+                ),
+            ],
+            outputs=[
+                SceneSocket.Output("scene", display_name="scene", tooltip="The scene for Encode Characters."),
+                io.String.Output("xml_text", display_name="xml", tooltip="The same scene as XML."),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, text: str | None = None) -> bool | str:
+        """As for XML: told before any model is loaded."""
+        return text is None or problem_of(lambda: check_layout(convert(text)))
+
+    @classmethod
+    @checked
+    def execute(cls, text: str) -> io.NodeOutput:
+        return scene_output(convert(text))

@@ -16,8 +16,7 @@ from ..sampling.redraw import noise_mask, put_back, region_of, share_of
 from ..sampling.sample import sample
 from ..xml_prompt import Scene, layout, regions
 from .character_masks import inside
-from .common import CATEGORY, SceneSocket, eta_input, guidance_end_input, guidance_input
-from .inputs import checked
+from .common import CATEGORY, SceneSocket, checked, eta_input, guidance_end_input, guidance_input
 from .masks import masks_of
 
 

@@ -11,17 +11,20 @@ from ..sampling.sample import sample, schedulers
 from ..sampling.samplers import check_eta, samplers
 from .common import (
     CATEGORY,
+    HIDDEN,
+    checked,
+    doubts,
     eta_input,
     guidance_end_input,
     guidance_input,
     guidance_start_input,
+    lost,
     problem_of,
     renorm_input,
     s_noise_input,
     sampler_input,
+    with_doubts,
 )
-from .doubts import HIDDEN, doubts, lost, with_doubts
-from .inputs import checked
 
 
 class NewBieSample(io.ComfyNode):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..sampling.samplers import check_eta, sampler_for, samplers
-from .common import CATEGORY, eta_input, problem_of, s_noise_input, sampler_input
-from .inputs import checked
+from .common import CATEGORY, checked, eta_input, problem_of, s_noise_input, sampler_input
 
 
 class NewBieSampler(io.ComfyNode):

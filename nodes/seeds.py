@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .common import CATEGORY
-from .inputs import checked
+from .common import CATEGORY, checked
 
 SEEDS = 2**64
 

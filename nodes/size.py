@@ -8,24 +8,9 @@ import torch
 from comfy.model_management import intermediate_device, intermediate_dtype
 from comfy_api.latest import io
 
-from .common import CATEGORY
-from .inputs import checked
+from .common import CATEGORY, SIZES, checked
 
 CUSTOM = "custom"
-SIZES = {  # what each model was trained on; the built-in mini first, as in the loader
-    "mini 320 x 320": (320, 320),
-    "mini 384 x 256": (384, 256),
-    "mini 256 x 384": (256, 384),
-    "NewBie 1024 x 1024": (1024, 1024),
-    "NewBie 1024 x 1536": (1024, 1536),
-    "NewBie 1536 x 1024": (1536, 1024),
-    "SDXL 1024 x 1024": (1024, 1024),
-    "SDXL 832 x 1216": (832, 1216),
-    "SDXL 1216 x 832": (1216, 832),
-    "SD 1.5 512 x 512": (512, 512),
-    "SD 1.5 512 x 768": (512, 768),
-    "SD 1.5 768 x 512": (768, 512),
-}
 CELL = 8  # pixels of one cell of a latent
 CHANNELS = 16  # the host gives an empty latent as many as the model at hand has
 

@@ -10,7 +10,6 @@ from comfy.model_patcher import ModelPatcher, create_model_options_clone, set_mo
 from comfy.samplers import CFGGuider, Sampler
 from torch import Tensor
 
-from .fit import check_drawn, check_fit, check_latent
 from .steps import STEPS, WHOLE, Steps, check_interval, rehearse
 
 
@@ -105,3 +104,54 @@ def guider_for(
     guider.set_conds(positive, negative)
     guider.set_cfg(guidance)
     return guider
+
+
+# Whether CONDITIONING, LATENT and MODEL belong together, told before the first step: they may come from anywhere
+
+
+def check_fit(model: ModelPatcher, entries: list[tuple[Tensor, dict[str, Any]]]) -> None:
+    """Raises ValueError if an entry lacks features that a Lumina-like model takes, or has them of another width.
+
+    Other models state no such width, and are left alone.
+    """
+    takes = model.model.model_config.unet_config
+    for features, values in entries:
+        pooled = values.get("pooled_output")
+        if pooled is None and takes.get("clip_text_dim") is not None:
+            raise ValueError(
+                "The text was encoded for another model (it has no vector from Jina): use the text encoders of the "
+                "model's own release, in NewBie Loader or in DualCLIPLoader with the type newbie."
+            )
+        for name, gives, key in (("Gemma", features, "cap_feat_dim"), ("Jina", pooled, "clip_text_dim")):
+            wanted = takes.get(key)
+            if wanted is not None and gives is not None and gives.shape[-1] != wanted:
+                raise ValueError(
+                    f"The text features are {gives.shape[-1]} wide, but this model takes {wanted} from {name}: "
+                    "use the text encoders of the model's own release, in NewBie Loader, or in DualCLIPLoader with the "
+                    "type newbie."
+                )
+
+
+def check_latent(model: ModelPatcher, image: Tensor) -> None:
+    """Raises ValueError if the model can't draw on this latent; an empty one has been made to fit before."""
+    latent_format = model.get_model_object("latent_format")
+    wanted, dimensions = latent_format.latent_channels, 2 + latent_format.latent_dimensions
+    if image.is_nested or image.ndim != dimensions or image.shape[1] != wanted:
+        shape = "has several parts" if image.is_nested else f"is {' x '.join(map(str, image.shape))}"
+        raise ValueError(
+            f"The latent {shape}, but this model draws images of {wanted} channels: use NewBie Size, or encode "
+            "the picture with the model's own VAE."
+        )
+    if not image.isfinite().all():
+        raise ValueError(
+            "The latent contains NaN or infinity: the node that made it failed without an error. Check its settings."
+        )
+
+
+def check_drawn(samples: Tensor) -> None:
+    """Raises RuntimeError for what would be decoded to a black picture."""
+    if not samples.isfinite().all():
+        raise RuntimeError(
+            "Sampling produced NaN or infinity, which would give a black picture: choose another precision (bf16 "
+            "rather than fp16), a lower guidance, or another sampler."
+        )

@@ -10,18 +10,35 @@ import comfy.samplers
 import comfy.utils
 import latent_preview
 from comfy.model_patcher import ModelPatcher
-from comfy.model_sampling import ModelSamplingDiscreteFlow
+from comfy.model_sampling import CONST, ModelSamplingDiscreteFlow
 from comfy_extras.nodes_model_advanced import ModelSamplingSD3
 from torch import Tensor
 
-from .fit import check_batch_index, check_flow, check_latent
-from .guidance import guider_for
+from .guidance import check_latent, guider_for
 from .samplers import sampler_for
 from .steps import GUIDANCE_END
 
 LEAST_DENOISE = 0.001
 
 Latent = dict[str, Any]  # the host's {"samples": [B, C, h, w], ...}
+
+
+def check_flow(model: ModelPatcher) -> None:
+    """Raises ValueError for a model that was not trained on rectified flow, as SD1.5 and SDXL were not."""
+    if not isinstance(model.get_model_object("model_sampling"), CONST):
+        raise ValueError(
+            "NewBie Sample works only with rectified-flow models such as NewBie and Lumina 2: use KSampler, or NewBie "
+            "Guider with SamplerCustomAdvanced."
+        )
+
+
+def check_batch_index(image: Tensor, batch_index: list[int] | None) -> None:
+    """Raises ValueError where there is not one index a picture."""
+    if batch_index is not None and len(batch_index) != len(image):
+        raise ValueError(
+            f"The latent holds {len(image)} images but {len(batch_index)} batch indices (batch_index): remove the node "
+            "that changed only one."
+        )
 
 
 def with_shift(model: ModelPatcher, shift: float) -> ModelPatcher:

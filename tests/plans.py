@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from newbie_pack.isolation.options import CLOSED, OPEN, Options
-from newbie_pack.isolation.plan import CaptionToken, Plan
+from newbie_pack.isolation.plan import CLOSED, OPEN, CaptionToken, Options, Plan
 
 
 def make_plan(owner, regions, *, refiner=True, joint=True, weight=(), named=(), genders=(), **options):

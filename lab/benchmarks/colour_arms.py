@@ -67,7 +67,7 @@ class Painter:
     """The model, loaded once, through the pack's own functions."""
 
     def __init__(self, files: Sequence[str], size: tuple[int, int], steps: int) -> None:
-        from ...isolation.options import declare
+        from ...isolation.plan import declare
         from ...model_loader import full, mini
 
         if files[0] == MINI:
@@ -87,7 +87,7 @@ class Painter:
     def encode(self, wanted: Wanted, arm: str) -> tuple[list, list]:
         """Positive and negative."""
         from ...isolation.encode import encode, encode_negative
-        from ...isolation.options import Options
+        from ...isolation.plan import Options
 
         mode, leaks = ARMS[arm]
         scene, boxes = self.laid_out(wanted)

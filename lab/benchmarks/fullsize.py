@@ -126,7 +126,7 @@ class Ours:
         self.files, self.mode = files, mode
 
     def load(self) -> None:
-        from ...isolation.options import declare
+        from ...isolation.plan import declare
         from ...model_loader import full
 
         self.model, self.clip, self.vae, isolation = full.load(**self.files, dtype=None)

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from ...isolation.bias import bias_of
 from ...isolation.gemma_text import marked, owned_spans, piece_bytes
-from ...isolation.options import Options
-from ...isolation.plan import CaptionToken, Plan, fractions
+from ...isolation.plan import CaptionToken, Options, Plan, fractions
 from ...xml_prompt import GRID, SHARED, Box, Character, Segment, gender_of, gender_spans, regions, swapped, text_of
 from ..judging.evaluate import Mini
 from ..training import prompts, tokens

@@ -50,7 +50,7 @@ LOOK = 0.05  # seconds between two looks at the memory
 NOTHING = 0.25  # GiB that the allocator may keep when nothing is loaded
 PATIENCE = 60.0  # seconds for the host to give all else back
 GROWTH = 0.05  # GiB that prompts in a row may leave behind on the device
-# The same in main memory: what the encodings of past prompts may take (isolation/text_cache.py), and as much for
+# The same in main memory: what the encodings of past prompts may take (isolation/gemma_text.py), and as much for
 # all else on the machine, whose memory is everyone's.
 RAM_GROWTH = 2 * 0.25
 LOADED = 0.05  # seconds in loaders from which on one has loaded

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .. import source
+from .. import checkpoint
 from ..checkpoint import unreadable
 
 SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pt2", ".pth", ".pkl", ".bin", ".gguf")  # the host's, and GGUF
@@ -72,5 +72,5 @@ def real(path: Path | str) -> str:
 
 
 def looks_like_a_release(folder: Path) -> bool:
-    parts = source.parts_in(folder)
-    return len(parts) > 1 and bool(parts & set(source.LISTED_BY))
+    parts = checkpoint.parts_in(folder)
+    return len(parts) > 1 and bool(parts & set(checkpoint.LISTED_BY))

@@ -11,11 +11,10 @@ from itertools import product
 from pathlib import Path
 from shlex import quote
 
-from .. import identify, requirements, source
-from ..checkpoint import CheckpointError
+from .. import checkpoint, identify, requirements
+from ..checkpoint import CheckpointError, Source
 from ..identify import DIFFUSION, GEMMA, JINA, PARTS, VAE, prefix_before
 from ..lora import convert as lora
-from ..source import Source
 from .folders import OF_FILES, OF_RELEASES, Contents, Folders, contents
 
 GIGABYTES = {DIFFUSION: 7.0, GEMMA: 7.8, JINA: 1.1, VAE: 0.3}  # of the usual files
@@ -152,7 +151,7 @@ def look_at_file(folder: str, root: Path, path: Path) -> Found | str:
 
     Raises CheckpointError for one that can't be used as it is.
     """
-    own = source.of_file(path, requirements.wanted(part for part in PARTS if PARTS[part].folder == folder))
+    own = checkpoint.of_file(path, requirements.wanted(part for part in PARTS if PARTS[part].folder == folder))
     kind = identify.kind_of(own.header)
     if kind is not None and kind.folder == identify.LORAS and lora.passed_over(own.header):
         lora.named(path, own.header)  # raises for one that can't be converted either
@@ -175,7 +174,7 @@ def look_at_file(folder: str, root: Path, path: Path) -> Found | str:
 def look_at_releases(folders: Sequence[Path], known: Folders) -> tuple[list[Release], list[str]]:
     """(NewBie's, sentences about other models')"""
     roots = known.get(OF_RELEASES, ())
-    listed = {folder: name for name, folder in source.releases(roots).items()}
+    listed = {folder: name for name, folder in checkpoint.releases(roots).items()}
     found: list[Release] = []
     others: list[str] = []
     for folder in dict.fromkeys([*listed, *folders]):
@@ -194,7 +193,7 @@ def look_at_release(folder: Path, named: str) -> tuple[Release, bool]:
     ours = False
     for part in PARTS:
         try:
-            own = source.of_folder(folder, part)
+            own = checkpoint.of_folder(folder, part)
             kind = identify.kind_of(own.header)
             ours = ours or (kind is not None and (kind.part or kind.meant) in (DIFFUSION, GEMMA, JINA))
             requirements.require(own, part)
@@ -218,7 +217,7 @@ def misplaced(release: Path, roots: Sequence[Path]) -> Iterator[str]:
 def halves(there: Contents) -> Iterator[str]:
     files = {path for _, _, path in there.files}
     for path in there.halves:
-        if path.suffix != source.CONTROL or path.with_suffix("") not in files:  # such a file is told of itself
+        if path.suffix != checkpoint.CONTROL or path.with_suffix("") not in files:  # such a file is told of itself
             yield f"{path} is an unfinished download: let it finish, or delete it and download the file again."
 
 

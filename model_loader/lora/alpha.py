@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..checkpoint import CheckpointError
-from ..source import read_json
+from ..checkpoint import CheckpointError, read_json
 
 CONFIG = "adapter_config.json"
 ANOTHER = "if it belongs to another LoRA, remove it or put the right one there"

@@ -12,9 +12,10 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from conditionings import entry, owned, plan_of
-from newbie_pack.isolation import gemma_text, options
+from newbie_pack.isolation import gemma_text as gemma_text
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain, segments_of
 from newbie_pack.isolation.gemma_text import SPACE, token_bytes, token_weights, tokens_of
+from newbie_pack.isolation.plan import Options, declare, resolve
 from newbie_pack.xml_prompt import (
     Segment,
     WeightedSpan,
@@ -153,20 +154,20 @@ def test_a_scene_without_characters_is_encoded_plainly(clip):
 def test_auto_follows_the_checkpoint_through_clones(clip):
     copy = clip.clone()
     try:
-        options.declare(clip, "strict")
-        assert options.resolve(copy.clone(), "auto") == "strict"
-        options.declare(clip, "gentle")
-        assert options.resolve(copy, "auto") == "gentle"
-        assert options.resolve(copy, "off") == "off"
+        declare(clip, "strict")
+        assert resolve(copy.clone(), "auto") == "strict"
+        declare(clip, "gentle")
+        assert resolve(copy, "auto") == "gentle"
+        assert resolve(copy, "off") == "off"
     finally:
-        options.declare(clip, "strict")
+        declare(clip, "strict")
 
 
 def test_a_clip_that_says_nothing_is_treated_gently():
     class Clip:
         cond_stage_model = torch.nn.Module()
 
-    assert options.resolve(Clip(), "auto") == "gentle"
+    assert resolve(Clip(), "auto") == "gentle"
 
 
 def test_another_models_clip_is_refused_in_a_sentence():
@@ -323,5 +324,5 @@ def test_weights_reach_the_shipped_models_tokens(shipped, mode, words, expected)
 
 def test_words_of_gender_are_found_among_the_shipped_models_tokens(shipped):
     scene = parse(TWO.format("<gender>1boy</gender>"))
-    plan = plan_of(encode(shipped, scene, layout(scene), "strict", options.Options(gender_strength=0.5)))
+    plan = plan_of(encode(shipped, scene, layout(scene), "strict", Options(gender_strength=0.5)))
     assert set(genders_named(plan)) == {"", "boy"} and genders_named(plan).count("boy") >= 1

@@ -15,9 +15,8 @@ import torch
 from conditionings import entry, plan_of
 from newbie_pack.isolation.encode import encode, encode_negative, segments_of
 from newbie_pack.isolation.gemma_text import SPACE, token_bytes, tokens_of
-from newbie_pack.isolation.options import CLOSED, GENTLE, OFF, OPEN, STRICT, Options, check_for_clip_text, settled
-from newbie_pack.nodes.encode import NewBieEncodeCharacters
-from newbie_pack.nodes.isolation_options import NewBieIsolationOptions
+from newbie_pack.isolation.plan import CLOSED, GENTLE, OFF, OPEN, STRICT, Options, check_for_clip_text, settled
+from newbie_pack.nodes.encode import NewBieEncodeCharacters, NewBieIsolationOptions
 from newbie_pack.nodes.masks import masks_of, with_mask_boxes
 from newbie_pack.xml_prompt import layout, parse, render_xml, text_of
 from plans import genders_named

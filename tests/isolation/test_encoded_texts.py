@@ -9,7 +9,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import comfy.hooks
 import torch
-from newbie_pack.isolation import text_cache
+from newbie_pack.isolation import gemma_text
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain
 from newbie_pack.xml_prompt import layout, parse
 
@@ -61,10 +61,10 @@ def test_a_patched_encoder_reads_anew(clip):
 
 def test_hooks_and_embeddings_are_never_kept(clip):
     tokens = {"gemma": [[(2, 1.0)]], "jina": [[(0, 1.0)]]}
-    assert text_cache.key_of(clip, tokens) is not None
-    assert text_cache.key_of(clip, {**tokens, "gemma": [[(torch.zeros(8), 1.0)]]}) is None
+    assert gemma_text.key_of(clip, tokens) is not None
+    assert gemma_text.key_of(clip, {**tokens, "gemma": [[(torch.zeros(8), 1.0)]]}) is None
     clip.apply_hooks_to_conds = comfy.hooks.HookGroup()
-    assert text_cache.key_of(clip, tokens) is None
+    assert gemma_text.key_of(clip, tokens) is None
 
 
 def tensors_kept(clip):
@@ -78,7 +78,7 @@ def test_no_more_is_kept_than_said(clip, monkeypatch):
     one_prompt = sum(value.untyped_storage().nbytes() for value in tensors_kept(clip))
     assert one_prompt > sum(features.nbytes for features, _ in clip.cond_stage_model.newbie_encoded.values()) > 0
     limit = int(1.5 * one_prompt)
-    monkeypatch.setattr(text_cache, "LIMIT", limit)
+    monkeypatch.setattr(gemma_text, "LIMIT", limit)
     for name in ("b", "c", "d"):
         encode_two(clip, name)
         assert one_prompt // 2 < sum(value.untyped_storage().nbytes() for value in tensors_kept(clip)) <= limit
@@ -91,7 +91,7 @@ def test_no_more_is_kept_than_said(clip, monkeypatch):
 
 def test_the_size_is_that_of_all_tensors():
     extra = {"pooled_output": torch.zeros(4), "attention_mask": torch.ones(1, 5, dtype=torch.int64), "number": 3}
-    assert text_cache.size_of((torch.zeros(1, 2, 3), extra)) == 4 * 6 + 4 * 4 + 8 * 5
+    assert gemma_text.size_of((torch.zeros(1, 2, 3), extra)) == 4 * 6 + 4 * 4 + 8 * 5
 
 
 def test_the_longest_unused_makes_room(clip, monkeypatch):
@@ -102,7 +102,7 @@ def test_the_longest_unused_makes_room(clip, monkeypatch):
 
     assert read("a")
     one = sum(value.nbytes for value in tensors_kept(clip))
-    monkeypatch.setattr(text_cache, "LIMIT", 2 * one)
+    monkeypatch.setattr(gemma_text, "LIMIT", 2 * one)
     assert read("b") and not read("a")
     assert read("c")  # b goes, as a was used since
     assert not read("a") and read("b")
@@ -110,7 +110,7 @@ def test_the_longest_unused_makes_room(clip, monkeypatch):
 
 def test_a_text_over_the_limit_is_not_kept_and_pushes_nothing_out(clip, monkeypatch):
     kept = encode_plain(clip, "a")[0]
-    monkeypatch.setattr(text_cache, "LIMIT", sum(value.nbytes for value in tensors_kept(clip)))
+    monkeypatch.setattr(gemma_text, "LIMIT", sum(value.nbytes for value in tensors_kept(clip)))
     long = [encode_plain(clip, "blue hair, " * 20)[0] for _ in range(2)]
     assert torch.equal(long[0][0], long[1][0])
     assert len(clip.reads) == 3
@@ -130,10 +130,10 @@ def test_what_is_kept_is_not_changed_by_its_readers(clip):
 
 def test_an_encoder_with_a_replaced_module_reads_anew(clip):
     tokens = {"gemma": [[(2, 1.0)]], "jina": [[(0, 1.0)]]}
-    before = text_cache.key_of(clip, tokens)
+    before = gemma_text.key_of(clip, tokens)
     clip.patcher = clip.patcher.clone()
     clip.patcher.add_object_patch("gemma.some.module", torch.nn.Identity())
-    assert text_cache.key_of(clip, tokens) not in (None, before)
+    assert gemma_text.key_of(clip, tokens) not in (None, before)
 
 
 def test_a_negative_that_stays_is_read_once(clip):
@@ -154,7 +154,7 @@ def test_a_negative_that_stays_is_read_once(clip):
 
 def test_texts_of_other_weights_are_others(clip):
     tokens = {"gemma": [[(2, 1.0), (5, 1.0)]], "jina": [[(0, 1.0)]]}
-    assert text_cache.key_of(clip, tokens) != text_cache.key_of(clip, {**tokens, "gemma": [[(2, 1.0), (5, 1.2)]]})
+    assert gemma_text.key_of(clip, tokens) != gemma_text.key_of(clip, {**tokens, "gemma": [[(2, 1.0), (5, 1.2)]]})
 
 
 def test_a_schedule_on_the_encoder_stays_the_hosts(clip, monkeypatch):

@@ -14,7 +14,7 @@ import comfy.sd
 import torch
 from loras import listed, listed_anew, lora_for
 from newbie_pack.isolation.encode import encode, encode_negative
-from newbie_pack.isolation.options import Options
+from newbie_pack.isolation.plan import Options
 from newbie_pack.xml_prompt import Lora, layout, parse
 from safetensors.torch import load_file, save_file
 

@@ -21,8 +21,7 @@ from comfy.utils import common_upscale
 from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
 from conditionings import plan_of
 from newbie_pack.isolation.encode import encode, encode_plain
-from newbie_pack.isolation.options import Options
-from newbie_pack.isolation.plan import coordinates, misfit, on_grid, places_in
+from newbie_pack.isolation.plan import Options, coordinates, misfit, on_grid, places_in
 from newbie_pack.xml_prompt import Box, parse
 
 import nodes as stock

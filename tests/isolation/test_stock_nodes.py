@@ -32,7 +32,7 @@ from newbie_pack.isolation import carrier
 from newbie_pack.isolation.carrier import conditioning as carrying
 from newbie_pack.isolation.encode import encode, encode_plain
 from newbie_pack.isolation.nextdit import IsolatedNextDiT
-from newbie_pack.isolation.options import Options
+from newbie_pack.isolation.plan import Options
 from newbie_pack.isolation.unet import IsolatedUNet
 from newbie_pack.sampling.sample import sample
 from newbie_pack.xml_prompt import Box, parse

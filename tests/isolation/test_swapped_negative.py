@@ -10,7 +10,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import torch
 from conditionings import plan_of
 from newbie_pack.isolation.encode import encode, encode_negative
-from newbie_pack.isolation.options import Options
+from newbie_pack.isolation.plan import Options
 from newbie_pack.xml_prompt import Box, parse, swapped
 
 import nodes as stock

@@ -11,7 +11,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import folder_paths
 import torch
-from newbie_pack.isolation.options import AUTO, resolve
+from newbie_pack.isolation.plan import AUTO, resolve
 from newbie_pack.lab.benchmarks.fullsize import chosen
 from newbie_pack.model_loader import full, identify
 from newbie_pack.model_loader.checkpoint import CheckpointError

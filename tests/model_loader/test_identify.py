@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from newbie_pack.model_loader.checkpoint import CheckpointError, Header
+from newbie_pack.model_loader.checkpoint import CheckpointError, Header, Source
 from newbie_pack.model_loader.identify import (
     DIFFUSION,
     GEMMA,
@@ -17,7 +17,6 @@ from newbie_pack.model_loader.identify import (
     precision_of,
 )
 from newbie_pack.model_loader.requirements import USUAL, check_kind, check_pair, check_whole
-from newbie_pack.model_loader.source import Source
 
 
 def source(shapes: dict, name: str = "a.safetensors") -> Source:

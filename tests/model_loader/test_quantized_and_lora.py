@@ -9,7 +9,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from newbie_pack.lab.benchmarks import fullsize_files as files
-from newbie_pack.model_loader import full, identify, requirements, source
+from newbie_pack.model_loader import checkpoint, full, identify, requirements
 from newbie_pack.sampling.sample import sample
 from safetensors.torch import load_file, save_file
 
@@ -26,7 +26,7 @@ def step(model):
 
 
 def load(path):
-    found = source.of_file(path)
+    found = checkpoint.of_file(path)
     requirements.check_kind(found, identify.DIFFUSION)
     return full.load_model(found, None)
 
@@ -96,7 +96,7 @@ def test_the_older_mark_of_a_gemma(models, tmp_path, mark):
     old = {mark if name == "scaled_fp8" else name: value for name, value in old_scaled(new).items()}
     save_file(old | tokenizer, tmp_path / "old.safetensors")
     jina = full.find(identify.JINA, "jina_clip_v2_bf16.safetensors")
-    clips = (full.load_clip(source.of_file(tmp_path / f"{name}.safetensors"), jina) for name in ("new", "old"))
+    clips = (full.load_clip(checkpoint.of_file(tmp_path / f"{name}.safetensors"), jina) for name in ("new", "old"))
     a, b = (clip.encode_from_tokens(clip.tokenize("1girl, aqua hair, smile")) for clip in clips)
     assert (a - b).norm() < 0.3 * a.norm()  # the older form may multiply in full precision; without scales: not alike
 
@@ -110,7 +110,7 @@ def test_an_fp8_gemma(models, tmp_path, precision):
     )
     jina = full.find(identify.JINA, "jina_clip_v2_bf16.safetensors")
     exact = full.load_clip(full.find(identify.GEMMA, "gemma_3_4b_it_bf16.safetensors"), jina)
-    rounded = full.load_clip(source.of_file(path), jina)
+    rounded = full.load_clip(checkpoint.of_file(path), jina)
     a, b = (clip.encode_from_tokens(clip.tokenize("1girl, aqua hair, smile")) for clip in (exact, rounded))
     error = (a - b).norm() / a.norm()
     assert 0 < error < 0.35, error

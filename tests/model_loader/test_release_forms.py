@@ -175,7 +175,7 @@ def test_a_packed_weight_is_the_hosts_matter(models, tmp_path):
     path = tmp_path / "packed.safetensors"
     tensors = load_file(models / "diffusion_models" / SPLIT[0])
     save_file(tensors | {"layers.1.attention.qkv.weight": torch.zeros(128, 32, dtype=torch.uint8)}, path)
-    full.check_attention(full.source.of_file(path))
+    full.check_attention(full.checkpoint.of_file(path))
 
 
 @pytest.mark.parametrize("prefix", ["model.diffusion_model.", "diffusion_model.", "transformer.", "module.", "model."])
@@ -183,9 +183,7 @@ def test_any_prefix(models, tmp_path, prefix):
     tensors = load_file(models / "diffusion_models" / SPLIT[0])
     path = tmp_path / "prefixed.safetensors"
     save_file({prefix + name: value for name, value in tensors.items()}, path)
-    from newbie_pack.model_loader import source
-
-    found = source.of_file(path)
+    found = full.checkpoint.of_file(path)
     full.requirements.check_kind(found, "diffusion_model")
     state = full.load_model(found, None).model.diffusion_model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in tensors.items())
@@ -204,7 +202,7 @@ def test_the_host_can_make_its_copies(models):
 
 
 def test_the_list_has_whole_folders_alone(models, tmp_path, monkeypatch):
-    assert list(full.releases()) == [RELEASE]
+    assert list(full.checkpoint.releases(full.folder_paths.get_folder_paths("diffusers"))) == [RELEASE]
     import folder_paths
 
     (tmp_path / "diffusers" / "sdxl" / "unet").mkdir(parents=True)
@@ -212,7 +210,7 @@ def test_the_list_has_whole_folders_alone(models, tmp_path, monkeypatch):
     known = folder_paths.folder_names_and_paths
     roots = [str(tmp_path / name) for name in ("diffusers", "nowhere", "file")]
     monkeypatch.setitem(known, "diffusers", (roots, known["diffusers"][1]))
-    assert full.releases() == {}
+    assert full.checkpoint.releases(full.folder_paths.get_folder_paths("diffusers")) == {}
 
 
 def test_a_missing_shard_is_named(release):
@@ -275,10 +273,10 @@ def test_a_file_that_lacks_a_tensor_is_refused_before_loading(models, tmp_path, 
 
 def test_a_file_that_aria2_has_not_finished(models, tmp_path):
     shutil.copy(models / "vae" / "ae.safetensors", tmp_path)
-    full.source.of_file(tmp_path / "ae.safetensors")
+    full.checkpoint.of_file(tmp_path / "ae.safetensors")
     (tmp_path / "ae.safetensors.aria2").touch()
     with pytest.raises(CheckpointError, match=r"ae\.safetensors is incomplete \(ae\.safetensors\.aria2 is"):
-        full.source.of_file(tmp_path / "ae.safetensors")
+        full.checkpoint.of_file(tmp_path / "ae.safetensors")
 
 
 def test_a_folder_that_cannot_be_read(release, monkeypatch):
@@ -291,7 +289,7 @@ def test_a_folder_that_cannot_be_read(release, monkeypatch):
     with pytest.raises(CheckpointError, match=r"vae can't be read \(permission denied\)"):
         full.find("vae", "none", release)
     monkeypatch.setattr(type(folder), "is_dir", refuse)
-    assert full.releases() == {}
+    assert full.checkpoint.releases(full.folder_paths.get_folder_paths("diffusers")) == {}
 
 
 @pytest.mark.parametrize("prefix", ["vae.", "first_stage_model."])
@@ -302,7 +300,7 @@ def test_a_vae_behind_a_prefix(models, tmp_path, prefix):
     tensors = load_file(models / "vae" / "ae.safetensors")
     prefixed = {prefix + name: value for name, value in tensors.items()}
     save_file(prefixed, tmp_path / "a.safetensors")
-    found = full.source.of_file(tmp_path / "a.safetensors")
+    found = full.checkpoint.of_file(tmp_path / "a.safetensors")
     full.requirements.require(found, "vae")
     state = full.load_vae(found).first_stage_model.state_dict()
     assert all(torch.equal(state[name], value) for name, value in tensors.items())
@@ -347,20 +345,20 @@ def test_a_download_that_went_on_too_long(release):
     path = release / "vae" / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes() + bytes(64))
     with pytest.raises(CheckpointError, match=r"is damaged: it has [\d,]+ bytes instead of [\d,]+\. Download FLUX's"):
-        full.source.of_folder(release, "vae")
+        full.checkpoint.of_folder(release, "vae")
 
 
 def test_what_the_host_cannot_read_though_its_header_is_whole(release):
     path = release / "vae" / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes().replace(b'"F32"', b'"F99"').replace(b'"BF16"', b'"BF99"'))
     with pytest.raises(CheckpointError, match="is damaged: download it again"):
-        full.load_vae(full.source.of_folder(release, "vae"))
+        full.load_vae(full.checkpoint.of_folder(release, "vae"))
 
 
 def test_a_safetensors_file_by_another_name(models, tmp_path):
     shutil.copy(models / "vae" / "ae.safetensors", tmp_path / "ae.pt")
     with pytest.raises(CheckpointError, match="is a safetensors file with another extension"):
-        full.load_vae(full.source.of_file(tmp_path / "ae.pt"))
+        full.load_vae(full.checkpoint.of_file(tmp_path / "ae.pt"))
 
 
 def test_a_model_and_encoders_that_do_not_fit(models, release, monkeypatch):
@@ -460,4 +458,4 @@ def test_a_missing_tensor_is_named(models, release):
     with pytest.raises(CheckpointError, match=r"transformer lacks the tensor layers\.0\.attention\.qkv\.weight: downl"):
         full.load(*FOLDER, None)
     with pytest.raises(CheckpointError, match=r"transformer lacks the tensor layers\.0\.attention\.qkv\.weight: it"):
-        full.load_model(full.source.of_folder(release, "diffusion_model"), None)
+        full.load_model(full.checkpoint.of_folder(release, "diffusion_model"), None)

@@ -14,9 +14,8 @@ from newbie_pack.client import models as command
 from newbie_pack.client.problem import Problem
 from newbie_pack.model_loader import full, identify
 from newbie_pack.model_loader.check.survey import PARTS, survey
-from newbie_pack.model_loader.checkpoint import CheckpointError, Header
+from newbie_pack.model_loader.checkpoint import CheckpointError, Header, Source
 from newbie_pack.model_loader.requirements import check_whole
-from newbie_pack.model_loader.source import Source
 from safetensors.torch import load_file, save_file
 
 RELEASE = "NewBie-image-Exp0.1"

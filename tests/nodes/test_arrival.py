@@ -11,7 +11,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from newbie_pack.isolation.encode import encode, encode_plain
-from newbie_pack.nodes.doubts import lost, sources
+from newbie_pack.nodes.common import lost, sources
 from newbie_pack.nodes.guider import NewBieGuider
 from newbie_pack.nodes.sample import NewBieSample
 from newbie_pack.xml_prompt import Box, parse

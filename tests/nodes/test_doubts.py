@@ -8,10 +8,9 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
-from newbie_pack.nodes.doubts import doubt_of_people, doubt_of_size, doubts
+from newbie_pack.nodes.common import SIZES, doubt_of_people, doubt_of_size, doubts
 from newbie_pack.nodes.encode import NewBieEncodeCharacters
 from newbie_pack.nodes.sample import NewBieSample
-from newbie_pack.nodes.size import SIZES
 from newbie_pack.xml_prompt import parse
 
 FULL = {"cap_feat_dim": 2560, "clip_text_dim": 1024}

@@ -13,15 +13,13 @@ import torch
 from newbie_pack.nodes import common
 from newbie_pack.nodes.builders import NewBieCharacter, with_character, with_surroundings
 from newbie_pack.nodes.masks import box_of_mask
-from newbie_pack.nodes.prompt import EXAMPLE, NewBieXMLPrompt
+from newbie_pack.nodes.prompt import TEXT_EXAMPLE, XML_EXAMPLE, NewBieTextToXML, NewBieXMLPrompt
 from newbie_pack.nodes.sample import NewBieSample
-from newbie_pack.nodes.text import EXAMPLE as TEXT_EXAMPLE
-from newbie_pack.nodes.text import NewBieTextToXML
 from newbie_pack.xml_prompt import Box, Interaction, Message, PromptError, layout, parse, to_xml
 
 
 def test_the_example_is_read_without_a_warning():
-    output = NewBieXMLPrompt.execute(EXAMPLE)
+    output = NewBieXMLPrompt.execute(XML_EXAMPLE)
     scene, xml = output.args
     assert [character.name for character in scene.characters] == ["miku", "kaito"]
     assert output.ui is None
@@ -37,7 +35,7 @@ def test_warnings_are_shown_on_the_node():
 def test_a_prompt_that_cannot_be_read_is_told_before_anything_runs():
     sentence = NewBieXMLPrompt.validate_inputs("<character_1>\n<n>miku</n>")
     assert "line 1, column 1" in sentence and "</character_1>" in sentence
-    assert NewBieXMLPrompt.validate_inputs(EXAMPLE) is True
+    assert NewBieXMLPrompt.validate_inputs(XML_EXAMPLE) is True
     assert NewBieXMLPrompt.validate_inputs(None) is True  # linked: not known yet
 
 
@@ -60,7 +58,7 @@ def test_builders_make_the_scene_that_the_xml_makes():
     kaito = {"name": "kaito", **empty, "position": "right, center_y", "action": "standing, facing_left"}
     both = with_character(with_character(None, miku), kaito)
     built = with_surroundings(both, {"style": "", "caption": "", "interaction": "handshake"}, "")
-    written = parse(EXAMPLE)
+    written = parse(XML_EXAMPLE)
     assert [c.id for c in built.characters] == ["character_1", "character_2"]
     assert [{f.name: f.tags for f in c.fields} for c in built.characters] == [
         {f.name: f.tags for f in c.fields} for c in written.characters
@@ -164,7 +162,7 @@ def test_plain_text_becomes_characters():
 
 
 def test_text_to_xml_reads_xml_as_it_is():
-    assert NewBieTextToXML.execute(EXAMPLE).args[0] == parse(EXAMPLE)
+    assert NewBieTextToXML.execute(XML_EXAMPLE).args[0] == parse(XML_EXAMPLE)
 
 
 def test_guesses_are_shown_on_the_node():
@@ -179,7 +177,7 @@ CONTRADICTION = """<character_1><n>miku</n><position>left of kaito</position></c
 def test_a_contradiction_is_told_before_anything_runs(node):
     sentence = node.validate_inputs(CONTRADICTION)
     assert "miku" in sentence and "kaito" in sentence
-    assert node.validate_inputs(EXAMPLE) is True
+    assert node.validate_inputs(XML_EXAMPLE) is True
     assert node.validate_inputs(None) is True
 
 
@@ -197,6 +195,6 @@ def test_a_layout_is_refused_only_where_no_usual_shape_has_room(monkeypatch):
             raise PromptError(Message(f"No room at {aspect}."))
 
     monkeypatch.setattr(common, "layout", for_wide_pictures)
-    assert NewBieXMLPrompt.validate_inputs(EXAMPLE) is True
+    assert NewBieXMLPrompt.validate_inputs(XML_EXAMPLE) is True
     monkeypatch.setattr(common, "ASPECTS", (1.0, 0.5))
-    assert NewBieXMLPrompt.validate_inputs(EXAMPLE) == "No room at 1.0."
+    assert NewBieXMLPrompt.validate_inputs(XML_EXAMPLE) == "No room at 1.0."

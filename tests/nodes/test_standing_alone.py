@@ -21,6 +21,7 @@ from newbie_pack.nodes.sampler import NewBieSampler
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PROMPTS = {"NewBieXMLPrompt", "NewBieTextToXML", "NewBieScene", "NewBieSeeds", "NewBieSize"}
+ENCODE = {"NewBieEncodeCharacters", "NewBieIsolationOptions"}  # the second is for the first alone
 SAMPLE = {"NewBieSample", "NewBieRedrawCharacter"}  # what samples by itself
 
 
@@ -49,7 +50,7 @@ def another():
         ("comfy.k_diffusion.sampling", "BrownianTreeNoiseSampler", {*SAMPLE, "NewBieSampler"}),
         ("comfy.samplers", "CFGGuider", {*SAMPLE, "NewBieGuider"}),
         ("comfy_extras.nodes_model_advanced", "ModelSamplingSD3", SAMPLE),
-        ("comfy.conds", "CONDConstant", {"NewBieEncodeCharacters"}),
+        ("comfy.conds", "CONDConstant", ENCODE),
         ("comfy.samplers", "KSampler", {"NewBieSample", "NewBieSampler"}),
         ("latent_preview", None, SAMPLE),
         ("server", None, set()),

@@ -83,8 +83,8 @@ def test_what_programs_queue_has_one_result(name):
 
 def test_the_first_picture_is_of_the_prompt_nodes_own_example():
     pytest.importorskip("comfy.options", reason="no host")
-    from newbie_pack.nodes.prompt import EXAMPLE
+    from newbie_pack.nodes.prompt import XML_EXAMPLE
 
     twin = json.loads((FOLDER / "api" / f"{FIRST}.json").read_text("utf-8"))
     (prompt,) = (node for node in twin.values() if node["class_type"] == "NewBieXMLPrompt")
-    assert prompt["inputs"]["xml"] == EXAMPLE
+    assert prompt["inputs"]["xml"] == XML_EXAMPLE

@@ -17,7 +17,7 @@ from comfy_api.latest import io
 from loras import listed
 from newbie_pack.model_loader import mini as loader
 from newbie_pack.nodes import NODES, NewBieExtension
-from newbie_pack.nodes.inputs import CONNECT
+from newbie_pack.nodes.common import CONNECT
 from newbie_pack.xml_prompt import parse
 from safetensors.torch import save_file
 

@@ -11,8 +11,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import random_sd
 import torch
-from newbie_pack.sampling.fit import check_fit
-from newbie_pack.sampling.guidance import guider_for
+from newbie_pack.sampling.guidance import check_fit, guider_for
 from newbie_pack.sampling.sample import sample
 
 

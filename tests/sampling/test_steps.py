@@ -13,7 +13,7 @@ import torch
 from comfy.k_diffusion import sampling as hosts
 from newbie_pack.isolation import carrier
 from newbie_pack.isolation.encode import encode
-from newbie_pack.isolation.options import Options
+from newbie_pack.isolation.plan import Options
 from newbie_pack.sampling.guidance import guider_for
 from newbie_pack.sampling.sample import sample, schedule
 from newbie_pack.sampling.samplers import SAMPLERS, WITH_ETA
