@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import urllib.parse
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -27,17 +28,25 @@ def demo(parser: argparse.ArgumentParser) -> None:
 
 
 def create(parser: argparse.ArgumentParser) -> None:
+    add_server(parser)
     add_workflow(parser)
     _add_drawing(parser)
     parser.add_argument(
         "--out", type=folder, metavar="FOLDER", default=Path(), help="where the pictures go (default: this folder)"
     )
+    show = "show the pictures in the terminal too, if it can (kitty's way, iTerm2's, or sixel)"
+    parser.add_argument("--show", action="store_true", help=show)
 
 
 def serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=_integer(1, PORTS), help="the port (default: 8188, or a free one if that is taken)"
     )
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    which = "a ComfyUI that runs already, such as http://127.0.0.1:8188 (default: start one)"
+    parser.add_argument("--server", type=url, metavar="URL", help=which)
 
 
 def add_workflow(parser: argparse.ArgumentParser) -> None:
@@ -128,6 +137,20 @@ size = _told(parse_size)
 setting = _told(parse_input)
 graph = _told(lambda name: load(Path(name)))
 text_file = _told(lambda name: read_text(Path(name)))
+
+
+def url(text: str) -> str:
+    """The address of a server; http:// may be left out."""
+    whole = text if "://" in text else f"http://{text}"
+    try:
+        parts = urllib.parse.urlsplit(whole)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        fine = fine and not (parts.query or parts.fragment)
+    except ValueError:
+        fine = False
+    if not fine:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a server's address, such as http://127.0.0.1:8188")
+    return whole.rstrip("/")
 
 
 def png(name: str) -> Path:

@@ -24,12 +24,13 @@ from pathlib import Path
 
 from . import api
 from .answers import understood
-from .environment import Environment, models_folder, variables
+from .environment import ROOT, Environment, models_folder, variables
 from .problem import Problem
 from .terminal import Line
 
 BOOT_SECONDS = 300.0  # a cold disk and a first start may be slow; a host that died is noticed at once
 FIRST_NODE = "NewBieLoader"
+NOT_LOADED = re.compile("calling comfy_entrypoint|Cannot import|did not return a|module for custom nodes")
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,24 @@ def announced(environment: Environment, port: int = 0, flags: Sequence[str] = ()
     line = Line("Starting ComfyUI")
     try:
         with running(environment, port, flags=flags) as host:
-            check_pack(host)
+            check_pack(host.server(), host.log)
             line.end(f"{host.seconds:.1f} s")
             yield host
     except Problem:
         line.end("failed")
         raise
+
+
+@contextlib.contextmanager
+def served(url: str | None, environment: Environment) -> Iterator[api.Server]:
+    """The host that runs at that address, or else one of our own while it is needed."""
+    if url is None:
+        with announced(environment) as running:
+            yield running.server()
+    else:
+        server = api.server(url)
+        check_pack(server)
+        yield server
 
 
 # --- the command line ------------------------------------------------------------------------------------------------
@@ -176,16 +189,31 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, star
         time.sleep(0.1)
 
 
-def check_pack(host: Host) -> None:
-    """Raises Problem when the host runs and this pack's nodes are not in it."""
-    server = host.server()
-    if api.ask(server, f"/object_info/{FIRST_NODE}"):
-        return
-    told = [line.strip() for line in words(host.log) if "comfy_entrypoint" in line or "Cannot import" in line]
-    why = told[-1] if told else f"{host.kept} may say why"
+def check_pack(server: api.Server, log: Path | None = None) -> None:
+    """Raises Problem when no host answers, or one without this pack's nodes. `log`: of one that we have started."""
     with understood(server.url, "/system_stats"):
         version = api.ask(server, "/system_stats").get("system", {}).get("comfyui_version", "of an unknown version")
-    raise Problem(f"ComfyUI {version} runs (0.27 or newer is needed), but this pack's nodes did not load: {why}")
+    if api.ask(server, f"/object_info/{FIRST_NODE}"):
+        return
+    told = not_loaded(words(log) if log else logged(server))
+    mine = [line for line in told if ROOT.name in line] or told
+    where = f"{server.log} may say why" if server.log else "put it into custom_nodes there, and restart that ComfyUI"
+    raise Problem(
+        f"ComfyUI {version} runs at {server.url} (0.27 or newer is needed), but this pack's nodes did not load: "
+        + (mine[-1] if mine else f"{where}.")
+    )
+
+
+def logged(server: api.Server) -> list[str]:
+    """What the host has logged, as far as it tells."""
+    with contextlib.suppress(Problem, KeyError, TypeError):
+        return said("".join(entry["m"] for entry in api.ask(server, "/internal/logs/raw")["entries"]))
+    return []
+
+
+def not_loaded(lines: list[str]) -> list[str]:
+    """Of a log's lines, those that say which nodes could not be loaded, and why."""
+    return list(dict.fromkeys(line.strip() for line in lines if NOT_LOADED.search(line)))
 
 
 def last(log: Path, lines: int = 12) -> str:
@@ -193,8 +221,12 @@ def last(log: Path, lines: int = 12) -> str:
 
 
 def words(log: Path) -> list[str]:
-    """The log's lines that say something, without their colours."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", log.read_text("utf-8", "replace"))
+    return said(log.read_text("utf-8", "replace"))
+
+
+def said(text: str) -> list[str]:
+    """A log's lines that say something, without their colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
     return [line for line in text.splitlines() if line.strip()]
 
 

@@ -1,4 +1,4 @@
-"""One prompt to one file, with progress on the terminal."""
+"""One prompt to its pictures, with progress on the terminal, and pictures to files."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .workflow import Prompt
 SIGNATURE, LAST_CHUNK = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"  # https://www.w3.org/TR/png-3/
 
 
-def draw_to(server: api.Server, prompt: Prompt, path: Path) -> float:
-    """Draws the prompt, writes the first one it saves to `path`, and returns the seconds it took."""
+def draw(server: api.Server, prompt: Prompt) -> tuple[list[bytes], float]:
+    """Draws the prompt and returns the PNGs that it saves, and the seconds it took."""
     line = Line("Drawing")
 
     def show(progress: api.Progress) -> None:
@@ -25,12 +25,19 @@ def draw_to(server: api.Server, prompt: Prompt, path: Path) -> float:
         saved = [picture for picture in result.pictures if picture.kind == "output"]  # a preview is none
         if not saved:
             raise Problem("The workflow saved no picture: it needs a Save Image node.")
-        write(path, checked(api.download(server, saved[0]), saved[0].filename))
+        pictures = [checked(api.download(server, picture), picture.filename) for picture in saved]
     except BaseException as error:
         line.end("failed" if isinstance(error, Problem) else "stopped")
         raise
     line.end(f"{result.seconds:.1f} s")
-    return result.seconds
+    return pictures, result.seconds
+
+
+def draw_to(server: api.Server, prompt: Prompt, path: Path) -> float:
+    """Writes the first picture to `path`, and returns the seconds that drawing took."""
+    pictures, seconds = draw(server, prompt)
+    write(path, pictures[0])
+    return seconds
 
 
 def checked(data: bytes, name: str) -> bytes:
@@ -42,7 +49,7 @@ def checked(data: bytes, name: str) -> bytes:
 
 
 def write(path: Path, data: bytes) -> None:
-    """All or nothing: a picture that was there stays until the new one is whole."""
+    """All or nothing: a file that was there stays until the new one is whole."""
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(data)

@@ -19,6 +19,15 @@ class Problem(Exception):
     """Ends a command with its sentence."""
 
 
+class Ended(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: not only what is at work ends, as it may at Ctrl-C, but everything."""
+
+
+def shown(text: str) -> str:
+    """The text as it can be written to a terminal."""
+    return OBEYED.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def exit_code(work: Callable[[], int]) -> int:
     """Does the work of a command and returns its exit code; whatever goes wrong becomes a sentence on stderr."""
     for name in ("stdout", "stderr"):  # None where the shell closed them
@@ -50,15 +59,14 @@ def exit_code(work: Callable[[], int]) -> int:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise Ended
 
 
 def _say(sentence: str) -> None:
-    sentence = OBEYED.sub(lambda found: ascii(found[0])[1:-1], sentence)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{sentence}\n")
+        sys.stderr.write(f"{shown(sentence)}\n")
         sys.stderr.flush()
 
 

@@ -28,6 +28,7 @@ from ..xml_prompt import (
 )
 from .arguments import read_text, size
 from .problem import Problem
+from .verdict import pointed
 
 SQUARE = (1, 1)
 
@@ -125,13 +126,6 @@ def told(file: str, said: PromptError | PromptWarning) -> str:
     """As compilers write it, in the process's language."""
     place = f"{file}:{said.line}:{said.column}" if said.line else file
     return f"{place}: {said.message.text(system_language())}\n"
-
-
-def pointed(source: str, column: int) -> str:
-    """The line with a caret below the column; of a long line only what is near."""
-    start = max(0, column - 60)
-    lead = "".join(c if c == "\t" else "\u3000" if ord(c) > 0x2E7F else " " for c in source[start : column - 1])
-    return f"    {source[start : start + 100]}\n    {lead}^\n"
 
 
 def counted(number: int, name: str) -> str:

@@ -7,6 +7,14 @@ import sys
 import unicodedata
 from typing import TextIO
 
+from .problem import shown
+
+
+def say(text: str) -> None:
+    """Lines for whoever looks on, at once; names in them may hold anything."""
+    sys.stdout.write(f"{shown(text)}\n")
+    sys.stdout.flush()
+
 
 class Line:
     """A title, what is happening behind it now, and in the end how it ended."""
@@ -31,20 +39,29 @@ class Line:
             self._rewrite(text)
             self.stream.write("\n")
         else:
-            self.stream.write(f"{text}\n")
+            self.stream.write(f"{shown(text)}\n")
         self.stream.flush()
 
     def _rewrite(self, text: str) -> None:
         columns = shutil.get_terminal_size().columns - 1
-        self.stream.write("\r\x1b[K" + cut(text, columns))
+        self.stream.write("\r\x1b[K" + cut(shown(text).replace("\n", " "), columns))
         self.stream.flush()
 
 
+def columns_of(text: str) -> int:
+    """Chinese characters take two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
+
+
+def padded(text: str, columns: int) -> str:
+    return text + " " * (columns - columns_of(text))
+
+
 def cut(text: str, columns: int) -> str:
-    """The beginning of the text that fits; Chinese characters take two columns."""
+    """The beginning of the text that fits."""
     used = 0
     for index, character in enumerate(text):
-        used += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        used += columns_of(character)
         if used > columns:
             return text[:index]
     return text

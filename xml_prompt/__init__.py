@@ -41,11 +41,12 @@ from .render import (
 )
 from .report import report, vocabulary
 from .scene import GRID, Box, Character, Field, Interaction, Lora, PromptError, PromptWarning, Scene, Tag
-from .words import UNSTATED, gender_of, gender_spans
+from .words import ROOTS, UNSTATED, gender_of, gender_spans
 
 __all__ = [
     "BOX_STEP",
     "GRID",
+    "ROOTS",
     "SHARED",
     "UNSTATED",
     "Box",
