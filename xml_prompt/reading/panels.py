@@ -13,8 +13,7 @@ from ..layout.places import read_position
 from ..messages import Message
 from ..scene import GRID, Box, Interaction, PromptError, Scene, Tag
 from ..words import CHARACTER_ELEMENTS, GENERAL_ELEMENTS, character_id, is_field_name, panel_place
-from .fields import Reading, add, box_in, next_id, tags_in
-from .interactions import interactions_of
+from .fields import Reading, add, box_in, interactions_of, next_id, tags_in
 from .markup import Node, Text
 from .parse import read_general
 

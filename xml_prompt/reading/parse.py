@@ -35,6 +35,7 @@ from .fields import (
     box_in,
     caption_of,
     character_field,
+    interactions_of,
     looks_like_character,
     new_draft,
     next_id,
@@ -45,7 +46,6 @@ from .fields import (
     tags_in,
     unescaped_name,
 )
-from .interactions import interactions_of
 from .loras import take_loras
 from .markup import Node, Text, read_markup
 
