@@ -11,7 +11,7 @@ import json
 
 from aiohttp import web
 
-from ..xml_prompt import report as vocabulary
+from ..xml_prompt import vocabulary
 from . import language_page
 from .prompt_check import question, verdict
 

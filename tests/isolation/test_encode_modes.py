@@ -12,7 +12,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from conditionings import entry, owned, plan_of
-from newbie_pack.isolation import gemma_text as gemma_text
+from newbie_pack.isolation import gemma_text
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain, segments_of
 from newbie_pack.isolation.gemma_text import SPACE, token_bytes, token_weights, tokens_of
 from newbie_pack.isolation.plan import Options, declare, resolve

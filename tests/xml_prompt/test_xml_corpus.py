@@ -15,8 +15,7 @@ from pathlib import Path
 from time import process_time
 
 import pytest
-from newbie_pack.xml_prompt import PromptError, convert, layout, parse, render_tags, text_of, to_xml
-from newbie_pack.xml_prompt import report as report
+from newbie_pack.xml_prompt import PromptError, convert, layout, parse, render_tags, report, text_of, to_xml
 
 HERE = Path(__file__).parents[1] / "data"
 
