@@ -2,12 +2,13 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
-// Nodes with a text have an editor and a character has its place; all that say what they repaired, guessed or refused
+// Nodes with a text have an editor, those with fields show them as chips; all that say what they repaired, guessed or refused
 // have a list of it.
 const PANELS = {
   NewBieXMLPrompt: { input: "xml", reader: "xml" },
   NewBieTextToXML: { input: "text", reader: "text" },
-  NewBieCharacter: { position: "position" },
+  NewBieCharacter: { fields: true },
+  NewBieScene: { fields: true },
 };
 const ours = (definition) => definition?.name?.startsWith("NewBie");
 const speaks = (definition) => ours(definition) && definition.has_intermediate_output;

@@ -49,9 +49,36 @@ def test_plain_tags_are_told_where_to_go_and_offered_as_xml():
         assert verdict(Question(not_plain))["hint"] is None
 
 
+def test_fields_of_nodes_are_told_by_field_with_their_place_in_it():
+    kaito = {"name": "kaito", "clothing": "hat,\nscarf (", "position": "rigth"}
+    told = verdict(Question(people=({"name": "miku"}, kaito)))
+    assert told["problem"] is None and [one["name"] for one in told["characters"]] == ["miku", "kaito"]
+    assert [(one["field"], one["line"], one["column"]) for one in told["warnings"]] == [
+        ("clothing", 2, 7), ("position", 1, 1),
+    ]  # fmt: skip
+    wrong = verdict(Question(people=({"action": "x, (wave:99)"},)))["problem"]
+    assert (wrong["field"], wrong["line"]) == ("action", 1) and "99" in wrong["message"]
+
+
+def test_what_is_wrong_in_an_earlier_node_is_told_there_alone():
+    wrong, right = {"action": "(wave:99)"}, {"name": "rin", "position": "rigth"}
+    assert verdict(Question(people=(wrong, right))) == verdict(Question(people=(wrong,), surroundings={})) == {
+        "problem": None, "warnings": [], "characters": [], "hint": None, "xml": None,
+    }  # fmt: skip
+    told = verdict(Question(people=(right,), surroundings={"style": "ink (", "system_prompt": "Draw."}))
+    assert [one["field"] for one in told["warnings"]] == ["style"]
+
+
+def test_an_empty_character_and_a_scene_without_any_are_no_mistake():
+    for asked in (Question(people=({},)), Question(surroundings={}), Question(surroundings={"caption": "At noon."})):
+        told = verdict(asked)
+        assert (told["problem"], told["warnings"]) == (None, [])
+
+
 @pytest.mark.parametrize(
     "said",
-    [None, [], {}, {"text": 1}, {"text": "", "reader": "eval"}, {"text": "", "aspect": "1"}, {"text": "", "aspect": 0},
+    [{"people": {}}, {"people": [1]}, {"people": [{"name": 1}]}, {"surroundings": [1]}, {"people": []},
+     None, [], {}, {"text": 1}, {"text": "", "reader": "eval"}, {"text": "", "aspect": "1"}, {"text": "", "aspect": 0},
      {"text": "", "aspect": float("nan")}, {"text": "", "aspect": 1e9}],
 )  # fmt: skip
 def test_what_is_no_question_is_refused(said):
@@ -62,3 +89,6 @@ def test_what_is_no_question_is_refused(said):
 def test_a_question_says_what_it_needs_and_no_more():
     assert question({"text": "a", "language": "zh-TW", "aspect": 2}) == Question("a", "xml", 2.0, "zh")
     assert question({"text": "a"}) == Question("a")
+    fields = {"name": "miku"}
+    assert question({"people": [fields], "surroundings": fields}) == Question(people=(fields,), surroundings=fields)
+    assert question({"surroundings": {}}).surroundings == {}

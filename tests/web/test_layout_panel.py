@@ -145,13 +145,13 @@ def test_a_character_of_its_own_node_is_dragged_among_ghosts(canvas, renderer):
                 {"id": 2, "type": "NewBieCharacter", "pos": [500, 100], "size": [340, 560],
                  "inputs": [{"name": "previous", "type": "NEWBIE_SCENE", "link": 1}],
                  "properties": {"newbie.layout": True},
-                 "widgets_values": ["<k>", "unstated", "", "", "", "", "right", ""]},
+                 "widgets_values": ["k & l", "unstated", "", "", "", "", "right", ""]},
             ],
             "links": [[1, 1, 0, 2, 0, "NEWBIE_SCENE"]], "version": 0.4,
         }
     )  # fmt: skip
     opened.page.wait_for_selector(f"{BOX} >> nth=1")
-    assert opened.page.locator(BOX).all_inner_texts() == ["miku", "<k>"]
+    assert opened.page.locator(BOX).all_inner_texts() == ["miku", "k & l"]
     assert opened.page.locator(".newbie-ghost").count() == 1
     position = "app.graph.getNodeById(2).widgets.find(({ name }) => name === 'position').value"
     drag(opened, 1, -100, 0)

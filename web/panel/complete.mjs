@@ -1,4 +1,5 @@
 // What the editor offers while typing: elements, position words, names for `between`, and tags.
+import { vocabulary } from "./check.mjs";
 import { characters, read } from "./xml.mjs";
 
 const NAME = /<n>\s*([^<]+?)\s*<\/n>|<name>\s*([^<]+?)\s*<\/name>/giu;
@@ -24,17 +25,34 @@ const elementOption = (name) => ({
   },
 });
 
+let known = null; // asked for once a page
+
+/** @param {object} api the host's @returns {Promise<ReturnType<typeof completions>>} */
+export const knowledge = (api) =>
+  (known ??= Promise.all([
+    vocabulary(api),
+    fetch(new URL("./tags.json", import.meta.url)).then((answer) => answer.json()),
+  ]).then(([names, tags]) => completions(names, tags)));
+
 /**
  * @param {{character: string[], general: string[], positions: string[]}} vocabulary
  * @param {{tags: [string, string][]}} list English tag, Chinese meaning
- * @returns {(context: object) => object | null} a completion source
+ * @returns {(context: object, field?: string) => object | null} a completion source; field: the text is a field's, not XML
  */
 export function completions(vocabulary, list) {
   const tags = list.tags.map(([label, detail]) => ({ label, detail, type: "text" }));
   const byChinese = list.tags.map(([label, detail]) => ({ label: detail, detail: label, apply: label, type: "text" }));
   const positions = vocabulary.positions.map((label) => ({ label, type: "keyword" }));
 
-  return (context) => {
+  const inField = (context, name) => {
+    const word = context.matchBefore(/[\p{L}\p{N}_]+/u);
+    if ((!word && !context.explicit) || (name && TAGLESS.test(name))) return null;
+    const options = name && PLACES.test(name) ? positions : [...tags, ...byChinese];
+    return { from: word ? word.from : context.pos, options, validFor: /^[\p{L}\p{N}_]*$/u };
+  };
+
+  return (context, field) => {
+    if (field) return inField(context, field);
     const text = context.state.doc.toString();
     const begun = context.matchBefore(/<[\p{L}_]*/u);
     if (begun) {
@@ -51,12 +69,6 @@ export function completions(vocabulary, list) {
       const options = [...new Set(names)].map((label) => ({ label, type: "variable" }));
       return { from: between.to - word.trimStart().length, options };
     }
-    const word = context.matchBefore(/[\p{L}\p{N}_]+/u);
-    if (!word && !context.explicit) return null;
-    const parent = around(text, context.pos);
-    if (parent && TAGLESS.test(parent.name)) return null;
-    const options = parent && PLACES.test(parent.name) ? positions : [...tags, ...byChinese];
-    return { from: word ? word.from : context.pos, options, validFor: /^[\p{L}\p{N}_]*$/u };
+    return inField(context, around(text, context.pos)?.name);
   };
 }
-

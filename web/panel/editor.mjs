@@ -1,13 +1,13 @@
 // The prompt as CodeMirror shows it. Its text is a copy: the node's own text widget stays what is saved and queued.
 import {
-  Annotation, Compartment, Decoration, EditorState, EditorView, HighlightStyle, StateEffect, StateField, WidgetType,
-  autocompletion, bracketMatching, closeBrackets, closeBracketsKeymap, completionKeymap, defaultKeymap, drawSelection,
-  foldGutter, foldKeymap, highlightActiveLine, history, historyKeymap, indentUnit, indentWithTab, keymap, lineNumbers,
+  Decoration, EditorView, HighlightStyle, StateEffect, StateField, WidgetType, autocompletion,
+  bracketMatching, closeBrackets, closeBracketsKeymap, completionKeymap, defaultKeymap, foldGutter, foldKeymap,
+  highlightActiveLine, historyKeymap, indentUnit, indentWithTab, keymap, lineNumbers,
   setDiagnostics, syntaxHighlighting, tags, xml,
 } from "./codemirror.mjs";
+import { marksOf, placeOf, textView } from "./text_view.mjs";
 import { removal, voidPositions } from "./xml.mjs";
 
-const FROM_WIDGET = Annotation.define(); // a change that the widget already has
 const setVoid = StateEffect.define();
 
 const COLOURS = HighlightStyle.define([
@@ -62,16 +62,6 @@ function struckThrough(title) {
   });
 }
 
-/** The place of a message: the word or the tag that begins there. Lines and columns count from 1. */
-function placeOf(doc, { line, column }) {
-  if (!line) return { from: 0, to: Math.min(doc.length, doc.line(1).to) };
-  const at = doc.line(Math.min(line, doc.lines));
-  const from = Math.min(at.from + Math.max(column - 1, 0), at.to);
-  const rest = doc.sliceString(from, at.to);
-  const length = /^(?:<[^<>]*>?|[^\s<,，、;；]+)/u.exec(rest)?.[0].length ?? 1;
-  return { from, to: Math.min(from + length, at.to) };
-}
-
 /**
  * @param {object} options
  * @param {string} options.text
@@ -81,51 +71,24 @@ function placeOf(doc, { line, column }) {
  * @param {(text: string) => void} options.changed by the user
  */
 export function editor({ text, markup, words, complete, changed }) {
-  const language = new Compartment();
   const voided = struckThrough(words("removePosition"));
-  const listen = EditorView.updateListener.of((update) => {
-    if (!update.docChanged) return;
-    if (update.transactions.some((one) => one.annotation(FROM_WIDGET))) return;
-    changed(update.state.doc.toString());
-  });
-  const view = new EditorView({
-    state: EditorState.create({
-      doc: text,
-      extensions: [
-        lineNumbers(), foldGutter(), history(), drawSelection(), bracketMatching(), closeBrackets(),
-        highlightActiveLine(), indentUnit.of("  "), EditorView.lineWrapping, syntaxHighlighting(COLOURS), voided, listen,
-        autocompletion({ override: [complete], icons: false }),
-        language.of(markup ? xml({ autoCloseTags: true }) : []),
-        keymap.of([...closeBracketsKeymap, ...completionKeymap, ...historyKeymap, ...foldKeymap, ...defaultKeymap,
-          indentWithTab]),
-      ],
-    }),
-  });
-  // The front-end takes Ctrl+Z for the graph unless what has the focus says that it is a text area.
-  Object.defineProperty(view.contentDOM, "type", { value: "textarea" });
+  const { view, show, change, replace, remove } = textView(text, changed, [
+    lineNumbers(), foldGutter(), bracketMatching(), closeBrackets(), highlightActiveLine(), indentUnit.of("  "),
+    syntaxHighlighting(COLOURS), voided, autocompletion({ override: [complete], icons: false }),
+    markup ? xml({ autoCloseTags: true }) : [],
+    keymap.of([...closeBracketsKeymap, ...completionKeymap, ...historyKeymap, ...foldKeymap, ...defaultKeymap,
+      indentWithTab]),
+  ]);
 
-  const show = (now) => {
-    if (now === view.state.doc.toString()) return;
-    view.dispatch({
-      changes: { from: 0, to: view.state.doc.length, insert: now },
-      annotations: FROM_WIDGET.of(true),
-    });
-  };
   const diagnose = ({ problem, warnings }) => {
     const { doc } = view.state;
-    const told = [...(problem ? [{ ...problem, severity: "error" }] : []),
-      ...warnings.filter(({ line }) => line).map((warning) => ({ ...warning, severity: "warning" }))];
-    const found = told.map((one) => ({ ...placeOf(doc, one), severity: one.severity, message: one.message }));
     const positions = markup ? voidPositions(doc.toString()) : [];
-    view.dispatch(setDiagnostics(view.state, found), { effects: setVoid.of(positions) });
+    view.dispatch(setDiagnostics(view.state, marksOf(doc, problem, warnings)), { effects: setVoid.of(positions) });
   };
   const jump = (line, column) => {
     const { from } = placeOf(view.state.doc, { line, column });
     view.dispatch({ selection: { anchor: from }, effects: EditorView.scrollIntoView(from, { y: "center" }) });
     view.focus();
   };
-  /** One step for Ctrl+Z; the widget is told as of any typing. */
-  const change = (changes) => view.dispatch({ changes, userEvent: "input" });
-  const replace = (now) => change({ from: 0, to: view.state.doc.length, insert: now });
-  return { view, show, diagnose, jump, change, replace, remove: () => view.destroy() };
+  return { view, show, diagnose, jump, change, replace, remove };
 }

@@ -197,6 +197,7 @@ export function layout({ words, place }) {
     people = [...now];
     locked = isLocked;
     chosen = Math.min(chosen, Math.max(people.length - 1, 0));
+    if (people[chosen]?.ghost) chosen = people.findIndex(({ ghost }) => !ghost);
     frame.style.setProperty("--newbie-aspect", aspect);
     stage.style.backgroundImage = picture ? `url(${JSON.stringify(picture)})` : "";
     element.classList.toggle("newbie-locked", locked);

@@ -1,5 +1,5 @@
-// The panel that a prompt node gets: with an editor where the node has a text, else what was said of its fields.
-import { characterPanel } from "./character.mjs";
+// The panel that a node gets: an editor where it has a text, chips where it has fields, else what was said of it.
+import { builderPanel } from "./builder.mjs";
 import { notes } from "./notes.mjs";
 import { promptPanel } from "./prompt.mjs";
 
@@ -15,14 +15,12 @@ function style() {
 /**
  * @param {{app: object, api: object, locale: () => string}} host
  * @param {object} node
- * @param {{input?: string, reader?: "xml" | "text", position?: string}} kind its text widget, and how the server reads
- *   it; or the widget that says where a character stands
+ * @param {{input?: string, reader?: "xml" | "text", fields?: boolean}} kind its text widget, and how the server reads
+ *   it; or that its widgets are a scene's fields
  * @returns {{ran: (lines: string[]) => void, refused: (lines: string[]) => void}}
  */
 export function addPanel(host, node, kind) {
   style();
   if (kind.input) return promptPanel(host, node, kind);
-  const said = notes(host, node);
-  if (kind.position) characterPanel(host, node);
-  return said;
+  return kind.fields ? builderPanel(host, node) : notes(host, node);
 }

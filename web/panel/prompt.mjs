@@ -1,7 +1,8 @@
 // The panel of a prompt node: editor, layout and messages in one DOM widget beside the text widget, which stays the truth.
 import { aspectOf, lastPicture } from "./aspect.mjs";
-import { checker, vocabulary } from "./check.mjs";
-import { completions } from "./complete.mjs";
+import { LAYOUT, LAYOUT_HEIGHT, newBar, PLAIN } from "./bar.mjs";
+import { checker } from "./check.mjs";
+import { knowledge } from "./complete.mjs";
 import { editor as newEditor } from "./editor.mjs";
 import { layout as newLayout } from "./layout.mjs";
 import { messageList } from "./messages.mjs";
@@ -11,17 +12,6 @@ import { wordsOf } from "./words.mjs";
 import { characters, formatted, withBox, withoutBox } from "./xml.mjs";
 
 const EDITOR_HEIGHT = 150; // pixels, all of them
-const LAYOUT_HEIGHT = 240;
-const LAYOUT = "newbie.layout"; // properties of a node: what its panel shows
-const PLAIN = "newbie.plain";
-
-let known = null; // the vocabulary and the tags, asked for once a page
-
-const asked = (api) =>
-  (known ??= Promise.all([
-    vocabulary(api),
-    fetch(new URL("./tags.json", import.meta.url)).then((answer) => answer.json()),
-  ]).then(([names, tags]) => completions(names, tags)));
 
 export function promptPanel(host, node, { input, reader }) {
   const words = wordsOf(host.locale());
@@ -39,7 +29,7 @@ export function promptPanel(host, node, { input, reader }) {
     markup,
     words,
     complete: (context) => {
-      if (!complete) asked(host.api).then((source) => (complete = source));
+      if (!complete) knowledge(host.api).then((source) => (complete = source));
       return complete?.(context) ?? null;
     },
     changed: (now) => {
@@ -69,31 +59,16 @@ export function promptPanel(host, node, { input, reader }) {
     },
   );
 
-  const button = (word, run, hint = `${word}Hint`) => {
-    const made = document.createElement("button");
-    made.type = "button";
-    made.textContent = words(word);
-    made.title = words(hint);
-    made.onclick = run;
-    return made;
-  };
-  const toggle = (property) => {
-    node.properties[property] = !node.properties[property];
-    const grown = property === LAYOUT ? (node.properties[LAYOUT] ? LAYOUT_HEIGHT : -LAYOUT_HEIGHT) : 0;
-    show();
-    if (grown) node.setSize([node.size[0], Math.max(node.size[1] + grown, node.computeSize()[1])]);
-    remember(host.app);
-  };
-  const bar = document.createElement("div");
-  bar.className = "newbie-bar";
-  const format = button("format", () => {
-    const now = formatted(text());
-    if (now === null) format.title = words("unformatted");
-    else if (now !== text()) editor.replace(now);
-  });
-  const layoutButton = button("layout", () => toggle(LAYOUT));
-  const plainButton = button("plain", () => toggle(PLAIN));
-  bar.append(...(markup ? [format, layoutButton] : [layoutButton]), plainButton);
+  const bar = newBar(words, host.app, node, show);
+  if (markup) {
+    const format = bar.button("format", () => {
+      const now = formatted(text());
+      if (now === null) format.title = words("unformatted");
+      else if (now !== text()) editor.replace(now);
+    });
+  }
+  bar.toggle("layout", LAYOUT);
+  bar.toggle("plain", PLAIN);
 
   const place = document.createElement("div");
   place.className = "newbie-editor";
@@ -101,7 +76,7 @@ export function promptPanel(host, node, { input, reader }) {
 
   const panel = document.createElement("div");
   panel.className = "newbie-panel";
-  panel.append(bar, place, board.element, messages.element);
+  panel.append(bar.element, place, board.element, messages.element);
 
   addPanelWidget(node, "newbie_panel", panel, () =>
     linked() || node.properties[PLAIN] ? 60 : EDITOR_HEIGHT + (node.properties[LAYOUT] ? LAYOUT_HEIGHT : 0));
@@ -123,10 +98,9 @@ export function promptPanel(host, node, { input, reader }) {
     const layoutShown = !isLinked && Boolean(node.properties[LAYOUT]);
     setHidden(node, truth, !plain);
     place.hidden = plain;
-    bar.hidden = isLinked;
+    bar.element.hidden = isLinked;
     board.element.hidden = !layoutShown;
-    layoutButton.ariaPressed = String(layoutShown);
-    plainButton.ariaPressed = String(plain);
+    bar.show();
     messages.show(entries());
     node.graph?.setDirtyCanvas(true, true); // else the page arranges the widgets only when the mouse moves
     if (!layoutShown) return;
@@ -143,7 +117,7 @@ export function promptPanel(host, node, { input, reader }) {
     check();
   };
   place.addEventListener("focusout", () => remember(host.app));
-  place.addEventListener("focusin", () => complete ?? asked(host.api).then((source) => (complete = source)));
+  place.addEventListener("focusin", () => complete ?? knowledge(host.api).then((source) => (complete = source)));
   const { onConnectionsChange, onRemoved } = node;
   node.onConnectionsChange = function (...change) {
     onConnectionsChange?.apply(this, change);

@@ -5,6 +5,7 @@ import { behind } from "./aspect.mjs";
 const TYPE = "NEWBIE_PANEL";
 const STAYING = ["copy", "cut", "paste", "keydown", "keyup", "keypress", "wheel", "pointerdown", "contextmenu", "dblclick"];
 const QUEUE = "Enter"; // with Ctrl, from anywhere
+const [GAP, MARGINS] = [4, 20]; // pixels: between a panel's parts, and around it
 
 /**
  * @param {object} node
@@ -36,6 +37,28 @@ export function setHidden(node, widget, hidden) {
   if (widget.hidden === hidden) return;
   widget.hidden = widget.options.hidden = hidden;
   node.widgets.push(node.widgets.pop());
+}
+
+/**
+ * Lets a node grow and shrink with what its panel holds.
+ * @param {object} node
+ * @param {HTMLElement[]} parts of the panel, which keep the height of their content
+ * @param {() => number} more pixels for what takes the height that it is given
+ */
+export function heightFollower(node, parts, more) {
+  let need = 0;
+  const look = () => {
+    const heights = parts.map(({ offsetHeight }) => offsetHeight).filter(Boolean);
+    const now = heights.reduce((sum, height) => sum + height + GAP, MARGINS);
+    if (!heights.length || now === need) return; // not on the screen
+    const grown = need ? now - need : 0;
+    need = now;
+    node.setSize([node.size[0], Math.max(node.size[1] + grown, node.computeSize()[1])]);
+    node.graph?.setDirtyCanvas(true, true);
+  };
+  const observer = new ResizeObserver(look);
+  parts.forEach((part) => observer.observe(part));
+  return { least: () => need + more(), look, stop: () => observer.disconnect() };
 }
 
 /** @param {object} app after a change that was not typed: one step for the graph's undo */

@@ -8,6 +8,12 @@ const WORDS = {
   layoutHint: ["Drag people into place", "把角色拖到位"],
   plain: ["Plain text", "纯文本"],
   plainHint: ["Show ComfyUI's own text box", "改用 ComfyUI 自带的文本框"],
+  heavier: ["Heavier (Ctrl+↑)", "加权（Ctrl+↑）"],
+  lighter: ["Lighter (Ctrl+↓)", "减权（Ctrl+↓）"],
+  removeTag: ["Remove this tag", "删除这个标签"],
+  removeField: ["Empty this field", "清空这一项"],
+  addField: ["Add this field", "添加这一项"],
+  linked: ["connected", "已连接"],
   convert: ["Turn into XML", "转成 XML"],
   removePosition: ["The box decides. Remove this position", "以方框为准。删除这个位置"],
   problem: ["Error", "错误"],
@@ -23,8 +29,28 @@ const WORDS = {
   bottom: ["bottom", "下"],
 };
 
+// What an empty field shows.
+const EXAMPLES = {
+  name: ["miku, or any name", "miku，或任意名字"],
+  appearance: ["blue hair, (twintails:1.2), ...", "蓝发，(双马尾:1.2)……"],
+  clothing: ["school uniform, hat, ...", "校服，帽子……"],
+  expression: ["smile, ...", "微笑……"],
+  action: ["standing, facing_right, ...", "站立，面向右……"],
+  position: ["left, or drag in the layout", "左，或在布局里拖动"],
+  negative: ["what must not be here", "这里不要出现的东西"],
+  caption: ["The picture in a sentence", "用一句话描述画面"],
+  style: ["flat color, ...", "平涂……"],
+  background: ["beach, sunset, ...", "海滩，日落……"],
+  atmosphere: ["cheerful, ...", "欢快……"],
+  quality: ["masterpiece, ...", "masterpiece……"],
+  interaction: ["handshake, ...", "握手……"],
+};
+
 /**
  * @param {string} locale such as `en` or `zh-TW`
- * @returns {(word: keyof typeof WORDS) => string}
+ * @returns {((word: keyof typeof WORDS) => string) & {example: (field: string) => string}}
  */
-export const wordsOf = (locale) => (word) => WORDS[word][locale.toLowerCase().startsWith("zh") ? 1 : 0];
+export function wordsOf(locale) {
+  const at = locale.toLowerCase().startsWith("zh") ? 1 : 0;
+  return Object.assign((word) => WORDS[word][at], { example: (field) => EXAMPLES[field]?.[at] ?? "" });
+}
