@@ -52,7 +52,7 @@ def convert_lora(options: argparse.Namespace) -> int:
         inner = options.file / "adapter_model.safetensors"
         raise Problem(f"{options.file} is a folder: give the file in it, such as {inner}.")
     target = options.out or options.file.with_name(f"{options.file.stem}-comfyui.safetensors")
-    lora = pack("model_loader.lora.convert")
+    lora = pack("model_loader.lora")
     try:
         done = lora.convert(options.file, target)
     except lora.CheckpointError as problem:
@@ -77,7 +77,7 @@ def check_files(options: argparse.Namespace) -> int:
     if within is not None and within.is_dir() and not any((options.folder / name).is_dir() for name in FOLDERS):
         raise Problem(f"{options.folder} is not a models folder, but has one in it: name {within}.")
     folders = below(options.folder) if options.folder is not None else folders_of(locate())
-    found = pack("model_loader.check.survey").survey(folders)
+    found = pack("model_loader.check").survey(folders)
     for title, lines in (
         ("NewBie's files", [one.line() for one in found.found]),
         ("Missing", found.advice),

@@ -34,7 +34,7 @@ import torch
 
 from ...client.models import below
 from ...client.problem import Problem
-from ...model_loader.check.survey import PARTS, survey
+from ...model_loader.check import PARTS, survey
 from ...xml_prompt import layout, parse
 from .fullsize_files import SCALES
 from .host import add_host

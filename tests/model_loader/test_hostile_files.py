@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from newbie_pack.client import models as command
-from newbie_pack.model_loader.check import folders, survey
+from newbie_pack.model_loader import check
 
 MINI_VAE = Path(__file__).resolve().parents[2] / "mini" / "weights" / "vae.safetensors"
 GOOD = "zz good.safetensors"
@@ -85,7 +85,7 @@ def test_a_file_that_vanishes_meanwhile(tmp_path, capsys, monkeypatch):
     gone, soon_gone = tmp_path / "vae" / "a.safetensors", tmp_path / "vae" / "b.safetensors"
     for path in (gone, soon_gone, tmp_path / "vae" / GOOD):
         shutil.copy(MINI_VAE, path)
-    walk, look = folders.walk, survey.look_at_files
+    walk, look = check.walk, check.look_at_files
 
     def first_gone(*arguments):
         for found in walk(*arguments):
@@ -97,8 +97,8 @@ def test_a_file_that_vanishes_meanwhile(tmp_path, capsys, monkeypatch):
         soon_gone.unlink()
         return found
 
-    monkeypatch.setattr(folders, "walk", first_gone)
-    monkeypatch.setattr(survey, "look_at_files", second_gone)
+    monkeypatch.setattr(check, "walk", first_gone)
+    monkeypatch.setattr(check, "look_at_files", second_gone)
     told = checked(tmp_path, capsys)
     assert "a.safetensors does not exist" in told and f"vae              {GOOD}" in told
 
@@ -124,5 +124,5 @@ def test_what_may_not_be_read(tmp_path, capsys):
 def test_a_file_of_many_tensors_is_looked_at_quickly(tmp_path, name):
     write(tmp_path / "a.safetensors", [name(i) for i in range(MANY)])
     start = time.process_time()
-    assert not survey.survey({"diffusion_models": [tmp_path]}).complete
+    assert not check.survey({"diffusion_models": [tmp_path]}).complete
     assert time.process_time() - start < SECONDS

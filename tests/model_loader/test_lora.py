@@ -13,8 +13,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.sd
 import torch
 from newbie_pack.client import models as command
-from newbie_pack.model_loader.check import survey
-from newbie_pack.model_loader.lora import convert as lora
+from newbie_pack.model_loader import check, lora
 from safetensors.torch import load_file, save_file
 
 BF16 = "diffusion_models/NewBie-Image-Exp0.1-bf16.safetensors"
@@ -153,7 +152,7 @@ def test_a_converted_file_is_read_as_it_is(model, tmp_path):
 
 def test_every_layer_of_the_model_is_known():
     from newbie_pack.lab.benchmarks import fullsize_files as files
-    from newbie_pack.model_loader.lora.names import parse
+    from newbie_pack.model_loader.lora import parse
 
     for name in files.diffusion_shapes(files.FULL):
         if name.endswith(".weight"):
@@ -180,7 +179,7 @@ def test_the_survey_tells_of_it(models, model, tmp_path):
     magnitudes = f"base_model.model.{LAYERS[-2]}.lora_magnitude_vector"  # PEFT's DoRA, which can't be converted
     dora = named(matrices(model, LAYERS[-2:-1])) | {magnitudes: torch.ones(4)}
     save_file(dora, folder / "c.safetensors")
-    problems = survey.survey(command.below(tmp_path)).problems
+    problems = check.survey(command.below(tmp_path)).problems
     told = [line for line in problems if "safetensors" in line and str(folder) in line]
     assert told == [
         f"{folder / 'a.safetensors'} is a LoRA whose names ComfyUI ignores: "

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from newbie_pack.client import models as command
 from newbie_pack.client.problem import Problem
+from newbie_pack.model_loader import lora
 from newbie_pack.model_loader.checkpoint import CheckpointError, read_header
-from newbie_pack.model_loader.lora import convert as lora
-from newbie_pack.model_loader.lora import names
 
 ROOT = Path(command.__file__).resolve().parent.parent
 QKV, W2, TEXT = "layers.0.attention.qkv", "noise_refiner.1.feed_forward.w2", "time_text_embed.1"
@@ -293,11 +292,11 @@ LAYER, FLAT = "layers.0.attention.qkv", "layers_0_attention_qkv"
 )
 def test_what_wrapped_the_model_in_training_is_no_part_of_a_name(name, hosts):
     """torch.compile's _orig_mod and DataParallel's module, wherever in the name they stand."""
-    found = names.parse(name)
+    found = lora.parse(name)
     assert found is not None and found.hosts == hosts
     assert not found.known
 
 
 def test_only_whole_words_are_wrappers():
-    assert names.parse(f"submodule.{LAYER}.lora_A.weight") is None
-    assert names.parse(f"_orig_mod.{LAYER}.weight") is None
+    assert lora.parse(f"submodule.{LAYER}.lora_A.weight") is None
+    assert lora.parse(f"_orig_mod.{LAYER}.weight") is None

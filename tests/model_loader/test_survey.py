@@ -13,7 +13,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)  # the random files are mad
 from newbie_pack.client import models as command
 from newbie_pack.client.problem import Problem
 from newbie_pack.model_loader import full, identify
-from newbie_pack.model_loader.check.survey import PARTS, survey
+from newbie_pack.model_loader.check import PARTS, survey
 from newbie_pack.model_loader.checkpoint import CheckpointError, Header, Source
 from newbie_pack.model_loader.requirements import check_whole
 from safetensors.torch import load_file, save_file
@@ -376,7 +376,7 @@ def test_the_full_models_sizes_and_names():
     import torch
     from comfy import model_detection, sd
     from newbie_pack.lab.benchmarks import fullsize_files as files
-    from newbie_pack.model_loader.check.survey import GIGABYTES
+    from newbie_pack.model_loader.check import GIGABYTES
 
     shapes = {
         identify.DIFFUSION: files.diffusion_shapes(files.FULL),

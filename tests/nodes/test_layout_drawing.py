@@ -10,7 +10,7 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
-from newbie_pack.nodes.layout_drawing import COLOURS, PAPER, Area, draw_layout, font_for, inside, label_of, pixels
+from newbie_pack.nodes.preview import COLOURS, PAPER, Area, draw_layout, font_for, inside, label_of, pixels
 from newbie_pack.xml_prompt import Box, Character, Scene, layout
 
 

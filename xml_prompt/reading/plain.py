@@ -15,7 +15,7 @@ The rules, in the order they are asked:
     picture. It ends where the list begins to speak of something else. `scene` and `场景` begin words on the whole
     picture, `both` and `他们` what is everyone's.
  4. A Chinese clause that says who is where (`红发女孩在左边`, `右边是男孩`) is cut into tags and begins a part of its
-    own; one on all of them (`他们在海边握手`) is of the whole picture. The words between are left out (clauses.py).
+    own; one on all of them (`他们在海边握手`) is of the whole picture. The words between are left out (labels.clauses).
  5. A part without a label that has a person word (`1girl`, `a tall woman`, `男孩`) is a character. One that has none
     speaks of the whole picture if no tag of it describes a person; else it goes on describing the character before it.
  6. A count (`2girls`, `1girl, 1boy`) beside people who are described elsewhere counts those, and makes no others.
@@ -39,7 +39,6 @@ from ..messages import Message
 from ..scene import Scene, Tag
 from ..tags import PlacedTag, TagError
 from ..words import CHARACTER_ELEMENTS, character_id, gender_of, genders_in, joint_interaction, word_key
-from .clauses import Clause, clauses
 from .document import Warnings
 from .fields import (
     Draft,
@@ -58,8 +57,10 @@ from .labels import (
     EVERYONE,
     PARTS_OF_A_BODY,
     WORDS_THAT_BREAK,
+    Clause,
     Part,
     bare_person,
+    clauses,
     of_a_field,
     parts_of,
     without_bullets,
