@@ -39,10 +39,8 @@ from .answers import (
     understood,
 )
 from .problem import Problem
-from .trouble import (
-    refusal,
-    refused,
-)
+from .trouble import HostError as HostError  # which the functions below raise
+from .trouble import refusal, refused
 from .workflow import Prompt
 
 LOOK_AGAIN = 2.0  # seconds without a message after which the host is asked
