@@ -69,7 +69,8 @@ def model(kind: str, seed: int = 0):
     extra = {"num_heads": 2} if kind == "SD15" else {"num_head_channels": 16}
     config = getattr(comfy.supported_models, kind)(UNETS[kind])
     config.unet_config.update(extra)
-    network = config.get_model({}, device=torch.device("cpu"))
+    sign = {"output_blocks.11.1.transformer_blocks.0.norm1.bias": torch.tensor([0.0, 1.0])}
+    network = config.get_model(sign if kind == "SD20" else {}, device=torch.device("cpu"))  # of v-prediction
     randomise(network.diffusion_model, seed)
     cpu = torch.device("cpu")
     return comfy.model_patcher.ModelPatcher(network, load_device=cpu, offload_device=cpu)

@@ -10,7 +10,8 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.lora
 import comfy.ops
 import torch
-from newbie_pack.isolation.lora import acting_on
+from comfy.quant_ops import QUANT_ALGOS, QuantizedTensor
+from newbie_pack.isolation.lora import Stack, acting_on
 from newbie_pack.isolation.lora_files import found_in, layer_name, split
 from newbie_pack.isolation.lora_gates import CAPTION, IMAGE, Gates, shares
 from newbie_pack.isolation.lora_layers import Target, layer_of
@@ -116,6 +117,56 @@ def test_each_token_has_the_layer_with_the_loras_of_its_own(kind, shape):
         tolerance = 1e-5 if "decomposed" in kind or kind in ("dora", "loha", "loha of Tucker", "lokr of products",
                                                              "locon") else 1e-12
         torch.testing.assert_close(got[:, token], expected[:, token], rtol=tolerance, atol=tolerance * 10)
+
+
+def quantised(algorithm, full_precision, out=128, into=256):
+    """A layer of the host's mixed precision in one of its formats; full_precision: it does not round its input too."""
+    torch.manual_seed(0)
+    layer = comfy.ops.mixed_precision_ops({}, torch.float32).Linear(into, out, device="cpu")
+    layout = QUANT_ALGOS[algorithm]["comfy_tensor_layout"]
+    weight = QuantizedTensor.from_float(torch.randn(out, into) * into**-0.5, layout)
+    layer.quant_format, layer.layout_type, layer._full_precision_mm = algorithm, layout, full_precision
+    layer.weight = torch.nn.Parameter(weight, requires_grad=False)
+    torch.nn.init.normal_(layer.bias.data)
+    return layer
+
+
+ROUNDING = sorted(name for name, how in QUANT_ALGOS.items() if not how.get("quantize_input", True))  # in the product
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora", "loha", "lokr"])
+@pytest.mark.parametrize("algorithm", sorted(set(QUANT_ALGOS) - set(ROUNDING)))
+def test_a_quantised_layer_takes_it_and_stays_as_it_is(algorithm, kind):
+    """The layer with the weights that its bits stand for, merged with the LoRA. float32, numbers of about 10."""
+    module = quantised(algorithm, full_precision=True)
+    x = torch.randn(1, 3, module.in_features)
+    file = {name: value.float() for name, value in tensors(kind, "layer", module.weight.shape).items()}
+    before, bits, target = module(x), module.weight.dequantize().clone(), target_of([file])
+    Stack(["a"], [{}], bool).check(target.layer, module.weight, None, "layer")  # its size is that of the matrix
+    with acting_on([(module, target, IMAGE)], Given(torch.tensor([[1.0], [0.0], [0.5]]))):
+        got = module(x)
+    for token, strength in enumerate((1.0, 0.0, 0.5)):
+        weight = merged(bits.double(), [file], [strength]).float()
+        expected = torch.nn.functional.linear(x[:, token], weight, module.bias)
+        torch.testing.assert_close(got[:, token], expected, rtol=1e-4, atol=1e-3)
+    assert torch.equal(module(x), before) and torch.equal(module.weight.dequantize(), bits)
+
+
+@pytest.mark.parametrize("kind", ["lora", "dora", "loha", "lokr"])
+@pytest.mark.parametrize("algorithm", ["float8_e4m3fn", "nvfp4", *ROUNDING])
+def test_a_layer_that_rounds_its_input_adds_to_the_input_as_it_came(algorithm, kind):
+    """DoRA brings the layer's own output, as rounded as it is, to another length."""
+    module = quantised(algorithm, full_precision=False)
+    file = {name: value.float() for name, value in tensors(kind, "layer", module.weight.shape).items()}
+    x = torch.randn(1, 2, module.in_features)
+    before, bits = module(x), module.weight.dequantize()
+    with acting_on([(module, target_of([file]), IMAGE)], Given(torch.tensor([[1.0], [0.0]]))):
+        got = module(x)
+    assert torch.equal(got[:, 1], before[:, 1])
+    full = merged(bits.double(), [file], [1.0]).float()
+    grown = file["layer.dora_scale"].flatten() / bits.norm(dim=1) if kind == "dora" else torch.ones(len(bits))
+    expected = grown * (before[:, 0] - module.bias) + torch.nn.functional.linear(x[:, 0], full - grown[:, None] * bits)
+    torch.testing.assert_close(got[:, 0] - module.bias, expected, rtol=1e-4, atol=2e-3)
 
 
 def test_two_loras_of_one_token_add_up():

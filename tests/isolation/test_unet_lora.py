@@ -1,4 +1,4 @@
-"""LoRAs of characters on SD1.5 and SDXL: by the region of a feature map at every resolution, and by chunk of text."""
+"""LoRAs of characters on SD1.5, SD2 and SDXL: by the region of a feature map at every resolution, by chunk of text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from newbie_pack.isolation.encode import encode, encode_negative
 from newbie_pack.xml_prompt import Lora, layout, parse
 from safetensors.torch import load_file, save_file
 
-KINDS = ("SD15", "SDXL")
+KINDS = ("SD15", "SD20", "SDXL")
 PROMPT = (
     "<character_1><appearance>blue hair</appearance><position>left</position></character_1>"
     "<character_2><appearance>red dress</appearance><position>right</position></character_2>"
