@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from itertools import accumulate
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import comfy.lora
@@ -21,6 +21,8 @@ import torch
 from comfy.weight_adapter import LoHaAdapter, LoKrAdapter, LoRAAdapter, WeightAdapterBase
 from torch import Tensor
 
+from ..model_loader.lora.alpha import alphas
+from ..sentences import log
 from .lora_layers import Adapter, Decomposed, Hadamard, Kronecker, Other, Pair, Product, Whole
 
 PREFIXES = re.compile(
@@ -64,11 +66,27 @@ def read(name: str) -> Layers:
     path = folder_paths.get_full_path_or_raise("loras", name)
     if not path.casefold().endswith(".safetensors"):
         raise ValueError(f"{name} is not a safetensors file; other formats can contain code. Convert it.")
-    tensors = comfy.lora_convert.convert_lora(comfy.utils.load_torch_file(path, safe_load=True))
-    layers = {layer_name(stem): split(name, stem, found) for stem, found in found_in(tensors).items()}
-    if not layers:
+    tensors, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
+    found = with_alphas(name, Path(path), metadata or {}, found_in(comfy.lora_convert.convert_lora(tensors)))
+    if not found:
         raise ValueError(f"{name} contains no LoRA that ComfyUI can read: choose another file.")
-    return layers
+    return {layer_name(stem): split(name, stem, one) for stem, one in found.items()}
+
+
+def with_alphas(name: str, path: Path, metadata: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain LoRAs without an alpha get the one that is stated elsewhere. Raises ValueError, one sentence."""
+    without = {stem: one for stem, one in found.items() if isinstance(one, LoRAAdapter) and one.weights[2] is None}
+    stated = alphas(path, metadata, {stem: one.weights[1].shape[0] for stem, one in without.items()})
+    if stated:
+        log.info(
+            "NewBie: the alpha of %s comes from its metadata or the adapter_config.json beside it; ComfyUI's "
+            "LoraLoader does not read it, and applies this LoRA at another strength.", name
+        )
+    scaled = {}
+    for stem, alpha in stated.items():
+        up, down, _, *rest = without[stem].weights
+        scaled[stem] = LoRAAdapter(without[stem].loaded_keys, (up, down, alpha, *rest))
+    return {**found, **scaled}
 
 
 def found_in(tensors: Mapping[str, Tensor]) -> dict[str, Any]:

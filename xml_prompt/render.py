@@ -14,13 +14,13 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, quoteattr
 
 from .messages import Message
 from .reading.document import FORBIDDEN, ends_with_marker, invisible
 from .reading.fields import not_a_field, stated_gender
 from .scene import Box, Character, Field, Interaction, Lora, PromptError, Scene, Tag
-from .tags import TagError, spelled, tag_list, tags_of
+from .tags import SEPARATORS, TagError, spelled, tag_list, tags_of
 from .words import (
     CHARACTER_ELEMENTS,
     CHARACTER_FIELDS,
@@ -299,6 +299,7 @@ def _indented(lines: Iterable[str]) -> list[str]:
 
 # What a text box's user would mean by these, the reader leaves out or mends (reading/document.py): here they are meant.
 _CLEANED = re.compile(rf'(?<=/)[/*]|(?<!\\)\\(?=[nrt"])|\\(?=u003[cC])|{INVISIBLE.pattern}')
+_PARTING = frozenset(SEPARATORS + ":：")  # what would end a LoRA's name
 _NAME_MARK = re.compile(r"\\(?=[()\[\]{}（）\\:：,，、;；])")
 
 
@@ -327,8 +328,10 @@ def _xml_character(character: Character) -> list[str]:
 
 
 def _xml_lora(lora: Lora) -> str:
-    text = "" if lora.text is None else f":{lora.text:.8g}"
-    return _xml_element("lora", f"{lora.name}:{lora.strength:.8g}{text}")
+    strength = f"{lora.strength:.8g}" + ("" if lora.text is None else f":{lora.text:.8g}")
+    if set(lora.name) & _PARTING:
+        return f"<lora name={quoteattr(lora.name)} strength=\"{strength}\"/>"
+    return _xml_element("lora", f"{lora.name}:{strength}")
 
 
 def _exact_numbers(box: Box) -> str:

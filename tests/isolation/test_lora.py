@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ import torch
 from loras import listed, listed_anew, lora_for
 from newbie_pack.isolation.encode import encode, encode_negative
 from newbie_pack.isolation.plan import Options
+from newbie_pack.nodes.lora import NewBieCharacterLoRA
 from newbie_pack.xml_prompt import Lora, layout, parse
 from safetensors.torch import load_file, save_file
 
@@ -279,6 +281,81 @@ def test_another_models_lora_is_refused_when_the_run_begins(mini, folder):
         pictures(mini, scene_with([Lora("big")]))
 
 
+@pytest.mark.parametrize("where", ["metadata", "config"])
+def test_an_alpha_that_is_stated_elsewhere_counts(mini, folder, where, caplog):
+    """PEFT leaves it to adapter_config.json, the authors' trainer to the metadata: alpha 2 of rank 4 halves it."""
+    tensors = load_file(folder / "cone.safetensors")
+    own = folder / where
+    own.mkdir()
+    metadata = {"lora_alpha": "2"} if where == "metadata" else None
+    save_file(tensors, own / "adapter_model.safetensors", metadata)
+    if where == "config":
+        (own / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 4, "lora_alpha": 2}')
+    listed_anew()
+    with caplog.at_level("INFO"):
+        got = pictures(mini, scene_with([Lora(f"{where}/adapter_model")]))
+    assert "LoraLoader" in caplog.text
+    assert torch.equal(got, pictures(mini, scene_with([Lora("cone", 0.5)])))
+
+
+def test_a_config_of_another_lora_is_told_in_a_sentence(mini, folder):
+    own = folder / "other"
+    own.mkdir()
+    save_file(load_file(folder / "cone.safetensors"), own / "adapter_model.safetensors")
+    (own / "adapter_config.json").write_text('{"r": 16, "lora_alpha": 16}')
+    listed_anew()
+    with pytest.raises(ValueError, match=r"adapter_config\.json says rank 16 .* has 4: if it belongs to another LoRA"):
+        pictures(mini, scene_with([Lora("other/adapter_model")]))
+
+
+@pytest.mark.parametrize("name", [
+    "Ünïcode 角色", "with (parentheses), commas", "dots.and-dashes v1.0", "100% <wild> & 'quoted'", "a:b",
+    "two  spaces",
+])
+def test_names_with_odd_letters(mini, folder, name):
+    """From the prompt's text to the file: as an element, which the node writes, and where it can be as a short form."""
+    if os.name == "nt" and set(name) & set('<>:"|?*'):
+        pytest.skip("Windows has no such file names")
+    save_file(load_file(folder / "cone.safetensors"), folder / f"{name}.safetensors")
+    listed_anew()
+    scene, xml = NewBieCharacterLoRA.execute(scene_with(), 1, f"{name}.safetensors", 0.5, 0.5).result
+    again = parse(xml)
+    assert again.characters[0].loras == scene.characters[0].loras
+    assert torch.equal(pictures(mini, again), pictures(mini, scene_with([Lora("cone", 0.5)])))
+
+
+def test_the_same_lora_twice_on_one_adds_up(mini, folder):
+    twice = pictures(mini, scene_with([Lora("cone", 0.3), Lora("cone.safetensors", 0.2)]))
+    assert torch.equal(twice, pictures(mini, scene_with([Lora("cone", 0.5)])))
+    none = pictures(mini, scene_with([Lora("cone", 0.5), Lora("cone", -0.5)]))
+    assert torch.equal(none, pictures(mini, scene_with([Lora("cone", 0.0)])))
+
+
+def test_twelve_characters_each_with_one(mini, folder):
+    """Twelve files, twelve owners: each acts on its own, and all at once is what each does where it is."""
+    model, clip = mini[:2]
+    network = model.model.diffusion_model
+    for number in range(12):
+        tensors = lora_for(network, "diffusion_model.", 2, 20 + number, lambda name: name.startswith("x_embedder"))
+        save_file(tensors, folder / f"many{number}.safetensors")
+    listed_anew()
+    text = "".join(
+        f"<character_{n + 1}><appearance>blue hair</appearance><bbox>[{83 * n}, 0, {83 * n + 83}, 1000]</bbox>"
+        f"<lora>many{n}:0.5</lora></character_{n + 1}>" for n in range(12)
+    )
+    scene = parse(text)
+    boxes = layout(scene, 2.0)
+    positive = encode(clip, scene, boxes, "strict")
+    loras = positive[0][1]["control"].isolation.forward.loras
+    assert [dict(strengths) for strengths in loras.worn] == [
+        {int(name.removeprefix("many").removesuffix(".safetensors")) + 1: 0.5} for name in loras.weights.names
+    ]
+    loras.fit(model.model)
+    x = torch.zeros(1, 16, 24, 48)
+    gates = loras.gates(network, x, positive[0][0], [(0.0, 0.0, 1.0, 1.0)]).image(12, 24)
+    assert ((gates > 0).sum(1) >= 1).all() and (gates > 0).sum(1).max() <= 2 and (gates.amax(0) == 0.5).all()
+
+
 @pytest.mark.parametrize("sampler", ["dpmpp_2m", "res_multistep", "euler_ancestral"])
 def test_any_sampler(mini, folder, sampler):
     """Denoise and sampler are the host's business: a LoRA at a vanishing strength is a vanishing change."""
@@ -288,8 +365,6 @@ def test_any_sampler(mini, folder, sampler):
 
 
 def test_the_node_gives_a_character_a_lora_with_both_strengths(mini, folder):
-    from newbie_pack.nodes.lora import NewBieCharacterLoRA
-
     scene, xml = NewBieCharacterLoRA.execute(scene_with(), 2, "cone.safetensors", 0.8, 0.0).result
     assert scene == scene_with((), [Lora("cone.safetensors", 0.8, 0.0)])
     assert "<lora>cone.safetensors:0.8:0</lora>" in xml

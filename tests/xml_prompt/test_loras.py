@@ -13,6 +13,12 @@ from newbie_pack.xml_prompt import Lora, parse, to_xml
     ("<lora:a:-1:0>", Lora("a", -1.0, 0.0)),
     ("<lora:a::0.5>", Lora("a", 1.0, 0.5)),
     ("<lora>folder/a.safetensors:0.8:1</lora>", Lora("folder/a.safetensors", 0.8, 1.0)),
+    ('<lora name="a" weight="0.8"/>', Lora("a", 0.8)),
+    ('<lora name="a:0.8:0.6"/>', Lora("a", 0.8, 0.6)),
+    ('<lora name="one, another: v2" strength="0.8:0.6"/>', Lora("one, another: v2", 0.8, 0.6)),
+    ('<lora name="「一、二」&amp; &quot;3&quot;" strength="1"/>', Lora('「一、二」& "3"')),
+    ('<lora strength="0.5">a</lora>', Lora("a", 0.5)),
+    ('<lora strength="0.5">a:0.2</lora>', Lora("a", 0.2)),
 ])
 def test_strengths(written, read):
     scene = parse(f"<character_1><appearance>red hair {written}</appearance></character_1>")

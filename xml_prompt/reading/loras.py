@@ -1,4 +1,7 @@
-"""LoRA tags: `<lora:name:0.8>` as other programs write them, `<lora>name:0.8</lora>` as XML would."""
+"""LoRA tags: `<lora:name:0.8>` as other programs write them, `<lora>name:0.8</lora>` as XML would.
+
+A file's name may hold a comma or a colon: `<lora name="one, another" strength="0.8:0.6"/>`.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +49,10 @@ def without_loras(reading: Reading, start: int, end: int) -> str:
 def _loras_in(reading: Reading, node: Node) -> Iterator[Lora]:
     attributes = {key.lower(): value.strip() for key, value in node.attributes.items()}
     stated = attributes.get("strength", attributes.get("weight", ""))
-    if attributes.get("name"):
-        yield _lora(reading, f"{attributes['name']}:{stated}".rstrip(":"), node.offset)
+    if (name := attributes.get("name")) and stated:
+        yield _lora(reading, name, stated, node.offset)
+    elif name:
+        yield _lora(reading, *_parted(name), node.offset)
     for text in node.all_texts:
         yield from _loras(reading, text.words, stated, node.offset)
 
@@ -55,12 +60,19 @@ def _loras_in(reading: Reading, node: Node) -> Iterator[Lora]:
 def _loras(reading: Reading, words: str, stated: str, offset: int) -> Iterator[Lora]:
     """Those of a list; stated: the strength of those that state none."""
     for named in filter(None, map(str.strip, _NAMED.findall(words))):
-        yield _lora(reading, named if ":" in named or not stated else f"{named}:{stated}", offset)
+        name, numbers = _parted(named)
+        yield _lora(reading, name, numbers or stated, offset)
 
 
-def _lora(reading: Reading, words: str, offset: int) -> Lora:
-    """`name`, `name:0.8`, or `name:0.8:0.6` with another strength for the text encoders."""
-    name, *numbers = (part.strip() for part in words.replace("：", ":").split(":"))
+def _parted(words: str) -> tuple[str, str]:
+    """`name:0.8:0.6` -> the name, and what follows its colon."""
+    name, _, numbers = words.replace("：", ":").partition(":")
+    return name.strip(), numbers
+
+
+def _lora(reading: Reading, name: str, stated: str, offset: int) -> Lora:
+    """stated: "", a strength, or two of them, `0.8:0.6`, the second for the text encoders."""
+    numbers = [part.strip() for part in stated.replace("：", ":").split(":")]
     strengths = [_strength(reading, name, number, offset) for number in numbers[:2]]
     if len(numbers) > 2:
         message = Message(
