@@ -21,7 +21,7 @@ import torch
 from comfy.weight_adapter import LoHaAdapter, LoKrAdapter, LoRAAdapter, WeightAdapterBase
 from torch import Tensor
 
-from ..model_loader.lora.alpha import alphas
+from ..model_loader.lora import alphas
 from ..sentences import log
 from .lora_layers import Adapter, Decomposed, Hadamard, Kronecker, Other, Pair, Product, Whole
 
