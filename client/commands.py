@@ -16,8 +16,6 @@ from pathlib import Path
 
 from . import arguments
 from .problem import Problem
-from .process import run_module
-from .setup import prepare
 
 TRAINING = ("cv2", "numpy", "safetensors", "sentencepiece")
 
@@ -114,6 +112,9 @@ def launch(root: Path, typed: Sequence[str]) -> int:
         parser_of(name).parse_args(rest)
     if command.here:
         return importlib.import_module(f".{command.module}", __package__).main(rest)
+    from .process import run_module  # not in the archive, where nothing needs them
+    from .setup import prepare
+
     work = (f"client.{command.module}", rest) if isinstance(command.module, str) else command.module(root, rest)
     return 0 if work is None else run_module(prepare(root, command.wanted).python, root, *work)
 

@@ -155,8 +155,8 @@ def test_what_runs_without_an_environment_uses_the_standard_library_alone():
 def test_every_command_but_two_runs_in_the_environments_python(monkeypatch):
     here = environments.Environment(ROOT, ROOT, Path("/their/python"), ROOT, ours=False)
     started = []
-    monkeypatch.setattr(commands, "prepare", lambda root, wanted: here)
-    monkeypatch.setattr(commands, "run_module", lambda *given: started.append(given) or 7)
+    monkeypatch.setattr("newbie_pack.client.setup.prepare", lambda root, wanted: here)
+    monkeypatch.setattr("newbie_pack.client.process.run_module", lambda *given: started.append(given) or 7)
     for typed, module, rest in [
         (["demo", "--steps", "3"], "client.demo", ["--steps", "3"]),
         (["prompt", "show", "--size", "x"], "client.prompt_tool", ["show", "--size", "x"]),

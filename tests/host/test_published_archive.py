@@ -22,7 +22,7 @@ import pytest
 from graphs import ROOT, changed, to_api
 from PIL import Image
 
-FILES = 215  # 197 when it was first packed: 110 modules, 49 of the page and its help, 20 of the templates
+FILES = 185  # 85 modules, 61 of the page and its help, 25 of templates and the blueprint
 BYTES = 26_000_000  # of the archive
 FIRST = "NewBie first picture (mini)"
 META = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -66,6 +66,7 @@ def test_it_is_small(names, archive):
 def test_it_has_what_a_user_needs_and_nothing_else(names):
     assert not {name for name in names if name.startswith(("tests/", "lab/", "docs/", "setup/", ".", "workflows/api/"))}
     assert "mini/weights/judge.safetensors" not in names
+    assert {"client/models.py"} < {name for name in names if name.startswith("client/")} < listed()
     assert {"__init__.py", "pyproject.toml", "requirements.txt", "LICENSE", "README.md", "mini/README.md"} <= names
     assert {f"workflows/{FIRST}{end}" for end in (".json", ".jpg")} <= names
 
