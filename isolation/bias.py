@@ -31,6 +31,7 @@ from .plan import WHOLE, Plan, Rectangle, coverage
 
 CUT = -2048.0  # a logit no exp() survives; times the root of a head's dimension it still fits float16
 STEP = 16  # attention kernels want widths in multiples of 8, and take odd ones a little slower
+TRACED = 32  # dimensions inside a compiled graph: as many for 1 character as for 8 with weights, genders and apart
 ALL = slice(None)
 
 
@@ -59,13 +60,17 @@ class Bias:
         cut = product < CUT / 2
         return product.to(dtype).masked_fill_(cut, torch.finfo(dtype).min / 2)[:, None]
 
-    def scaled(self, head_dim: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """-> query, key [P, T, E'] for attention that divides logits by the root of head_dim; E' a multiple of STEP."""
+    def scaled(self, head_dim: int, dtype: torch.dtype, least: int = 0) -> tuple[Tensor, Tensor]:
+        """-> query, key [P, T, E'] for attention that divides logits by the root of head_dim.
+
+        E' is a multiple of STEP, and no less than `least`.
+        """
         values, root = self.valued_queries, head_dim**0.5
         query, key = self.query.clone(), self.key.clone()
         query[..., :values] *= root
         key[..., values:] *= root
-        padding = (0, -query.shape[-1] % STEP)
+        width = query.shape[-1]
+        padding = (0, max(-width % STEP, least - width))
         return tuple(torch.nn.functional.pad(factor, padding).to(dtype) for factor in (query, key))
 
 

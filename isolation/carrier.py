@@ -29,6 +29,7 @@ from torch.nn.functional import cosine_similarity
 from ..sampling.steps import progress
 from ..sentences import log, telling
 from .bias import Bias, bias_of
+from .compiled import Compiler, compiler_of, plain
 from .plan import HINT, KEY, WHOLE, Plan, Rectangle, coordinates, misfit, on_grid, places_in
 from .silhouettes import Silhouettes, can_be_seen, steps_from
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:  # nothing of it runs for a prompt without LoRAs
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]
 Options = dict[str, Any]  # the host's transformer_options
 
-OVERRIDE = "optimized_attention_override"  # the host's transformer option that every attention call goes through
 PROGRESS = "newbie_progress"  # of the transformer options: how far the run was when the step began
 PLACES = 32  # sizes of pictures, and places of tiles, whose bias is kept
 ALIKE = 1 - 1e-4  # a token's features scaled and rounded to bfloat16 are within 1e-5; 5 % of other text is beyond
@@ -76,6 +76,7 @@ class Pass:
     options: Options = field(default_factory=dict)
     arguments: Mapping[str, Any] = field(default_factory=dict)  # all others
     places: Sequence[Rectangle] = (WHOLE,)  # what of the picture x shows, in one tile or each of B
+    compiler: Compiler | None = None  # where it shall run compiled
 
 
 class IsolatedForward:
@@ -84,6 +85,8 @@ class IsolatedForward:
     Keeps the bias where it is used, a megabyte or so each: every step needs the same. Making it anew took up to 5 % of
     a step on a GPU, and moving it there in every step would wait for the device in its middle.
     """
+
+    compiles = False  # whether its passes can run compiled
 
     def __init__(self, plan: Plan, loras: Loras | None = None) -> None:
         self.plan, self.free, self.loras = plan, plan.released(), loras
@@ -211,16 +214,15 @@ class Isolation:
             if problem:
                 self.run.say(f"NewBie: {problem}")
 
-    def watching(
-        self, network: nn.Module, x: Tensor, options: Options, places: Sequence[Rectangle]
-    ) -> AbstractContextManager[None]:
-        """In the last steps, notes where in the whole picture the characters are."""
-        layers, plan = self.forward.joint_layers(network), self.forward.plan
-        due = options.get(PROGRESS, 0.0) >= steps_from(options)
-        if not (due and layers and set(places) == {WHOLE} and can_be_seen(plan) and not self.run.in_parts):
-            return nullcontext()
+    def seen_in(self, network: nn.Module, x: Tensor, options: Options, places: Sequence[Rectangle]) -> bool:
+        """Whether the pass is one of the last steps', which show where in the whole picture the characters are."""
+        due = options.get(PROGRESS, 0.0) >= steps_from(options) and set(places) == {WHOLE} and not self.run.in_parts
+        return due and can_be_seen(self.forward.plan) and bool(self.forward.joint_layers(network))
+
+    def watching(self, network: nn.Module, x: Tensor) -> AbstractContextManager[None]:
+        """Notes it."""
         rows, columns = (-(-side // network.patch_size) for side in x.shape[-2:])
-        return self.silhouettes.watching(layers, plan, rows, columns)
+        return self.silhouettes.watching(self.forward.joint_layers(network), self.forward.plan, rows, columns)
 
     def places(self, x: Tensor) -> Sequence[Rectangle]:
         """What of the picture x [B, C, H, W] shows: all of it, or one tile or B of them."""
@@ -269,14 +271,17 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
     if isolation is None:
         return executor(*args, **kwargs)
     x, timestep, concat, text, control, options = args
-    network, forward, places = executor.class_obj.diffusion_model, isolation.forward, isolation.places(x)
+    model, forward, places = executor.class_obj, isolation.forward, isolation.places(x)
+    network = plain(model.diffusion_model)
+    seen = isolation.seen_in(network, x, options, places)
+    compiler = compiler_of(model) if forward.compiles and not forward.loras and not seen else None
     if not forward.plan.neutral:
         isolation.look(x, text)
     with (
-        eager(options),
+        eager(options, compiler),
         forward.loras.acting(network, x, text, places) if forward.loras else nullcontext(),
-        isolation.watching(network, x, options, places),
-        forward.isolated(Pass(network, x, text, options, kwargs, places)) as options,
+        isolation.watching(network, x) if seen else nullcontext(),
+        forward.isolated(Pass(network, x, text, options, kwargs, places, compiler)) as options,
     ):
         return executor(x, timestep, concat, text, control, options, **kwargs)
 
@@ -284,14 +289,13 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
 @lru_cache(maxsize=1)
 def say_eager() -> None:
     """Once, not in every step."""
-    log.info("NewBie: passes with isolated characters run uncompiled; the others use torch.compile.")
+    log.info("NewBie: the last steps, and passes with characters' LoRAs, run uncompiled; the others use torch.compile.")
 
 
-def eager(options: Options) -> AbstractContextManager[Any]:
-    """Isolated passes run without torch.compile, whatever compiled the model; every other pass stays compiled.
+def eager(options: Options, compiler: Compiler | None) -> AbstractContextManager[Any]:
+    """Isolated passes run without torch.compile, whatever compiled the model, but for what compiled.py calls itself.
 
-    Guards decide whether compiled code fits the next call, and the host's TorchCompileModel leaves the options, where
-    overrides live, out of them: what was traced under one plan would run under another, or under none.
+    A graph of plain passes would run under any plan, or under none.
     """
     if "torch._dynamo" not in sys.modules:  # torch.compile imports it
         return nullcontext()
@@ -302,7 +306,8 @@ def eager(options: Options) -> AbstractContextManager[Any]:
                 "Isolated characters need PyTorch 2.6 or newer with torch.compile: remove the node that compiles the "
                 "model, or set the mode of Encode Characters to off."
             )
-        say_eager()
+        if compiler is None:
+            say_eager()
     return torch.compiler.set_stance("force_eager") if known else nullcontext()
 
 
@@ -315,7 +320,8 @@ def install(_patcher: ModelPatcher, timestep: Tensor, model_options: dict[str, A
     options[PROGRESS] = progress(options, timestep)
     wrappers = options.setdefault("wrappers", {})
     others = {key: value for key, value in wrappers.get(WrappersMP.APPLY_MODEL, {}).items() if key != KEY}
-    wrappers[WrappersMP.APPLY_MODEL] = {KEY: [around_apply], **others}  # first, so that it is outside of the model's
+    compiling = {COMPILE_KEY: others.pop(COMPILE_KEY)} if COMPILE_KEY in others else {}  # puts its modules in place
+    wrappers[WrappersMP.APPLY_MODEL] = {**compiling, KEY: [around_apply], **others}  # outside of the model's own
 
 
 # --- the entry -------------------------------------------------------------------------------------------------------

@@ -21,13 +21,32 @@ class NoKernelError(RuntimeError):
     """This device, dtype or width has no kernel, or none that is right; str() says which."""
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, query: Tensor, key: Tensor) -> Tensor:
+    """q, k, v [B, H, T, D], query and key [P, T, E] -> [B, H, T, D]: for a graph, whose compiler sees what it can join.
+
+    Token by token in memory, as the model's own, so that neither side of the kernel is turned round.
+    """
+
+    def wide(own: Tensor, codes: Tensor) -> Tensor:
+        own = own.transpose(1, 2)  # [B, T, H, D]
+        codes = codes[:, :, None].expand(len(own), -1, own.shape[2], -1)
+        return torch.cat([own, codes], -1).transpose(1, 2)
+
+    return cudnn(wide(q, query), wide(k, key), v, q.shape[-1] ** -0.5)
+
+
+def cudnn(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
+    """The kernel itself, as a graph can hold it."""
+    return torch.ops.aten._scaled_dot_product_cudnn_attention(q, k, v, None, False, 0.0, False, False, scale=scale)[0]
+
+
 class FusedBias:
     """Two buffers [B, T, H, D + E] that every layer of a forward shares; the factors are written once."""
 
-    def __init__(self, bias: Bias, q: Tensor) -> None:
+    def __init__(self, bias: Bias, q: Tensor, least: int = 0) -> None:
         """q [B, H, T, D]: the first layer's, for sizes, dtype and device."""
         batch, heads, tokens, self.width = q.shape
-        query, key = bias.scaled(self.width, q.dtype)  # [P, T, E]
+        query, key = bias.scaled(self.width, q.dtype, least)  # [P, T, E]
         shape = (batch, tokens, heads, self.width + query.shape[2])
         self.query, self.key = q.new_empty(shape), q.new_empty(shape)
         self.query[..., self.width :] = query[:, :, None]

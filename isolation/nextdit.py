@@ -11,9 +11,9 @@ kernel for it, or as a dense mask, which every attention function of the host ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,8 +22,9 @@ from comfy.ldm.lumina.model import NextDiT
 from torch import Tensor, nn
 
 from ..sentences import log
-from .bias import Bias
-from .carrier import OVERRIDE, IsolatedForward, Options, Pass, check_tokens, counted
+from .bias import TRACED, Bias
+from .carrier import IsolatedForward, Options, Pass, check_tokens, counted
+from .compiled import OVERRIDE, Codes, Compiler, Part, call, is_compiled, traced
 from .fused import FusedBias, NoKernelError
 from .plan import WHOLE, Plan, Rectangle
 
@@ -38,6 +39,30 @@ class Kernel:
     """Whether fused attention works on this device; None until it has been tried."""
 
     works: bool | None = None
+
+    def serves(self, bias: Bias, shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> bool:
+        """Tries it, where nobody has, on anything of this shape [1, H, T, D]."""
+        if self.works is None:
+            if not may_have_kernel(torch.empty(0, device=device, dtype=dtype)):
+                return False
+            generator = torch.Generator(device).manual_seed(0)
+            q, k, v = (torch.randn(shape, device=device, dtype=dtype, generator=generator) for _ in range(3))
+            one = replace(bias, query=bias.query[:1], key=bias.key[:1])
+            self.attend(FusedBias(one, q, TRACED), q, k, v)
+        return bool(self.works)
+
+    def attend(self, fused: FusedBias, q: Tensor, k: Tensor, v: Tensor) -> Tensor | None:
+        """[B, T, H * D], or None where there is no kernel that is right."""
+        try:
+            out = fused.attend(q, k, v)
+            if self.works is None:
+                fused.check(q, k, v, out)
+        except NoKernelError as problem:
+            log.info("NewBie: isolation uses a dense mask, which takes longer, because %s.", problem)
+            self.works = False
+            return None
+        self.works = True
+        return out
 
 
 def may_have_kernel(q: Tensor) -> bool:
@@ -87,16 +112,7 @@ class IsolatedAttention:
             return None
         if self.fused is None or not self.fused.fits(q):
             self.fused = FusedBias(self.biases[JOINT], q)
-        try:
-            out = self.fused.attend(q, k, v)
-            if self.kernel.works is None:
-                self.fused.check(q, k, v, out)
-        except NoKernelError as problem:
-            log.info("NewBie: isolation uses a dense mask, which takes longer, because %s.", problem)
-            self.kernel.works, self.fused = False, None
-            return None
-        self.kernel.works = True
-        return out
+        return self.kernel.attend(self.fused, q, k, v)
 
     def __call__(
         self, func: Callable, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **kwargs: Any
@@ -139,10 +155,17 @@ def attentions(layers: Iterable[nn.Module]) -> list[nn.Module]:
     return [layer.attention for layer in layers if hasattr(layer, "attention")]
 
 
+def uncompiled(layers: Iterable[nn.Module]) -> list[nn.Module]:
+    return [layer for layer in layers if not is_compiled(layer)]
+
+
 class IsolatedNextDiT(IsolatedForward):
+    compiles = True
+
     def __init__(self, plan: Plan, loras: Loras | None = None) -> None:
         super().__init__(plan, loras)
         self.kernel = Kernel()
+        self.known: tuple[Mapping[str, Any], Callable[..., Any]] | None = None  # torch.compile's arguments and result
 
     def joint_layers(self, network: nn.Module) -> list[nn.Module]:
         return [one.out for one in attentions(network.layers)] if isinstance(network, NextDiT) else []
@@ -166,6 +189,40 @@ class IsolatedNextDiT(IsolatedForward):
             biases[CAPTION] = self.bias(plan, rows, columns, device, places)
         return IsolatedAttention(biases, len(plan.tokens), rows * columns, refiners, self.kernel, inner)
 
+    def compiled(self, compiler: Compiler) -> Callable[..., Any]:
+        """torch.compile's own work, for all passes of one model: with the same arguments it finds its graphs again."""
+        if self.known is None or self.known[0] != compiler.settings:
+            self.known = compiler.settings, torch.compile(call, **compiler.settings)
+        return self.known[1]
+
+    def parts(self, one: Pass, isolated: IsolatedAttention) -> list[Part]:
+        """What of the model is compiled, and its share of the plan."""
+        model, compiler = one.model, one.compiler
+        codes = self.codes(isolated, model.layers[0].attention, one.x.device, compiler.dtype)
+        if compiler.whole is not None:
+            return [Part(compiler.whole, codes, len(model.context_refiner))]
+        joint, caption = codes._replace(caption=None), Codes(codes.caption)
+        return [
+            Part(layer, own if any(code is not None for code in own) else None, refiners)
+            for layers, own, refiners in (
+                (model.layers, joint, 0), (model.context_refiner, caption, 1), (model.noise_refiner, Codes(), 0)
+            )
+            for layer in layers if is_compiled(layer)
+        ]  # fmt: skip
+
+    def codes(
+        self, isolated: IsolatedAttention, attention: nn.Module, device: torch.device, dtype: torch.dtype
+    ) -> Codes:
+        """The plan as tensors. attention: one of the joint layers, for the sizes of heads."""
+        joint, tokens = isolated.biases.get(JOINT), isolated.caption + isolated.image
+        caption = isolated.mask(CAPTION, dtype) if CAPTION in isolated.biases else None
+        if joint is None:
+            return Codes(caption)
+        shape = 1, attention.n_local_heads, tokens, attention.head_dim
+        if isolated.inner is None and self.kernel.serves(joint, shape, device, dtype):
+            return Codes(caption, None, *joint.scaled(attention.head_dim, dtype, TRACED))
+        return Codes(caption, isolated.mask(JOINT, dtype))
+
     @contextmanager
     def isolated(self, one: Pass) -> Iterator[Options]:
         plan, model = self.now(one.options), one.model
@@ -176,8 +233,19 @@ class IsolatedNextDiT(IsolatedForward):
         rows, columns = (-(-side // model.patch_size) for side in one.x.shape[-2:])  # the host pads to whole patches
         refiners, inner = len(model.context_refiner), one.options.get(OVERRIDE)
         isolated = self.override(plan, rows, columns, one.x.device, refiners, inner, one.places)
-        with counted(attentions(model.layers)) as joint, counted(attentions(model.context_refiner)) as caption:
-            yield {**one.options, OVERRIDE: isolated}
+        parts = self.parts(one, isolated) if one.compiler else []
+        whole = any(part.module is one.compiler.whole for part in parts)
+        eager = [[] if whole else uncompiled(layers) for layers in (model.layers, model.context_refiner)]
+        with counted(attentions(eager[0])) as joint, counted(attentions(eager[1])) as caption:
+
+            def told(part: Part, calls: int, refined: int, ran: int) -> None:
+                isolated.calls[JOINT] += calls
+                isolated.calls[CAPTION] += refined
+                joint.extend([part.module] * ran if whole or part.refiners else [part.module])
+                caption.extend([part.module] * (part.refiners if ran or not whole else 0))
+
+            with traced(parts, self.compiled(one.compiler), inner, told) if parts else nullcontext():
+                yield {**one.options, OVERRIDE: isolated}
         for layer, ran in ((JOINT, joint), (CAPTION, caption)):
             if layer in isolated.biases:
                 self.count(isolated.calls[layer], len(ran))

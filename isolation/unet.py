@@ -19,7 +19,8 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor
 
 from .bias import Bias
-from .carrier import OVERRIDE, IsolatedForward, Options, Pass, check_tokens
+from .carrier import IsolatedForward, Options, Pass, check_tokens
+from .compiled import OVERRIDE
 from .plan import WHOLE, Plan, Rectangle
 
 PATCHES = "patches"

@@ -2,6 +2,9 @@
 
     ./run bench attention                     the full 3.5B architecture on a GPU, random bf16 weights
     ./run bench attention --model mini        the built-in model's architecture; the default on a CPU
+    ./run bench attention --compile           torch.compile's arms too: layer by layer; --compile whole: as one
+    ./run bench attention --compile --fp8     and the blocks' matrices in scaled fp8, as the host computes with them
+    ./run bench attention --compile --profile FILE    and the kernels that every arm's time goes to
     ./run bench attention --json              one JSON object a line
 
 Every row measures its arms in turn, again and again, and compares medians:
@@ -12,23 +15,35 @@ Every row measures its arms in turn, again and again, and compares medians:
     one by one   one forward for the shared text and one for every character, as the host's area conditioning does it
                  (single pictures alone: it takes long)
 
-set_up is what it takes to make the codes and bring them to the device, which is done once for a size and not in every
-step: as a share of one step.
+    cudnn              plain, in the kernel that codes run in
+    compiled           the host's forward under torch.compile, as TorchCompileModel does it
+    compiled cudnn     the same in that kernel
+    compiled codes     isolated, compiled
+    fp8, compiled fp8, compiled fp8 codes    the same three in scaled fp8
+
+With --compile every caption of a size is as long, so that graphs are made once for it; compiling is what an arm's first
+call took, in seconds. set_up is what it takes to make the codes and bring them to the device, which is done once for a
+size and not in every step: as a share of one step.
 
 It fails where `codes` takes more than 1.03 of the plain step or of its memory (on a CPU: `dense` more than 1.10); where
 isolating 8 characters costs over 5 % of the plain step with the same text more than isolating 2; where set_up, shared
 out over 28 steps, is over 1 % of one; or where the kernel's result differs from a float64 reference by more than 1e-2.
+With --compile also where `compiled codes` takes more than .91 of the plain step (.88 from 1536 px on), .97 of
+`compiled`, 1.03 of `compiled cudnn` or of the plain step's memory, or differs from `codes` by more than 1e-2.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import math
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -38,6 +53,7 @@ from ...isolation.bias import bias_of
 from ...isolation.fused import FusedBias, NoKernelError
 from ...isolation.plan import CaptionToken, Plan
 from ..training.config import DIFFUSION
+from .fullsize_files import quantized
 from .host import add_host
 
 FULL: dict[str, Any] = {  # NewBie-image-Exp0.1, as comfy/model_detection.py reads it from the released weights
@@ -49,7 +65,23 @@ FULL: dict[str, Any] = {  # NewBie-image-Exp0.1, as comfy/model_detection.py rea
 GPU_LIMIT, CPU_LIMIT, ERROR_LIMIT = 1.03, 1.10, 1e-2
 SET_UP_LIMIT, STEPS = 0.01, 28
 PEOPLE_LIMIT = 0.05  # of the step: what the most characters cost more than the fewest
+COMPILED_LIMITS = {"plain": 0.91, "compiled": 0.97, "compiled cudnn": 1.03}  # of compiled codes
+LARGE, LARGE_LIMIT = 1536, 0.88  # pixels from which another limit holds beside the plain step
+LONG = 1024  # tokens; shorter attention is the refiners'
+OVERRIDE = "optimized_attention_override"  # of the host's transformer options
 SHARED, OWN = 140, 80  # caption tokens: of the shared text, and of every character
+
+
+def in_fp8(network: torch.nn.Module, config: dict[str, Any]) -> torch.nn.Module:
+    """The same weights as the host reads scaled fp8 from a file, and computes with them."""
+    import comfy.ops
+    from comfy.ldm.lumina.model import NextDiT
+
+    weight = network.x_embedder.weight
+    operations = comfy.ops.mixed_precision_ops({}, weight.dtype)
+    made = NextDiT(**config, device=weight.device, dtype=weight.dtype, operations=operations)
+    made.load_state_dict(dict(quantized(network.state_dict().items(), "fp8_scaled")))
+    return made.requires_grad_(False).eval()
 
 
 def synchronize(device: torch.device) -> None:
@@ -74,21 +106,25 @@ def strips(people: int) -> tuple[tuple[tuple[float, float, float, float], ...], 
     return tuple(((max(0.0, i / people - 0.02), 0.1, min(1.0, (i + 1) / people + 0.02), 1.0),) for i in range(people))
 
 
-def plan_of(people: int) -> Plan:
+def plan_of(people: int, among: int = 0) -> Plan:
+    """among: how many people's text the caption is as long as."""
     own = [CaptionToken(character) for character in range(1, people + 1) for _ in range(OWN)]
-    return Plan((*[CaptionToken(weight=1.2)] * SHARED, *own), strips(people))
+    shared = SHARED + OWN * max(0, among - people)
+    return Plan((*[CaptionToken(weight=1.2)] * shared, *own), strips(people))
 
 
 class Step:
     """One forward of one size, in each of the arms."""
 
-    def __init__(self, network: torch.nn.Module, config: dict[str, Any], size: int, people: int, batch: int) -> None:
+    def __init__(
+        self, network: torch.nn.Module, config: dict[str, Any], size: int, people: int, batch: int, among: int = 0
+    ) -> None:
         from ...isolation.nextdit import IsolatedNextDiT
 
         self.network, self.people = network, people
-        self.plan = plan_of(people)
+        self.plan = plan_of(people, among)
         self.isolation = IsolatedNextDiT(self.plan)  # one for all steps, as a CONDITIONING has it
-        weight = next(network.parameters())
+        weight = network.x_embedder.weight
         self.device, dtype = weight.device, weight.dtype
         generator = torch.Generator(weight.device).manual_seed(1)
 
@@ -100,8 +136,9 @@ class Step:
         self.pooled = noise(batch, config["clip_text_dim"])
         self.level = torch.full((batch,), 0.6, device=weight.device, dtype=dtype)
 
-    def forward(self, context: Tensor, options: dict[str, Any]) -> Tensor:
-        return self.network(
+    def forward(self, context: Tensor, options: dict[str, Any], network: torch.nn.Module | None = None) -> Tensor:
+        """network: another cover of the same."""
+        return (self.network if network is None else network)(
             self.x, self.level, context, context.shape[1], transformer_options=options, clip_text_pooled=self.pooled
         )
 
@@ -113,6 +150,14 @@ class Step:
 
         with self.isolation.isolated(Pass(self.network, self.x, self.context, options)) as within:
             return self.forward(self.context, within)
+
+    def compiled_isolated(self, cover: Cover) -> Tensor:
+        from ...isolation.carrier import Pass
+        from ...isolation.compiled import plain
+
+        one = Pass(plain(cover.network), self.x, self.context, compiler=cover.compiler)
+        with self.isolation.isolated(one) as within:
+            return self.forward(self.context, within, cover.network)
 
     def dense(self) -> Tensor:
         """An override that was there before gets the bias as a mask."""
@@ -128,6 +173,42 @@ class Step:
         rows = self.x.shape[-1] // 2
         self.isolation.kept.clear()
         self.isolation.bias(self.plan, rows, rows, self.device).scaled(96, self.x.dtype)
+
+
+@dataclass(frozen=True)
+class Cover:
+    """A network under torch.compile; its weights are the bare one's."""
+
+    network: torch.nn.Module
+    compiler: Any
+
+    @staticmethod
+    def of(network: torch.nn.Module, whole: bool, backend: str) -> Cover:
+        """As the host's TorchCompileModel, and as its torch_helpers with the keys of the blocks."""
+        from ...isolation.compiled import Compiler
+
+        settings = {"backend": backend, "options": None, "mode": None, "fullgraph": False, "dynamic": False}
+        dtype = network.x_embedder.weight.dtype
+        if whole:
+            cover = torch.compile(network, **settings)
+            return Cover(cover, Compiler(settings, cover, dtype))
+        cover = copy.copy(network)
+        cover._modules = dict(network._modules)
+        for name in ("layers", "context_refiner", "noise_refiner"):
+            blocks = (torch.compile(block, **settings) for block in network._modules[name])
+            cover._modules[name] = torch.nn.ModuleList(blocks)
+        return Cover(cover, Compiler(settings, None, dtype))
+
+
+def in_cudnn(
+    func: Callable[..., Tensor], q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **kwargs: Any
+) -> Tensor:
+    """An attention override: plain attention over caption and picture in the kernel that codes take."""
+    from ...isolation.fused import cudnn
+
+    if q.shape[2] < LONG:
+        return func(q, k, v, heads, mask, **kwargs)
+    return cudnn(q, k, v, q.shape[-1] ** -0.5).transpose(1, 2).flatten(2)
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
@@ -149,25 +230,60 @@ def peak(work: Callable[[], object], device: torch.device) -> float:
     return torch.accelerator.max_memory_allocated(device) / 2**30
 
 
-def measure(step: Step, names: list[str], runs: int) -> dict[str, Any]:
-    arms: dict[str, Callable[[], object]] = {
+def arms_of(step: Step, covers: dict[str, Cover], fp8: torch.nn.Module | None) -> dict[str, Callable[[], Any]]:
+    """covers: of the network and of the one in fp8, "" and "fp8"."""
+    cover, small, text = covers.get(""), covers.get("fp8"), step.context
+    return {
         "plain": step.plain, "codes": step.isolated, "dense": step.dense, "one by one": step.one_by_one,
+        "cudnn": lambda: step.forward(text, {OVERRIDE: in_cudnn}),
+        "compiled": lambda: step.forward(text, {}, cover.network),
+        "compiled cudnn": lambda: step.forward(text, {OVERRIDE: in_cudnn}, cover.network),
+        "compiled codes": lambda: step.compiled_isolated(cover),
+        "fp8": lambda: step.forward(text, {}, fp8),
+        "compiled fp8": lambda: step.forward(text, {}, small.network),
+        "compiled fp8 codes": lambda: step.compiled_isolated(small),
     }  # fmt: skip
-    chosen = {name: arms[name] for name in names}
+
+
+def measure(step: Step, chosen: dict[str, Callable[[], Any]], runs: int) -> dict[str, Any]:
+    """chosen: the arms, the plain one among them."""
+    row: dict[str, Any] = {}
+    for name in chosen:
+        if name.startswith("compiled"):
+            row[f"{name} compiling"] = round(timed(chosen[name], step.device) / 1000, 1)
+            print(f"{name}: {row[f'{name} compiling']} s for its first call", file=sys.stderr, flush=True)
     memory = {name: peak(work, step.device) for name, work in chosen.items()}  # and a first warm-up
     times: dict[str, list[float]] = {name: [] for name in chosen}
     for run in range(runs):
         for name, work in chosen.items():
-            if name in ("plain", "codes") or run < max(3, runs // 4):
+            if name not in ("dense", "one by one") or run < max(3, runs // 4):
                 times[name].append(timed(work, step.device))
     median = {name: statistics.median(values) for name, values in times.items()}
-    row: dict[str, Any] = {"plain_ms": round(median["plain"], 2)}
-    for name in names[1:]:
-        row[name] = round(median[name] / median["plain"], 4)
+    row["plain_ms"] = round(median.pop("plain"), 2)
+    for name, value in median.items():
+        row[name] = round(value / row["plain_ms"], 4)
         if memory["plain"]:
             row[f"{name} memory"] = round(memory[name] / memory["plain"], 4)
-    row["set_up"] = round(statistics.median(timed(step.set_up, step.device) for _ in range(9)) / median["plain"], 5)
+    row["set_up"] = round(statistics.median(timed(step.set_up, step.device) for _ in range(9)) / row["plain_ms"], 5)
+    if "compiled codes" in chosen:
+        reference, out = (chosen[name]().double() for name in ("codes", "compiled codes"))
+        row["compiled error"] = round(((out - reference).norm() / reference.norm()).item(), 6)
     return row
+
+
+def profile_of(step: Step, chosen: dict[str, Callable[[], Any]], rows: int = 20) -> Iterator[str]:
+    """Which kernels every arm's step goes to, and how long the processor was at it."""
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    if step.device.type != "cpu":
+        activities.append(torch.profiler.ProfilerActivity.CUDA)
+    key = f"self_{step.device.type}_time_total"
+    for name, work in chosen.items():
+        work()
+        synchronize(step.device)
+        with torch.profiler.profile(activities=activities) as found:
+            taken = timed(work, step.device)
+        yield f"\n{name}: {taken:.1f} ms under the profiler"
+        yield found.key_averages().table(sort_by=key, row_limit=rows, max_name_column_width=70)
 
 
 def errors(device: torch.device) -> Iterator[dict[str, Any]]:
@@ -197,9 +313,18 @@ def faults(rows: Sequence[dict[str, Any]], measured: str, limit: float) -> Itera
     """rows: with the ratio and the memory of `measured`, and set_up. One sentence each."""
     for row in rows:
         where = f"{row['size']} px, batch {row['batch']}, {row['people']} characters"
-        for name in (measured, f"{measured} memory"):
-            if row.get(name, 1) > limit:
-                yield f"{where}: {name} is {row[name]} of the plain step's, over {limit}."
+        limits = {measured: limit, f"{measured} memory": limit, "compiled codes memory": limit}
+        if "compiled codes" in row and measured == "codes":  # the limits are of a GPU
+            limits["compiled codes"] = LARGE_LIMIT if row["size"] >= LARGE else COMPILED_LIMITS["plain"]
+            for other in ("compiled", "compiled cudnn"):
+                if row["compiled codes"] > COMPILED_LIMITS[other] * row.get(other, math.inf):
+                    ratio = row["compiled codes"] / row[other]
+                    yield f"{where}: compiled codes is {ratio:.3f} of {other}, over {COMPILED_LIMITS[other]}."
+            if not row["compiled error"] <= ERROR_LIMIT:
+                yield f"{where}: compiled codes differs from codes by {row['compiled error']}, over {ERROR_LIMIT}."
+        for name, most in limits.items():
+            if row.get(name, 0) > most:
+                yield f"{where}: {name} is {row[name]} of the plain step's, over {most}."
         if row["set_up"] / STEPS > SET_UP_LIMIT:
             share = row["set_up"] / STEPS
             yield f"{where}: the set-up is {share:.1%} of each of {STEPS} steps, over {SET_UP_LIMIT:.0%}."
@@ -218,6 +343,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--people", type=int, nargs="+", default=[2, 4, 6, 8])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=15)
+    parser.add_argument("--compile", nargs="?", const="blocks", choices=("blocks", "whole"))
+    parser.add_argument("--backend", default="inductor")
+    parser.add_argument("--fp8", action="store_true")
+    parser.add_argument("--arms", nargs="+", help="these alone, after plain and codes")
+    parser.add_argument("--profile", type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     options = parser.parse_args(arguments)
     add_host()
@@ -227,8 +357,7 @@ def main(arguments: list[str] | None = None) -> int:
     on_cpu = device.type == "cpu"
     model = options.model or ("mini" if on_cpu else "full")
     config = DIFFUSION if model == "mini" else FULL
-    names = ["plain", "dense"] if on_cpu else ["plain", "codes", "dense", "one by one"]
-    measured, limit = names[1], CPU_LIMIT if on_cpu else GPU_LIMIT
+    measured, limit = ("dense", CPU_LIMIT) if on_cpu else ("codes", GPU_LIMIT)
     torch.set_grad_enabled(False)
     failed = False
     for row in () if on_cpu else errors(device):
@@ -236,17 +365,29 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(row) if options.json else "heads of {head}, {dtype}: relative error {error:.1e}".format(**row))
     rows: list[dict[str, Any]] = []
     network = make_network(config, device, torch.float32 if on_cpu else torch.bfloat16)
-    count = sum(weight.numel() for weight in network.parameters())
+    fp8 = in_fp8(network, config) if options.fp8 else None
     if not options.json:
+        count = sum(weight.numel() for weight in network.parameters())
         print(f"\n{count / 1e9:.2f}B parameters on {device}; ratios to the host's plain step")
     first = True
     for size in options.sizes or ([320, 512] if model == "mini" else [1024, 1536]):
         for batch in options.batches:
+            covers: dict[str, Cover] = {}
+            if options.compile:
+                torch.compiler.reset()
+                bare = {"": network} | ({"fp8": fp8} if fp8 else {})
+                whole = options.compile == "whole"
+                covers = {name: Cover.of(one, whole, options.backend) for name, one in bare.items()}
             for people in options.people:
                 row = {"size": size, "batch": batch, "people": people}
-                arms = names if batch == 1 else names[:3]
-                row |= measure(Step(network, config, size, people, batch), arms, options.runs)
+                step = Step(network, config, size, people, batch, max(options.people) if options.compile else 0)
+                arms = arms_of(step, covers, fp8)
+                names = arms_for(options, on_cpu, batch)
+                chosen = {name: arms[name] for name in names}
+                row |= measure(step, chosen, options.runs)
                 rows.append(row)
+                if options.profile and len(rows) == 1:
+                    options.profile.write_text("\n".join(profile_of(step, chosen)), encoding="utf-8")
                 if options.json:
                     print(json.dumps(row), flush=True)
                     continue
@@ -257,3 +398,13 @@ def main(arguments: list[str] | None = None) -> int:
     for fault in (found := list(faults(rows, measured, limit))):
         print(fault, file=sys.stderr)
     return int(failed or bool(found))
+
+
+def arms_for(options: argparse.Namespace, on_cpu: bool, batch: int) -> list[str]:
+    """The plain one first, then what is measured."""
+    if not options.compile:
+        return ["plain", "dense"] if on_cpu else ["plain", "codes", "dense"] + ["one by one"] * (batch == 1)
+    names = ["compiled", "compiled codes", *([] if on_cpu else ["cudnn", "compiled cudnn"])]
+    names += ["fp8", "compiled fp8", "compiled fp8 codes"] if options.fp8 else []
+    chosen = options.arms or names
+    return ["plain", *(["dense"] if on_cpu else []), "codes", *[name for name in names if name in chosen]]

@@ -1,4 +1,4 @@
-"""torch.compile by the host's own node: isolated passes are what they are uncompiled, whatever ran before them."""
+"""torch.compile by the host's own node: isolated passes are compiled too, and what they are without it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,16 @@ class Counting:
     """A backend that compiles nothing: the traced graph runs as it is."""
 
     def __init__(self):
-        self.graphs = 0
+        self.graphs = self.runs = 0
 
     def __call__(self, graph, _inputs):
         self.graphs += 1
-        return graph.forward
+
+        def run(*inputs):
+            self.runs += 1
+            return graph.forward(*inputs)
+
+        return run
 
 
 def compiled(model, backend, keys):
@@ -43,15 +48,16 @@ def compiled(model, backend, keys):
 
 def entry(plan, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    features = torch.randn(1, len(OWNER), 48, generator=generator)
+    tokens = len(OWNER) if plan is None else len(plan.tokens)
+    features = torch.randn(1, tokens, 48, generator=generator)
     values = {"pooled_output": torch.randn(1, 32, generator=generator)}
     return [[features, values]] if plan is None else conditioning(features, values, IsolatedNextDiT(plan))
 
 
-def latents(model, positive, negative):
+def latents(model, positive, negative, steps=2):
     empty = torch.zeros(1, 16, 10, 12)
     noise = comfy.sample.prepare_noise(empty, 3)
-    return comfy.sample.sample(model, noise, 1, 4.0, "euler", "simple", positive, negative, empty, seed=3)
+    return comfy.sample.sample(model, noise, steps, 4.0, "euler", "simple", positive, negative, empty, seed=3)
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +67,10 @@ def nothing_compiled_before():
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize("keys", [["diffusion_model"], ["diffusion_model.layers.0", "diffusion_model.layers.1"]])
+WHOLE, SOME = ["diffusion_model"], ["diffusion_model.layers.0", "diffusion_model.context_refiner.1"]
+
+
+@pytest.mark.parametrize("keys", [WHOLE, SOME])
 def test_plans_and_plain_prompts_of_one_shape_take_turns(mini, keys):
     """The node's guards leave the options out, so what was traced for one prompt would be run for the next."""
     model, backend = mini[0], Counting()
@@ -72,8 +81,71 @@ def test_plans_and_plain_prompts_of_one_shape_take_turns(mini, keys):
         positive = entry(plan)
         drawn.append(latents(fast, positive, negative))
         torch.testing.assert_close(drawn[-1], latents(model, positive, negative), rtol=1e-4, atol=1e-4)
-    assert backend.graphs  # the plain passes really are compiled
     assert all((one - other).abs().max() > 1e-2 for one, other in pairwise(drawn))
+
+
+def people(count):
+    """As many tokens for any number of characters."""
+    owner = tuple(token % (count + 1) for token in range(len(OWNER)))
+    regions = tuple(((place / count, 0.0, (place + 1) / count, 1.0),) for place in range(count))
+    return make_plan(owner, regions, weight=(1.0, 1.3) * (len(OWNER) // 2))
+
+
+def test_every_isolated_pass_runs_in_one_graph(mini):
+    """Whatever the prompt of as many tokens, and however many characters it has; plain passes have one of their own."""
+    model, backend = mini[0], Counting()
+    fast = compiled(model, backend, WHOLE)
+    negative = entry(None, seed=1)
+    for number, plan in enumerate((BESIDE, ABOVE, people(3), people(8), people(1))):
+        before = backend.runs
+        latents(fast, entry(plan, seed=number), negative, steps=3)
+        assert backend.runs - before == 2 * 3 - 1  # the last step's is watched, uncompiled
+    assert backend.graphs == 2
+
+
+def test_layers_that_are_compiled_one_by_one_share_theirs(mini):
+    model, backend = mini[0], Counting()
+    network = model.model.diffusion_model
+    lists = ("layers", "context_refiner", "noise_refiner")
+    keys = [f"diffusion_model.{name}.{i}" for name in lists for i in range(len(getattr(network, name)))]
+    fast = compiled(model, backend, keys)
+    for plan in (BESIDE, people(3), people(8)):
+        before = backend.runs
+        latents(fast, entry(plan), entry(None, seed=1), steps=2)
+        assert backend.runs - before == (2 * 2 - 1) * len(keys)  # the last step's is watched, uncompiled
+    assert backend.graphs == 5  # a refiner's and a joint layer, isolated and not; the picture's refiner never is
+
+
+def ignores_overrides(attention):
+    """As another pack's attention does that calls its kernel by itself."""
+    forward = attention.forward
+
+    def alone(*args, transformer_options, **kwargs):
+        return forward(*args, transformer_options={}, **kwargs)
+
+    return alone
+
+
+@pytest.mark.parametrize("keys", [WHOLE, SOME])
+@pytest.mark.parametrize("layers", ["layers", "context_refiner"])
+def test_isolation_that_a_layer_drops_is_told(mini, monkeypatch, keys, layers):
+    attention = getattr(mini[0].model.diffusion_model, layers)[1].attention
+    monkeypatch.setattr(attention, "forward", ignores_overrides(attention))
+    fast = compiled(mini[0], Counting(), keys)
+    with pytest.raises(RuntimeError, match="did not reach the model's attention"):
+        latents(fast, entry(BESIDE), entry(None, seed=1))
+
+
+def test_another_prompts_length_does_not_change_what_is_drawn(mini):
+    """The second length makes the graph's sizes symbols."""
+    model, backend = mini[0], Counting()
+    fast = compiled(model, backend, WHOLE)
+    for length in (len(OWNER), 30, 41, 30):  # 30: as many as image tokens, and the caption's calls come first
+        owner = ((0, 1, 2, 1, 2) * 9)[:length]
+        positive = entry(make_plan(owner, ((LEFT,), (RIGHT,))))
+        drawn = latents(fast, positive, entry(None, seed=1))
+        torch.testing.assert_close(drawn, latents(model, positive, entry(None, seed=1)), rtol=1e-4, atol=1e-4)
+    assert backend.graphs <= 4
 
 
 def test_an_older_torch_says_so(mini, monkeypatch):
