@@ -89,7 +89,7 @@ def check_theirs(environment: Environment, wanted: tuple[str, ...]) -> None:
 
 def models_folder(home: Path) -> Path:
     """Our host's models, outside its own folder, so that a newer host keeps them."""
-    for name in ("diffusion_models", "text_encoders", "vae"):
+    for name in ("diffusion_models", "loras", "text_encoders", "vae"):
         (home / "models" / name).mkdir(parents=True, exist_ok=True)
     return home / "models"
 

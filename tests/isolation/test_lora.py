@@ -13,6 +13,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 import comfy.sample
 import comfy.sd
 import torch
+from comfy.model_patcher import ModelPatcher
 from loras import listed, listed_anew, lora_for
 from newbie_pack.isolation.encode import encode, encode_negative
 from newbie_pack.isolation.plan import Options
@@ -279,6 +280,34 @@ def test_another_models_lora_is_refused_when_the_run_begins(mini, folder):
         pictures(mini, scene_with([Lora("sd")]))
     with pytest.raises(ValueError, match=r"big\.safetensors: .*whose layers\.0\.attention\.qkv has 3840"):
         pictures(mini, scene_with([Lora("big")]))
+
+
+@pytest.mark.parametrize("kind", ["cone", "decomposed"])
+def test_a_model_of_which_only_a_part_is_loaded(mini, folder, monkeypatch, kind):
+    """Low VRAM: of half the layers the host merges another LoRA into the weights in each pass. Its rounding apart."""
+    model, clip = mini[:2]
+    if kind == "decomposed":
+        tensors = load_file(folder / "cone.safetensors")
+        rows = {k.removesuffix("lora_B.weight"): len(v) for k, v in tensors.items() if k.endswith("lora_B.weight")}
+        lengths = {f"{stem}dora_scale": 0.5 + torch.rand(count, 1) for stem, count in rows.items()}
+        save_file(tensors | lengths, folder / "decomposed.safetensors")
+        listed_anew()
+    merged, _ = comfy.sd.load_lora_for_models(model, None, load_file(folder / "tail.safetensors"), 0.5, 0)
+    whole = pictures((merged, clip), scene_with([Lora(kind)]))
+    without = pictures((merged, clip), scene_with())
+    merged.detach()
+    load, seen = ModelPatcher.load, []
+
+    def load_half(self, device, lowvram_model_memory=0, **rest):
+        load(self, device, lowvram_model_memory=self.model_size() // 2, **{**rest, "full_load": False})
+        seen.append(self.model.model_lowvram)
+
+    other, _ = comfy.sd.load_lora_for_models(model, None, load_file(folder / "tail.safetensors"), 0.5, 0)
+    monkeypatch.setattr(ModelPatcher, "load", load_half)
+    part = pictures((other, clip), scene_with([Lora(kind)]))
+    other.detach()
+    assert any(seen)
+    assert (part - whole).norm() < 0.05 * (whole - without).norm()
 
 
 @pytest.mark.parametrize("where", ["metadata", "config"])
