@@ -14,6 +14,8 @@ import comfy.sample
 import comfy.sd
 import torch
 from comfy.model_patcher import ModelPatcher
+from comfy_api.torch_helpers import set_torch_compile_wrapper
+from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
 from loras import listed, listed_anew, lora_for
 from newbie_pack.isolation.encode import encode, encode_negative
 from newbie_pack.isolation.plan import Options
@@ -308,6 +310,30 @@ def test_a_model_of_which_only_a_part_is_loaded(mini, folder, monkeypatch, kind)
     other.detach()
     assert any(seen)
     assert (part - whole).norm() < 0.05 * (whole - without).norm()
+
+
+@pytest.mark.parametrize(("mode", "loras"), [
+    ("strict", {"first": [Lora("cone")]}), ("off", {"shared": [Lora("cone")]}), ("off", {"first": [Lora("cone")]}),
+])
+def test_a_compiled_model_takes_them_in_turn_with_prompts_without(mini, folder, mode, loras):
+    """torch.compile does not see hooks: code that was traced without would run for a prompt with, and the other way."""
+    model, clip = mini[:2]
+    graphs = []
+
+    def backend(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    fast = model.clone(disable_dynamic=True)
+    set_torch_compile_wrapper(fast, backend=backend, options={"guard_filter_fn": skip_torch_compile_dict})
+    try:
+        for scene in (scene_with(), scene_with(**loras), scene_with(), scene_with(**loras)):
+            got, expected = (pictures((one, clip), scene, mode) for one in (fast, model))
+            torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+        assert graphs  # something was compiled
+    finally:
+        torch.compiler.reset()
 
 
 @pytest.mark.parametrize("where", ["metadata", "config"])
