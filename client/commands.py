@@ -72,6 +72,7 @@ COMMANDS = {
     "create": Command("ask for prompts and draw them, one after the other", "create", arguments.create),
     "serve": Command("run ComfyUI with this pack, for the browser", "serve", arguments.serve),
     "prompt": Command("show, check, render or convert a prompt's file, without starting ComfyUI", "prompt_tool"),
+    "doctor": Command("say what is missing or wrong, and what to do about it", "doctor", arguments.doctor, here=True),
     "test": Command(
         "run the tests; further arguments go to pytest",
         "testing",

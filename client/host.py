@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -25,12 +23,13 @@ from pathlib import Path
 from . import api
 from .answers import understood
 from .environment import ROOT, Environment, models_folder, variables
+from .logs import last, not_loaded, said, words
+from .ports import free_port
 from .problem import Problem
 from .terminal import Line
 
 BOOT_SECONDS = 300.0  # a cold disk and a first start may be slow; a host that died is noticed at once
 FIRST_NODE = "NewBieLoader"
-NOT_LOADED = re.compile("calling comfy_entrypoint|Cannot import|did not return a|module for custom nodes")
 
 
 @dataclass(frozen=True)
@@ -156,23 +155,6 @@ def on_cpu(environment: Environment, device: str | None = None) -> bool:
     return subprocess.run(command, capture_output=True, env=variables(environment, os.environ)).returncode != 0
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def port_is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        if os.name != "nt":
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
 # --- the process -----------------------------------------------------------------------------------------------------
 
 
@@ -209,25 +191,6 @@ def logged(server: api.Server) -> list[str]:
     with contextlib.suppress(Problem, KeyError, TypeError):
         return said("".join(entry["m"] for entry in api.ask(server, "/internal/logs/raw")["entries"]))
     return []
-
-
-def not_loaded(lines: list[str]) -> list[str]:
-    """Of a log's lines, those that say which nodes could not be loaded, and why."""
-    return list(dict.fromkeys(line.strip() for line in lines if NOT_LOADED.search(line)))
-
-
-def last(log: Path, lines: int = 12) -> str:
-    return "\n".join(words(log)[-lines:])
-
-
-def words(log: Path) -> list[str]:
-    return said(log.read_text("utf-8", "replace"))
-
-
-def said(text: str) -> list[str]:
-    """A log's lines that say something, without their colours."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    return [line for line in text.splitlines() if line.strip()]
 
 
 def stop(process: subprocess.Popen[bytes], patience: float = 10.0) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from . import inside
-from .environment import ROOT, Environment, locate, models_folder, variables
+from .environment import ROOT, Environment, locate, variables
 from .problem import Problem
 
 FOLDERS = ("diffusion_models", "text_encoders", "vae", "checkpoints", "loras", "diffusers")
@@ -116,7 +116,7 @@ def below(models: Path) -> dict[str, list[Path]]:
 def folders_of(environment: Environment) -> dict[str, list[Path]]:
     """Where the ComfyUI that the commands use looks for models. Raises Problem."""
     if environment.ours:
-        return below(models_folder(environment.home))
+        return below(environment.home / "models")
     command = [str(environment.python), "-P", "-c", ASK, str(environment.comfyui), *FOLDERS]
     try:
         answer = subprocess.run(

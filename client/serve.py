@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from . import host
 from .commands import parser_of
 from .environment import locate
+from .logs import last
+from .ports import port_is_free
 from .problem import Problem
 
 USUAL_PORT = 8188
@@ -16,13 +18,13 @@ PREVIEWS = ("--preview-method", "auto")  # the picture while it is drawn; ComfyU
 
 def main(typed: Sequence[str]) -> int:
     options = parser_of("serve").parse_args(typed)
-    if options.port and not host.port_is_free(options.port):
+    if options.port and not port_is_free(options.port):
         raise Problem(f"Port {options.port} is taken or not allowed: choose another, or leave --port out.")
     environment = locate()
-    port = options.port or (USUAL_PORT if host.port_is_free(USUAL_PORT) else 0)
+    port = options.port or (USUAL_PORT if port_is_free(USUAL_PORT) else 0)
     with host.announced(environment, port, PREVIEWS) as running:
         pictures = environment.home / "output"
         sys.stdout.write(f"{running.url}  (Ctrl-C stops; pictures go to {pictures}; log: {running.log})\n")
         sys.stdout.flush()
         code = running.process.wait()
-        raise Problem(f"ComfyUI stopped (exit code {code}). The end of its log:\n{host.last(running.log)}")
+        raise Problem(f"ComfyUI stopped (exit code {code}). The end of its log:\n{last(running.log)}")

@@ -1,4 +1,5 @@
 """What the host's page asks of this pack: the verdict on a prompt while it is typed, and the page on its language.
+Programs ask for its version.
 
 The host lets only its own page call these. A request that is not JSON, which a form on another page could send, is
 refused, and so is a long one. Nothing is kept.
@@ -11,6 +12,7 @@ import json
 
 from aiohttp import web
 
+from ..version import pack_version
 from ..xml_prompt import vocabulary
 from . import language_page
 from .prompt_check import question, verdict
@@ -28,6 +30,10 @@ def register() -> None:
 
 
 def add_to(routes: web.RouteTableDef) -> None:
+    @routes.get(f"{ROOT}/version")
+    async def version(request: web.Request) -> web.Response:
+        return web.json_response({"version": pack_version()})
+
     @routes.get(f"{ROOT}/check")
     async def words(request: web.Request) -> web.Response:
         return web.json_response(vocabulary())
