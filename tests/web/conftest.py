@@ -67,7 +67,7 @@ class Canvas:
                 node["pos"][1] += 400
         graph["extra"]["ds"] = {"scale": 1, "offset": [120 - x, 120 - y]}
         self.open(graph)
-        self.page.wait_for_selector(".newbie-panel .cm-content", timeout=PATIENCE)
+        self.page.wait_for_selector(".newbie-panel .cm-content >> visible=true", timeout=PATIENCE)
 
     def node(self, kind: str, expression: str) -> Any:
         """Of the node of this type, as `node`."""

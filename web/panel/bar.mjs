@@ -3,6 +3,7 @@ import { remember } from "./widget.mjs";
 
 export const LAYOUT = "newbie.layout";
 export const PLAIN = "newbie.plain"; // the host's own widgets instead
+export const PEOPLE = "newbie.people"; // a tab for each person instead of the text
 export const LAYOUT_HEIGHT = 240; // pixels
 
 /** @param {(word: string) => string} words @param {object} app @param {object} node @param {() => void} show */
@@ -15,7 +16,7 @@ export function newBar(words, app, node, show) {
     element.append(made);
     return made;
   };
-  /** Others of the same row go out with it. */
+  /** Of `others` none stays on with it. */
   const toggle = (word, property, others = []) => {
     const made = button(word, () => {
       node.properties[property] = !node.properties[property];

@@ -104,7 +104,11 @@ export function fieldList({ words, complete, hintOf, changed, removed, added }) 
     show,
     /** @param {(row: Row) => import("./check.mjs").Told[]} toldOf lines and columns count within the field */
     diagnose: (toldOf) => shown.forEach(({ row, field }) => field.diagnose(toldOf(row))),
-    focus: (key) => shown.get(key)?.field.view?.focus(),
+    focus: (key, place = 0) => {
+      const view = shown.get(key)?.field.view;
+      view?.focus();
+      view?.dispatch({ selection: { anchor: Math.min(place, view.state.doc.length) } });
+    },
     remove: () => shown.forEach(({ field }) => field.remove()),
   };
 }

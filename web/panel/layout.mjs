@@ -56,10 +56,11 @@ export function moved(box, corner, dx, dy, others = null) {
  * @param {object} options
  * @param {(word: string) => string} options.words
  * @param {(index: number, box: number[] | null) => void} options.place null: laid out by itself again
+ * @param {(index: number) => void} [options.picked] by the user
  * @returns {{element: HTMLElement, show: (people: Person[], aspect: number, picture: string | null,
- *   locked: boolean) => void}}
+ *   locked: boolean) => void, choose: (index: number) => void}}
  */
-export function layout({ words, place }) {
+export function layout({ words, place, picked }) {
   const element = document.createElement("div");
   element.className = "newbie-layout";
   const frame = document.createElement("div");
@@ -133,6 +134,7 @@ export function layout({ words, place }) {
     let now = from;
     box.focus();
     choose(index);
+    picked?.(index);
     dragging = true;
     const target = event.currentTarget;
     target.setPointerCapture(event.pointerId);
@@ -205,7 +207,7 @@ export function layout({ words, place }) {
     choose(chosen);
     if (focused >= 0) stage.children[focused]?.focus({ preventScroll: true });
   };
-  return { element, show };
+  return { element, show, choose };
 }
 
 const colour = (index) => COLOURS[index % COLOURS.length];

@@ -1,12 +1,13 @@
 // The panel of a prompt node: editor, layout and messages in one DOM widget beside the text widget, which stays the truth.
 import { aspectOf, lastPicture } from "./aspect.mjs";
-import { LAYOUT, LAYOUT_HEIGHT, newBar, PLAIN } from "./bar.mjs";
+import { LAYOUT, LAYOUT_HEIGHT, newBar, PEOPLE, PLAIN } from "./bar.mjs";
 import { checker } from "./check.mjs";
 import { knowledge } from "./complete.mjs";
 import { editor as newEditor } from "./editor.mjs";
 import { layout as newLayout } from "./layout.mjs";
 import { messageList } from "./messages.mjs";
 import { entriesOf } from "./notes.mjs";
+import { peopleView } from "./people.mjs";
 import { addPanelWidget, dropPreviews, remember, setHidden } from "./widget.mjs";
 import { wordsOf } from "./words.mjs";
 import { characters, formatted, withBox, withoutBox } from "./xml.mjs";
@@ -35,11 +36,21 @@ export function promptPanel(host, node, { input, reader }) {
     changed: (now) => {
       truth.value = now;
       check();
+      if (peopleShown()) people.show();
     },
   });
-  const messages = messageList(words, editor.jump);
+  const people = peopleView({
+    words,
+    complete: (context, name) => complete?.(context, name) ?? null,
+    text,
+    change: editor.change,
+    chosen: (index) => board.choose(index),
+  });
+  const peopleShown = () => markup && !linked() && Boolean(node.properties[PEOPLE]);
+  const messages = messageList(words, (line, column) => (peopleShown() ? people : editor).jump(line, column));
   const board = newLayout({
     words,
+    picked: people.choose,
     place: (index, box) => {
       const character = characters(text())[index];
       const change = character && (box ? withBox(text(), character, box) : withoutBox(text(), character));
@@ -68,7 +79,8 @@ export function promptPanel(host, node, { input, reader }) {
     });
   }
   bar.toggle("layout", LAYOUT);
-  bar.toggle("plain", PLAIN);
+  if (markup) bar.toggle("people", PEOPLE, [PLAIN]);
+  bar.toggle("plain", PLAIN, [PEOPLE]);
 
   const place = document.createElement("div");
   place.className = "newbie-editor";
@@ -76,7 +88,7 @@ export function promptPanel(host, node, { input, reader }) {
 
   const panel = document.createElement("div");
   panel.className = "newbie-panel";
-  panel.append(bar.element, place, board.element, messages.element);
+  panel.append(bar.element, place, people.element, board.element, messages.element);
 
   addPanelWidget(node, "newbie_panel", panel, () =>
     linked() || node.properties[PLAIN] ? 60 : EDITOR_HEIGHT + (node.properties[LAYOUT] ? LAYOUT_HEIGHT : 0));
@@ -97,7 +109,9 @@ export function promptPanel(host, node, { input, reader }) {
     const plain = isLinked || Boolean(node.properties[PLAIN]);
     const layoutShown = !isLinked && Boolean(node.properties[LAYOUT]);
     setHidden(node, truth, !plain);
-    place.hidden = plain;
+    place.hidden = plain || peopleShown();
+    people.element.hidden = !peopleShown();
+    if (peopleShown()) people.show(told);
     bar.element.hidden = isLinked;
     board.element.hidden = !layoutShown;
     bar.show();
@@ -114,10 +128,13 @@ export function promptPanel(host, node, { input, reader }) {
   truth.callback = function (value, ...rest) {
     callback?.call(this, value, ...rest);
     editor.show(text());
+    if (peopleShown()) people.show();
     check();
   };
-  place.addEventListener("focusout", () => remember(host.app));
-  place.addEventListener("focusin", () => complete ?? knowledge(host.api).then((source) => (complete = source)));
+  for (const part of [place, people.element]) {
+    part.addEventListener("focusout", () => remember(host.app));
+    part.addEventListener("focusin", () => complete ?? knowledge(host.api).then((source) => (complete = source)));
+  }
   const { onConnectionsChange, onRemoved } = node;
   node.onConnectionsChange = function (...change) {
     onConnectionsChange?.apply(this, change);
@@ -127,6 +144,7 @@ export function promptPanel(host, node, { input, reader }) {
   node.onRemoved = function () {
     onRemoved?.call(this);
     editor.remove();
+    people.remove();
   };
 
   show();

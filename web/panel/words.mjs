@@ -13,6 +13,10 @@ const WORDS = {
   removeTag: ["Remove this tag", "删除这个标签"],
   removeField: ["Empty this field", "清空这一项"],
   addField: ["Add this field", "添加这一项"],
+  people: ["People", "角色"],
+  peopleHint: ["Edit each person's tags as chips", "按角色编辑标签"],
+  addPerson: ["Add a person", "添加角色"],
+  picture: ["Picture", "画面"],
   linked: ["connected", "已连接"],
   convert: ["Turn into XML", "转成 XML"],
   removePosition: ["The box decides. Remove this position", "以方框为准。删除这个位置"],
@@ -46,11 +50,20 @@ const EXAMPLES = {
   interaction: ["handshake, ...", "握手……"],
 };
 
+// Elements, in Chinese; in English they are called what they are.
+const FIELDS = {
+  n: "名字", name: "名字", gender: "性别", appearance: "外貌", clothing: "服装", body_type: "体型", expression: "表情",
+  action: "动作", pose: "姿势", position: "位置", negative: "负面", interaction: "互动", other: "其他", bbox: "边框",
+  caption: "描述", count: "人数", artists: "画师", style: "风格", background: "背景", environment: "环境",
+  perspective: "视角", lighting: "光线", atmosphere: "氛围", quality: "质量", objects: "物体", spacing: "间距",
+};
+
 /**
  * @param {string} locale such as `en` or `zh-TW`
- * @returns {((word: keyof typeof WORDS) => string) & {example: (field: string) => string}}
+ * @returns {((word: keyof typeof WORDS) => string) & {example: (field: string) => string, field: (name: string) => string}}
  */
 export function wordsOf(locale) {
   const at = locale.toLowerCase().startsWith("zh") ? 1 : 0;
-  return Object.assign((word) => WORDS[word][at], { example: (field) => EXAMPLES[field]?.[at] ?? "" });
+  const field = (name) => (at && FIELDS[name.toLowerCase()]) || (name === "n" ? "name" : name);
+  return Object.assign((word) => WORDS[word][at], { example: (name) => EXAMPLES[name]?.[at] ?? "", field });
 }

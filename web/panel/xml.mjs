@@ -44,8 +44,8 @@ export function read(text) {
 }
 
 /** @param {string} text @returns {Element[]} the characters' blocks, in the order in which the reader numbers them */
-export const characters = (text) =>
-  read(text).elements.filter((element) => CHARACTER.test(element.name) && !inCharacter(element.parent));
+export const characters = (text, elements = read(text).elements) =>
+  elements.filter((element) => CHARACTER.test(element.name) && !inCharacter(element.parent));
 
 const inCharacter = (element) => element !== null && (CHARACTER.test(element.name) || inCharacter(element.parent));
 const child = (element, pattern) => element.children.find(({ name }) => pattern.test(name));

@@ -1,0 +1,92 @@
+"""The people of an XML prompt, a tab each: their fields as chips, written into the XML and nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+FIRST = "NewBie first picture (mini)"
+NAMES = ["miku", "kaito", "rin", "len", "luka", "meiko", "gumi", "teto"]
+EIGHT = "<scene>\n{}  <general_tags>\n    <style>anime</style>\n  </general_tags>\n</scene>".format(
+    "".join(
+        f"  <character_{i}>\n    <n>{name}</n>\n    <appearance>hair {i}, (eyes:1.{i})</appearance>\n"
+        f"    <pose/>\n  </character_{i}>\n"
+        for i, name in enumerate(NAMES, start=1)
+    )
+)
+
+
+@pytest.fixture
+def prompt(canvas, renderer):
+    opened = canvas(renderer)
+    opened.open_template(FIRST, **{"newbie.people": True, "newbie.layout": True})
+    opened.write(EIGHT)
+    opened.until("() => document.querySelectorAll('.newbie-box').length === 8")
+    return opened
+
+
+def chips(prompt, label):
+    return field(prompt, label).locator(".newbie-chip").all_inner_texts()
+
+
+def field(prompt, label):
+    return prompt.page.locator(".newbie-field").filter(has=prompt.page.get_by_text(label, exact=True))
+
+
+def test_everybody_is_one_click_away_and_nothing_changes_by_looking(prompt):
+    assert prompt.page.get_by_role("tab").all_inner_texts() == [*NAMES, "Picture"]
+    for i, name in enumerate(NAMES, start=1):
+        prompt.page.get_by_role("tab", name=name).click()
+        assert chips(prompt, "appearance") == [f"hair {i}", "eyes"]
+        assert field(prompt, "name").locator(".cm-content").inner_text() == name
+    prompt.page.get_by_role("tab", name="Picture").click()
+    assert chips(prompt, "style") == ["anime"]
+    assert prompt.xml == EIGHT
+
+
+def test_what_is_typed_into_a_field_is_written_into_its_element_alone(prompt):
+    prompt.page.get_by_role("tab", name="luka").click()
+    field(prompt, "appearance").locator(".cm-content").click()
+    prompt.page.keyboard.press("Control+End")
+    prompt.page.keyboard.insert_text("、帽子")
+    assert prompt.xml == EIGHT.replace("(eyes:1.5)", "(eyes:1.5)、帽子")
+    prompt.page.keyboard.press("Control+z")
+    assert prompt.xml == EIGHT
+    field(prompt, "pose").locator(".cm-content").click()
+    prompt.page.keyboard.insert_text("waving")
+    fifth = EIGHT.index("<character_5>")
+    assert prompt.xml == EIGHT[:fifth] + EIGHT[fifth:].replace("<pose/>", "<pose>waving</pose>", 1)
+
+
+def test_fields_and_people_are_added_and_fields_removed(prompt):
+    prompt.page.get_by_role("tab", name="teto").click()
+    prompt.page.get_by_role("button", name="+ clothing").click()
+    prompt.page.keyboard.insert_text("hat")
+    assert prompt.xml == EIGHT.replace("\n  </character_8>", "\n    <clothing>hat</clothing>\n  </character_8>")
+    field(prompt, "clothing").locator(".newbie-drop").click()
+    assert prompt.xml == EIGHT
+    prompt.page.get_by_role("button", name="Add a person").click()
+    prompt.page.keyboard.insert_text("neru")
+    block = "  <character_9>\n    <n>neru</n>\n  </character_9>\n"
+    assert prompt.xml == EIGHT.replace("  <general_tags>", f"{block}  <general_tags>")
+    prompt.until("() => document.querySelectorAll('.newbie-box').length === 9")
+
+
+def test_a_person_chosen_in_the_layout_is_the_one_whose_fields_are_shown(prompt):
+    prompt.page.locator(".newbie-box").nth(2).click()
+    assert chips(prompt, "appearance") == ["hair 3", "eyes"]
+
+
+def test_a_mistake_is_underlined_in_its_field_and_a_click_goes_there(prompt):
+    prompt.write(EIGHT.replace("hair 4", "hair ("))
+    place = prompt.page.locator(".newbie-warning .newbie-place")
+    assert place.inner_text() == "19:22"
+    place.click()
+    assert prompt.page.inner_text("[role=tab][aria-selected=true]") == "len"
+    assert field(prompt, "appearance").locator(".cm-lintRange-warning").inner_text() == "("
+    assert prompt.page.evaluate("() => document.activeElement.ariaLabel") == "appearance"
+
+
+def test_broken_xml_is_not_edited_in_fields(prompt):
+    prompt.write("<character_1><n>miku</n><pose>waving</character_1>")
+    prompt.page.wait_for_selector(".newbie-field >> text=Close every tag first")
+    assert prompt.page.locator(".newbie-field .cm-content").count() == 0
