@@ -13,7 +13,7 @@ The rules, in the order they are asked:
     says the gender and the place, and what stands in parentheses behind either (`Mira (left)`). The name of a field
     (`clothing`, `背景`) fills that field: of the character before it if a character has such a field, else of the whole
     picture. It ends where the list begins to speak of something else. `scene` and `场景` begin words on the whole
-    picture, `both` and `他们` what is everyone's.
+    picture, `both` and `他们` what is everyone's. Names behind several people (`two girls: Mira, Tao`) are one each.
  4. A Chinese clause that says who is where (`红发女孩在左边`, `右边是男孩`) is cut into tags and begins a part of its
     own; one on all of them (`他们在海边握手`) is of the whole picture. The words between are left out (labels.clauses).
  5. A part without a label that has a person word (`1girl`, `a tall woman`, `男孩`) is a character. One that has none
@@ -33,6 +33,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import NamedTuple
 
 from ..layout.places import read_position
 from ..messages import Message
@@ -69,7 +70,7 @@ from .labels import (
 from .loras import without_loras
 from .markup import Text
 from .parse import is_language, read_prompt, scene_of
-from .plain_words import field_of_person, field_of_picture, is_counted, people_in
+from .plain_words import field_of_person, field_of_picture, is_counted, people_in, several_in
 
 MOST_ALIKE = 8  # `2girls` makes two characters; a crowd stays a crowd
 
@@ -86,12 +87,13 @@ _NAMES = re.compile(r"(?:character|char|角色|人物)[:：]\s*(\S.*)", re.IGNOR
 _CUT = re.compile(rf"[,，、;；\n|]|{WORDS_THAT_BREAK}")
 _CLAUSE = re.compile(r"[,，、;；]")
 _ONE_AND_ONE = re.compile(r"(?P<first>[0-9一二两三四五六]{1,2}[男女])(?P<second>[0-9一二两三四五六]{1,2}[男女])")
-_SEVERAL = re.compile(r"\s+(?:and|&|x|×|\+)\s+|\s*[,，、&＆×]\s*|[和与與と]", re.IGNORECASE)
+_SEVERAL = re.compile(r"\s+(?:and|&|x|×|\+)\s+|\s*[,，、&＆×/]\s*|[和与與と]", re.IGNORECASE)
 _AND = re.compile(
     r"\s+(?:and|&|\+)\s+|(?<=[a-z])\s+(?=[0-9]{1,2}\+?(?:girl|boy|other))|[和与與と]", re.IGNORECASE
 )
 _BARE_WORDS = 2  # `a girl`
 _SENTENCE_WORDS = 4  # of a clause of a sentence
+_NAME_SIGNS = 10  # of a name in Chinese or Japanese
 
 
 def convert(text: str) -> Scene:
@@ -171,6 +173,8 @@ class _Plain:
         for draft in self.reading.drafts.values():
             self.current = draft
             self._sort(self.of_everyone)
+        if not self.reading.drafts:  # of nobody: `both: smile` alone
+            self._sort_picture(self.of_everyone)
 
     def _without_settings(self, parts: list[Part]) -> list[Part]:
         """The parts before a line of another program's settings."""
@@ -217,7 +221,12 @@ class _Plain:
     def _labelled(self, part: Part, tags: list[PlacedTag]) -> None:
         key, field = word_key(part.label), of_a_field(part.label)
         personal = key in CHARACTER_ELEMENTS or key in PARTS_OF_A_BODY
-        if key in EVERYONE:
+        if roster := _roster(part.label, tags):
+            self._listed(part, roster, tags)
+        elif (several_in(part.label) or ("", 0))[1] > 1 and any(people_in(tag.text) for tag, _ in tags):
+            add(self.reading.general, "count", [Tag(part.label)])  # `two people: a girl, a boy`
+            self._people(part, tags)
+        elif key in EVERYONE:
             self._of_everyone(tags)
         elif field == "negative":
             self._negative(part, tags)
@@ -252,6 +261,20 @@ class _Plain:
         else:
             self._named(part)
             self._sort(self._without_name(tags))
+
+    def _listed(self, part: Part, roster: Roster, tags: list[PlacedTag]) -> None:
+        """`two girls: Mira and Tao, park`: someone of each name, and what else is said, of the picture."""
+        if people_in(part.label):
+            add(self.reading.general, "count", [Tag(part.label)])
+        there = {draft.name for draft in self.reading.drafts.values()}
+        for name in (name for name in roster.names if name not in there):
+            draft = self._new(part.at)
+            draft.name = unescaped_name(name)
+            draft.gender, draft.gender_stated = roster.gender or None, bool(roster.gender)
+        self.current, rest = None, tags[roster.tags :]
+        if any(field_of_person(tag.text) and not _of_picture(tag.text) for tag, _ in rest):
+            self.reading.warn(part.at, Message("It is unclear whose tags these are; put each person on a line."))
+        self._sort(rest)
 
     def _known_in(self, label: str) -> list[Draft]:
         """Those whom a label such as `A and B` names, where all of them have been described."""
@@ -532,6 +555,10 @@ def _described(read: Sequence[tuple[Part, Clause]]) -> Counter[str]:
         if part.label:
             if _of_people_elsewhere(part.label, names):
                 continue
+            if roster := _roster(part.label, clause.tags):
+                found[roster.gender] += len(set(roster.names) - names)
+                names.update(roster.names)
+                continue
             again = part.label in names and not _person_label(part.label)[0]  # `girl:` is someone else each time
             if of_a_field(part.label) is None and word_key(part.label) not in EVERYONE and not again:
                 names |= {part.label, _ASIDE.sub("", part.label)}
@@ -540,6 +567,41 @@ def _described(read: Sequence[tuple[Part, Clause]]) -> Counter[str]:
         elif len(people) == 1 and people[0][1][1] == 1 and not clause.shared:
             found[people[0][1][0]] += 1
     return found
+
+
+class Roster(NamedTuple):
+    """Names behind a label that means several people: their gender ("" for unknown), and how many tags hold them."""
+
+    gender: str
+    names: tuple[str, ...]
+    tags: int
+
+
+def _roster(label: str, tags: Sequence[PlacedTag]) -> Roster | None:
+    """`two people: Mira and Tao`, `Cast: Mira, Tao`, `两个女孩：初音和镜音`; None for any other label, or no names."""
+    several = several_in(label)
+    if several is None:
+        return None
+    gender, stated = several
+    names: list[str] = []
+    for used, (tag, _) in enumerate([*tags, PlacedTag(Tag(""), 0)]):
+        pieces = [piece.strip() for piece in _SEVERAL.split(tag.text)]
+        known = not tag.text or any(map(_is_of_a_table, pieces))
+        if not known and (stated > len(names) or all(map(_looks_named, pieces))):
+            names += pieces
+            continue
+        sure = all(map(_looks_named, names)) or len(names) == stated  # in small letters, as many as the label says
+        return Roster(gender, tuple(names), used) if 2 <= len(names) <= MOST_ALIKE and sure else None
+    return None
+
+
+def _is_of_a_table(text: str) -> bool:
+    return bool(people_in(text) or field_of_person(text) or _of_picture(text) or joint_interaction(text))
+
+
+def _looks_named(text: str) -> bool:
+    signs = not text.isascii() and len(text) <= _NAME_SIGNS
+    return signs or bool(_NAME.fullmatch(text) or _SERIES.fullmatch(text))
 
 
 def _counts(part: Part, tags: Sequence[PlacedTag], described: Counter[str]) -> int:

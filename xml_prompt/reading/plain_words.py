@@ -155,6 +155,13 @@ def field_of_picture(text: str) -> str | None:
     return "artists" if _ARTIST.fullmatch(text) else _field_in(text, _GENERAL_TABLE)
 
 
+_GROUP_WORDS = """
+    people persons characters subjects cast friends sisters brothers siblings twins kids children students idols members
+    group 人 人物 人组 人組 角色 角色列表 人物列表 朋友 姐妹 兄弟 キャラクター キャラクター一覧 キャラ 友達 姉妹
+"""
+_GROUPS = dict.fromkeys(_GROUP_WORDS.split(), 0) | {"couple": 2, "duo": 2, "pair": 2, "trio": 3, "ふたり": 2, "俩": 2}
+_ARTICLE = re.compile("^(?:the|these|our)_")
+_PLURAL = re.compile("(?:s|en|们|たち)$")
 _COUNT_WORDS = "one two three four five six seven eight"
 _NUMBER = re.compile(
     rf"(?:([0-9]{{1,2}})|([一二两三四五六七八九十])|({_COUNT_WORDS.replace(' ', '|')})(?=_))"
@@ -175,12 +182,28 @@ def people_in(text: str) -> tuple[str, int] | None:
     counted = _NUMBER.match(key)
     if counted is None and not key.isascii() and (behind := _TRAILING_NUMBER.search(key)):
         counted, key, text = behind, key[: behind.start()], key[: behind.start()]
-    number = next(filter(None, counted.groups())) if counted else "1"
-    count = int(number) if number.isdigit() else _DIGITS[number]
+    count = _number(counted) if counted else 1
     gender = gender_of(text) or gender_of(key.rsplit("_", 1)[-1]) or _last_chinese(text)
     if gender is None or count == 0 or (gender == "other" and not counted) or _MANY.match(key):
         return None
     return gender, count
+
+
+def _number(counted: re.Match[str]) -> int:
+    number = next(filter(None, counted.groups()))
+    return int(number) if number.isdigit() else _DIGITS[number]
+
+
+def several_in(label: str) -> tuple[str, int] | None:
+    """`two girls`, `Characters`, `两个人`: the gender ("" if unknown) and number (or 0) of several people; or None."""
+    key = _ARTICLE.sub("", word_key(label))
+    counted = _NUMBER.match(key)
+    count = _number(counted) if counted else 0
+    noun = key[counted.end() :].strip("_") or counted.group()[-1] if counted else key  # 两人 is counted whole
+    if noun in _GROUPS and (count > 1 or not counted):
+        return "", _GROUPS[noun] or count
+    gender, people = people_in(key) or ("", 0)
+    return (gender, people if people > 1 else 0) if people > 1 or (gender and _PLURAL.search(key)) else None
 
 
 def is_counted(text: str) -> bool:
