@@ -66,9 +66,7 @@ class NewBieBoxes(io.ComfyNode):
             inputs=[
                 SceneSocket.Input("scene", tooltip="The scene from a prompt node."),
                 io.BoundingBox.Input(
-                    "boxes",
-                    socketless=False,
-                    force_input=True,
+                    "boxes", socketless=False, force_input=True,
                     tooltip="One box per character, in the prompt's order. Characters without one are laid out as "
                     "usual.",
                 ),

@@ -94,35 +94,21 @@ def boxes_of(scene: Scene, latent: dict[str, Any] | None) -> tuple[Box, ...]:
 
 def guidance_input() -> io.Float.Input:
     return io.Float.Input(
-        "guidance",
-        default=7.5,
-        min=0.0,
-        max=100.0,
-        step=0.1,
-        round=0.01,
+        "guidance", default=7.5, min=0.0, max=100.0, step=0.1, round=0.01,
         tooltip="How closely to follow the prompt. 1 (neutral): no negative, twice as fast (not with cfg_pp).",
     )
 
 
 def guidance_start_input() -> io.Float.Input:
     return io.Float.Input(
-        "guidance_start",
-        default=0.0,
-        min=0.0,
-        max=1.0,
-        step=0.01,
-        advanced=True,
+        "guidance_start", default=0.0, min=0.0, max=1.0, step=0.01, advanced=True,
         tooltip="The fraction of the steps at which guidance begins. 0 (neutral): with the first step.",
     )
 
 
 def guidance_end_input() -> io.Float.Input:
     return io.Float.Input(
-        "guidance_end",
-        default=GUIDANCE_END,
-        min=0.0,
-        max=1.0,
-        step=0.01,
+        "guidance_end", default=GUIDANCE_END, min=0.0, max=1.0, step=0.01,
         tooltip="The fraction of the steps at which guidance ends. 1 (neutral): guide every step. 0.75 keeps colours "
         "clean at strong guidance and halves the time of the remaining steps (not with cfg_pp).",
     )
@@ -130,13 +116,7 @@ def guidance_end_input() -> io.Float.Input:
 
 def renorm_input() -> io.Float.Input:
     return io.Float.Input(
-        "renorm",
-        default=0.0,
-        min=0.0,
-        max=10.0,
-        step=0.05,
-        round=0.01,
-        advanced=True,
+        "renorm", default=0.0, min=0.0, max=10.0, step=0.05, round=0.01, advanced=True,
         tooltip="Caps the guided prediction at this multiple of the positive prediction's norm, to avoid burnt "
         "pictures; Lumina-Image-2.0 uses 1. 0 (neutral): no cap.",
     )
@@ -144,9 +124,7 @@ def renorm_input() -> io.Float.Input:
 
 def sampler_input(samplers: list[str]) -> io.Combo.Input:
     return io.Combo.Input(
-        "sampler",
-        options=samplers,
-        default="euler_ancestral",
+        "sampler", options=samplers, default="euler_ancestral",
         tooltip="euler_ancestral uses eta; with eta 0 it is euler. cfg_pp samplers need guidance 1-2 and always run "
         "both passes.",
     )
@@ -154,12 +132,7 @@ def sampler_input(samplers: list[str]) -> io.Combo.Input:
 
 def eta_input() -> io.Float.Input:
     return io.Float.Input(
-        "eta",
-        default=0.3,
-        min=0.0,
-        max=1.0,
-        step=0.05,
-        round=0.01,
+        "eta", default=0.3, min=0.0, max=1.0, step=0.05, round=0.01,
         tooltip="How much fresh noise each step adds. 0 (neutral): none, the same picture every time. Only samplers "
         "with ancestral, sde or seeds in their name use it.",
     )

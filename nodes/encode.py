@@ -33,37 +33,29 @@ class NewBieEncodeCharacters(io.ComfyNode):
                 ),
                 SceneSocket.Input("scene", tooltip="The scene from a prompt node."),
                 io.Latent.Input(
-                    "latent",
-                    optional=True,
+                    "latent", optional=True,
                     tooltip="The latent that will be drawn on: boxes are laid out for its shape. Unconnected: for a "
                     "square.",
                 ),
                 io.Combo.Input(
-                    "mode",
-                    options=list(MODES),
-                    default=AUTO,
+                    "mode", options=list(MODES), default=AUTO,
                     tooltip="auto: what the model was trained for (SD checkpoints: strict). strict: each character is "
                     "encoded alone and isolated throughout. gentle: encoded together, isolated in the layers that "
                     "draw. off: plain ComfyUI.",
                 ),
                 io.String.Input(
-                    "negative",
-                    default="",
-                    multiline=True,
-                    dynamic_prompts=False,
-                    tooltip="What the whole picture must not show. Empty (neutral) suits the mini. The full model "
-                    "was never trained on an empty negative: give it some words. The system prompt is put in front "
-                    "of them.",
+                    "negative", default="", multiline=True, dynamic_prompts=False,
+                    tooltip="What the whole picture must not show. Empty (neutral) suits the mini. The full model was "
+                    "never trained on an empty negative: give it some words. The system prompt is put in front of "
+                    "them.",
                 ),
                 io.Mask.Input(
-                    "masks",
-                    optional=True,
+                    "masks", optional=True,
                     tooltip="Painted areas instead of boxes: a batch with one mask per character, in the prompt's "
                     "order. A character whose mask is empty or missing keeps its box.",
                 ),
                 OptionsSocket.Input(
-                    "isolation",
-                    optional=True,
+                    "isolation", optional=True,
                     tooltip="From NewBie Isolation Options: how strictly characters are kept apart. Unconnected: the "
                     "mode's own settings.",
                 ),

@@ -186,8 +186,7 @@ class NewBieLayoutPreview(io.ComfyNode):
             inputs=[
                 SceneSocket.Input("scene", tooltip="The scene from a prompt node."),
                 io.Latent.Input(
-                    "latent",
-                    optional=True,
+                    "latent", optional=True,
                     tooltip="The latent that will be drawn: it gives the picture's size. Unconnected: a square.",
                 ),
             ],

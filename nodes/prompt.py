@@ -50,10 +50,7 @@ class NewBieXMLPrompt(io.ComfyNode):
             has_intermediate_output=True,  # warnings stay on the node when it is not run again
             inputs=[
                 io.String.Input(
-                    "xml",
-                    multiline=True,
-                    default=XML_EXAMPLE,
-                    dynamic_prompts=False,
+                    "xml", multiline=True, default=XML_EXAMPLE, dynamic_prompts=False,
                     tooltip="One <character_N> block for each character, then <general_tags>. Mistakes are shown with "
                     "their line and column.",
                 ),
@@ -89,10 +86,7 @@ class NewBieTextToXML(io.ComfyNode):
             has_intermediate_output=True,  # warnings stay on the node when it is not run again
             inputs=[
                 io.String.Input(
-                    "text",
-                    multiline=True,
-                    default=TEXT_EXAMPLE,
-                    dynamic_prompts=False,
+                    "text", multiline=True, default=TEXT_EXAMPLE, dynamic_prompts=False,
                     tooltip="One part for each character: A: blue hair, smile; B: ... or 1girl, blue hair; 1boy, ... "
                     "Guesses are shown on the node. XML is read unchanged.",
                 ),

@@ -43,11 +43,7 @@ class NewBieSample(io.ComfyNode):
                 io.Conditioning.Input("negative", tooltip="What to avoid."),
                 io.Latent.Input("latent", tooltip="An empty latent, or a picture's latent to change that picture."),
                 io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=0xFFFFFFFFFFFFFFFF,
-                    control_after_generate=True,
+                    "seed", default=0, min=0, max=0xFFFFFFFFFFFFFFFF, control_after_generate=True,
                     tooltip="The same seed gives the same picture.",
                 ),
                 io.Int.Input(
@@ -56,27 +52,16 @@ class NewBieSample(io.ComfyNode):
                 guidance_input(),
                 eta_input(),
                 io.Float.Input(
-                    "shift",
-                    default=6.0,
-                    min=0.01,
-                    max=100.0,
-                    step=0.1,
-                    round=0.01,
+                    "shift", default=6.0, min=0.01, max=100.0, step=0.1, round=0.01,
                     tooltip="How long sampling stays at high noise, where the composition is decided. 1 is neutral.",
                 ),
                 sampler_input(samplers()),
                 io.Combo.Input(
-                    "scheduler",
-                    options=schedulers(),
-                    default="simple",
+                    "scheduler", options=schedulers(), default="simple",
                     tooltip="How the noise is spread over the steps.",
                 ),
                 io.Float.Input(
-                    "denoise",
-                    default=1.0,
-                    min=0.0,
-                    max=1.0,
-                    step=0.01,
+                    "denoise", default=1.0, min=0.0, max=1.0, step=0.01,
                     tooltip="How much of the latent is redrawn. 1: everything; lower values keep more of a given "
                     "picture.",
                 ),

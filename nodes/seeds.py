@@ -20,11 +20,7 @@ class NewBieSeeds(io.ComfyNode):
             search_aliases=["seed list", "contact sheet", "several seeds", "variations"],
             inputs=[
                 io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=SEEDS - 1,
-                    control_after_generate=True,
+                    "seed", default=0, min=0, max=SEEDS - 1, control_after_generate=True,
                     tooltip="The first seed; each further one is 1 higher.",
                 ),
                 io.Int.Input("count", default=4, min=1, max=100, tooltip="How many pictures. 1 is neutral."),
