@@ -55,6 +55,14 @@ SIGNS = ("executing", "progress", "execution_success", "execution_error")  # tha
 Value = TypeVar("Value")
 
 
+class Gone(Problem):
+    """The host no longer knows the prompt: its queue was cleared, or it was started anew."""
+
+
+class Stuck(Problem):
+    """The host answers, but makes no progress: its worker may have died."""
+
+
 @dataclass(frozen=True)
 class Server:
     """Where a host listens."""
@@ -230,10 +238,12 @@ class Connection:
             gone = 0 if job is not None else gone + 1
             if gone >= GONE_FOR:
                 self._forget(job_id)
-                raise Problem("ComfyUI no longer has this prompt, in its queue or in its history: draw it again.")
-            if time.monotonic() - self._sign > patience:
+                raise Gone("ComfyUI no longer has this prompt, in its queue or in its history: draw it again.")
+            # What waits may wait for another's prompt, of whose progress we hear nothing.
+            limit = patience if job is not None and job.status == IN_PROGRESS else max(patience, PATIENCE)
+            if time.monotonic() - self._sign > limit:
                 await self.cancel(job_id)
-                raise Problem(f"ComfyUI has made no progress for {_duration(patience)}{self._says_why()}: restart it.")
+                raise Stuck(f"ComfyUI has made no progress for {_duration(limit)}{self._says_why()}: restart it.")
 
     async def cancel(self, job_id: str) -> None:
         """Stops the prompt, waiting or running; nothing where it has ended."""
@@ -331,8 +341,9 @@ class Connection:
                         with contextlib.suppress(AttributeError, LookupError, RecursionError, TypeError, ValueError):
                             self._sort(json.loads(message.data))
             finally:
-                with contextlib.suppress(aiohttp.ClientError, OSError, asyncio.TimeoutError):
-                    await asyncio.wait_for(socket.close(), LOOK_AGAIN)
+                with contextlib.suppress(aiohttp.ClientError, OSError):
+                    async with asyncio.timeout(LOOK_AGAIN):
+                        await socket.close()
             while socket.closed:
                 await asyncio.sleep(LOOK_AGAIN)
                 with contextlib.suppress(Problem):
@@ -354,13 +365,13 @@ class Connection:
     async def _open(self) -> aiohttp.ClientWebSocketResponse:
         address = f"{self.at.url}/ws?clientId={self._client}"
         try:
-            opening = self._session.ws_connect(address, max_msg_size=MOST_MESSAGE, heartbeat=REQUEST / 2)
-            return await asyncio.wait_for(opening, REQUEST)
+            async with asyncio.timeout(REQUEST):  # not wait_for, which before Python 3.12 may lose a cancellation
+                return await self._session.ws_connect(address, max_msg_size=MOST_MESSAGE, heartbeat=REQUEST / 2)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: BaseException) -> Problem:
-        why = f"no complete answer within {REQUEST:.0f} s" if isinstance(error, asyncio.TimeoutError) else str(error)
+        why = f"no complete answer within {REQUEST:.0f} s" if isinstance(error, TimeoutError) else str(error)
         return Problem(f"ComfyUI at {self.at.url} does not answer: {why or type(error).__name__}.")
 
     def _says_why(self) -> str:
@@ -368,8 +379,9 @@ class Connection:
 
 
 async def _next(events: asyncio.Queue[dict[str, Any]], seconds: float) -> dict[str, Any] | None:
-    with contextlib.suppress(asyncio.TimeoutError):
-        return await asyncio.wait_for(events.get(), seconds)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            return await events.get()
     return None
 
 

@@ -15,6 +15,7 @@ from .problem import Problem
 from .workflow import DEMO, SEED_END, Prompt, Settings, load, parse_input, parse_size
 
 PORTS = 65535
+MOST_TIMES = 1_000_000
 
 Value = TypeVar("Value")
 
@@ -22,7 +23,7 @@ Value = TypeVar("Value")
 def demo(parser: argparse.ArgumentParser) -> None:
     xml = "the prompt, a UTF-8 file (default: the demo scene)"
     parser.add_argument("--xml", type=text_file, metavar="FILE", help=xml)
-    _add_drawing(parser)
+    add_drawing(parser)
     out = Path("newbie-demo.png")
     parser.add_argument("--out", type=png, metavar="FILE", default=out, help="the PNG to write (default: %(default)s)")
 
@@ -30,12 +31,39 @@ def demo(parser: argparse.ArgumentParser) -> None:
 def create(parser: argparse.ArgumentParser) -> None:
     add_server(parser)
     add_workflow(parser)
-    _add_drawing(parser)
+    add_drawing(parser)
     parser.add_argument(
         "--out", type=folder, metavar="FOLDER", default=Path(), help="where the pictures go (default: this folder)"
     )
     show = "show the pictures in the terminal too, if it can (kitty's way, iTerm2's, or sixel)"
     parser.add_argument("--show", action="store_true", help=show)
+
+
+def queue(parser: argparse.ArgumentParser) -> None:
+    files = "prompts: .xml, .txt (one a line), .jsonl, .csv (prompt, seed, size ... a line), or a folder of these"
+    parser.add_argument("files", nargs="+", type=existing, metavar="FILE", help=files)
+    server = "a ComfyUI that runs already; several share the work (default: start one here)"
+    parser.add_argument("--server", action="append", type=url, default=[], metavar="URL", help=server)
+    out = Path("newbie-pictures")
+    parser.add_argument("--out", type=Path, default=out, metavar="DIR", help="pictures' folder (default: %(default)s)")
+    parser.add_argument("--seeds", type=seeds, default=[], help="every prompt with each, such as 1-10,15")
+    times = "every prompt so many times, with its seed and those that follow (default: 1)"
+    parser.add_argument("--times", type=_integer(1, MOST_TIMES), default=1, metavar="N", help=times)
+    add_workflow(parser)
+    add_drawing(parser)
+    parser.add_argument("--retry", action="store_true", help="try again what failed by its prompt")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be drawn, and ask no server")
+    parser.add_argument("--sheet", action="store_true", help="make a contact sheet of the pictures, sheet.jpg")
+    ray = "draw on the cards of a Ray cluster, one ComfyUI a card (default: this machine's); see docs/scaling.md"
+    parser.add_argument("--ray", nargs="?", const="", metavar="ADDRESS", help=ray)
+    parser.add_argument(
+        "--actors", type=_integer(1, MOST_TIMES), metavar="N", help="ComfyUIs for --ray (default: one a card)"
+    )
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = (
+        "Exit codes: 0 every picture is there, 1 some prompts failed, 2 the command line or a file is wrong, 3 it\n"
+        "ended early (no server left, a full disk), 130 Ctrl-C. After 3 and 130 the same command goes on."
+    )
 
 
 def serve(parser: argparse.ArgumentParser) -> None:
@@ -94,11 +122,12 @@ def settings_of(options: argparse.Namespace, xml: str | None = None) -> Settings
     )
 
 
-def _add_drawing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=_integer(0, SEED_END - 1), help="the random seed (default: the workflow's)")
-    parser.add_argument("--steps", type=_integer(1, 1000), help="sampling steps (default: 28)")
-    parser.add_argument("--guidance", type=_number, help="how strongly the prompt is followed (default: 7.5)")
-    parser.add_argument("--eta", type=_number, help="fresh noise at every step, 0 for none (default: 0.3)")
+def add_drawing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=SETTINGS["seed"], help="the random seed (default: the workflow's)")
+    parser.add_argument("--steps", type=SETTINGS["steps"], help="sampling steps (default: 28)")
+    guidance = "how strongly the prompt is followed (default: 7.5)"
+    parser.add_argument("--guidance", type=SETTINGS["guidance"], help=guidance)
+    parser.add_argument("--eta", type=SETTINGS["eta"], help="fresh noise at every step, 0 for none (default: 0.3)")
     parser.add_argument("--size", type=size, metavar="WxH", help="size in pixels (default: the workflow's)")
 
 
@@ -141,9 +170,38 @@ def _told(reader: Callable[[str], Value]) -> Callable[[str], Value]:
 
 
 size = _told(parse_size)
+seeds = _told(lambda text: parse_seeds(text))
+SETTINGS: dict[str, Callable[[str], object]] = {  # by their names on a command line and in a file of prompts
+    "seed": _integer(0, SEED_END - 1),
+    "steps": _integer(1, 1000),
+    "guidance": _number,
+    "eta": _number,
+    "size": size,
+}
 setting = _told(parse_input)
 graph = _told(lambda name: load(Path(name)))
 text_file = _told(lambda name: read_text(Path(name)))
+
+
+def parse_seeds(text: str) -> list[int]:
+    """1-10,15 -> 1, 2, ... 10, 15. Raises ValueError with a sentence."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        try:
+            low, high = int(first), int(last if dash else first)
+        except ValueError:
+            raise ValueError(f"{part.strip()!r} is no seed: write numbers and ranges, such as 1-10,15") from None
+        if not 0 <= low <= high < SEED_END or high - low >= MOST_TIMES:
+            raise ValueError(f"{part.strip()!r} must go from a smaller seed to a larger one, a million at most")
+        seeds += range(low, high + 1)
+    return seeds
+
+
+def existing(name: str) -> Path:
+    if not Path(name).exists():
+        raise argparse.ArgumentTypeError(f"{name} does not exist")
+    return Path(name)
 
 
 def url(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -52,7 +53,10 @@ def write(path: Path, data: bytes) -> None:
     """All or nothing: a file that was there stays until the new one is whole."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_bytes(data)
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave the new name on an empty file
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)

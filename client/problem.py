@@ -16,7 +16,15 @@ INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended
 
 
 class Problem(Exception):
-    """Ends a command with its sentence."""
+    """Ends a command with its sentence, and with an exit code."""
+
+    code = 1
+
+
+class Unfinished(Problem):
+    """What was asked for is not all done, and the same command goes on with it."""
+
+    code = 3
 
 
 class Ended(KeyboardInterrupt):
@@ -47,6 +55,7 @@ def exit_code(work: Callable[[], int]) -> int:
         return code
     except Problem as problem:
         _say(str(problem))
+        return problem.code
     except BrokenPipeError:  # whoever read our output, as head does, has had enough
         _discard_output()
     except OSError as error:  # a full disk, a folder that may not be written

@@ -74,12 +74,13 @@ class Schedule:
         one.up, one.wait, one.idle_since, self._dark = True, FIRST_PROBE, now, None
         self._see_room(server)
 
-    def down(self, server: str, now: float) -> list[str]:
+    def down(self, server: str, now: float, for_good: bool = False) -> list[str]:
         """It takes no more jobs until it is up, and its jobs wait again. Returns those that are given up."""
         one = self._servers[server]
         self._up -= one.up
         self._foreseen = (-1, 0.0)
-        self._probes[server] = now + one.wait
+        if not for_good:
+            self._probes[server] = now + one.wait
         one.up, one.wait = False, min(one.wait * 2, LAST_PROBE)
         self._room.pop(server, None)
         if self._dark is None and not self._up:

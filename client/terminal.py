@@ -9,6 +9,8 @@ from typing import TextIO
 
 from .problem import shown
 
+CLEAR = "\r\x1b[K"
+
 
 def say(text: str) -> None:
     """Lines for whoever looks on, at once; names in them may hold anything."""
@@ -30,6 +32,11 @@ class Line:
         if self.live:
             self._rewrite(f"{self.title} {state}".rstrip())
 
+    def above(self, text: str) -> None:
+        """A line for good, before this one."""
+        self.stream.write(f"{CLEAR if self.live else ''}{shown(text)}\n")
+        self.stream.flush()
+
     def end(self, state: str) -> None:
         if self.ended:
             return
@@ -44,7 +51,7 @@ class Line:
 
     def _rewrite(self, text: str) -> None:
         columns = shutil.get_terminal_size().columns - 1
-        self.stream.write("\r\x1b[K" + cut(shown(text).replace("\n", " "), columns))
+        self.stream.write(CLEAR + cut(shown(text).replace("\n", " "), columns))
         self.stream.flush()
 
 
