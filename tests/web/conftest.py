@@ -85,6 +85,16 @@ class Canvas:
     def queued(self) -> dict[str, Any]:
         return self.page.evaluate("async () => (await app.graphToPrompt()).output")
 
+    def touch(self, *places: tuple[float, float]) -> None:
+        """A finger that goes from place to place, in the page's pixels."""
+        devices = self.page.context.new_cdp_session(self.page)
+        for i, (x, y) in enumerate(places):
+            points = [{"x": x, "y": y}]
+            kind = "touchMove" if i else "touchStart"
+            devices.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+        devices.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        devices.detach()
+
     def until(self, expression: str, argument: Any = None) -> None:
         self.page.wait_for_function(expression, arg=argument, timeout=PATIENCE)
 
@@ -102,7 +112,9 @@ def pages(host, chromium) -> Callable[..., Canvas]:
         request.add_header("Content-Type", "application/json")
         urllib.request.urlopen(request).read()
         context = chromium.new_context(
-            viewport={"width": 1600, "height": 1000}, permissions=["clipboard-read", "clipboard-write"]
+            viewport={"width": 1600, "height": 1000},
+            has_touch=True,
+            permissions=["clipboard-read", "clipboard-write"],
         )
         page, problems = context.new_page(), []
         page.on("pageerror", lambda error: problems.append(str(error)))

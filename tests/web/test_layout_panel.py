@@ -59,6 +59,45 @@ def test_a_corner_changes_the_size_and_edges_snap_to_thirds(prompt):
     assert boxes(prompt.xml) == [[100, 100, 667, 800]]
 
 
+def test_a_finger_drags_a_box_and_its_corner_and_two_taps_reset_it(prompt):
+    prompt.write("<character_1><n>a</n><bbox>100, 100, 400, 900</bbox></character_1>")
+    prompt.page.wait_for_selector(".newbie-stated")
+    view = "() => [...app.canvas.ds.offset, app.canvas.ds.scale]"
+    before = prompt.page.evaluate(view)
+    stage = prompt.page.locator(".newbie-stage >> visible=true").bounding_box()
+
+    def at(x, y):
+        return stage["x"] + x / 1000 * stage["width"], stage["y"] + y / 1000 * stage["height"]
+
+    prompt.touch(at(250, 500), at(300, 500), at(400, 460))
+    (moved,) = boxes(prompt.xml)
+    assert moved == pytest.approx([250, 60, 550, 860], abs=14)
+    beside = 10 * 1000 / stage["width"]  # ten pixels off the corner
+    prompt.touch(at(moved[2] + beside, moved[3] + beside), at(700, 700), at(800 + beside, 700 + beside))
+    assert boxes(prompt.xml) == [pytest.approx([*moved[:2], 800, 700], abs=14)]
+    for _ in range(2):
+        prompt.touch(at(400, 500))
+    prompt.until(f"() => !{TRUTH}.includes('bbox')")
+    assert prompt.page.evaluate(view) == before  # the canvas stayed where it was
+
+
+def test_the_last_picture_lies_under_the_layout(prompt):
+    """Drawn for real, in two steps."""
+    prompt.node("NewBieSample", "node.widgets.find(({ name }) => name === 'steps').value = 2")
+    prompt.page.get_by_test_id("queue-button").click()
+    drawn = "document.querySelector('.newbie-stage').style.backgroundImage"
+    prompt.page.wait_for_function(f"() => {drawn}.includes('/view?')", timeout=90_000)
+    size = prompt.page.evaluate(
+        f"""async () => {{
+          const picture = new Image();
+          picture.src = {drawn}.slice(5, -2);
+          await picture.decode();
+          return [picture.naturalWidth, picture.naturalHeight];
+        }}"""
+    )
+    assert size[0] == size[1] >= 256
+
+
 def test_keys_move_and_resize_and_tab_goes_from_one_to_the_next(prompt):
     prompt.write(
         "<character_1><bbox>100, 100, 400, 900</bbox></character_1>"

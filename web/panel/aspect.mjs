@@ -47,8 +47,12 @@ export function aspectOf(node) {
   return 1;
 }
 
-/** @param {object} node of a prompt @returns {string | null} the address of the last picture drawn from it */
-export function lastPicture(node) {
-  const drawn = behind(node).filter(({ type, imgs }) => type !== "NewBieLayoutPreview" && imgs?.length);
-  return drawn.length ? drawn[0].imgs[0].src : null;
+/** What the page knows a node's outputs by: its number, behind that of the subgraph which it is in. */
+export const outputKey = ({ id, graph }) => (graph.isRootGraph ?? true ? String(id) : `${graph.id}:${id}`);
+
+/** @param {{app: object, api: object}} host @returns {string | null} the address of the last picture drawn from it */
+export function lastPicture({ app, api }, node) {
+  const pictures = behind(node).filter(({ type }) => type !== "NewBieLayoutPreview")
+    .flatMap((drawn) => app.nodeOutputs[outputKey(drawn)]?.images ?? []);
+  return pictures.length ? api.apiURL(`/view?${new URLSearchParams(pictures[0])}`) : null;
 }

@@ -8,7 +8,7 @@ import { fieldList } from "./fields.mjs";
 import { layout as newLayout } from "./layout.mjs";
 import { messageList } from "./messages.mjs";
 import { entriesOf } from "./notes.mjs";
-import { addPanelWidget, dropPreviews, heightFollower, remember, setHidden } from "./widget.mjs";
+import { addPanelWidget, afterRuns, dropPreviews, heightFollower, remember, setHidden } from "./widget.mjs";
 import { wordsOf } from "./words.mjs";
 
 const CHARACTER = "NewBieCharacter";
@@ -144,7 +144,7 @@ export function builderPanel(host, node) {
     const people = told.characters.map((one, i) => ({
       ...one, ghost: i !== last, stated: i === last && FOUR_NUMBERS.test(named("position").value),
     }));
-    board.show(people, aspectOf(node), lastPicture(node), false);
+    board.show(people, aspectOf(node), lastPicture(host, node), false);
   }
 
   for (const widget of widgets) {
@@ -173,6 +173,7 @@ export function builderPanel(host, node) {
   };
   fields.element.addEventListener("focusout", () => remember(host.app));
   knowledge(host.api).then((source) => (complete = source));
+  if (placed) afterRuns(host.api, node, show); // for the picture under the layout
 
   show();
   check(true);

@@ -8,7 +8,7 @@ import { layout as newLayout } from "./layout.mjs";
 import { messageList } from "./messages.mjs";
 import { entriesOf } from "./notes.mjs";
 import { peopleView } from "./people.mjs";
-import { addPanelWidget, dropPreviews, remember, setHidden } from "./widget.mjs";
+import { addPanelWidget, afterRuns, dropPreviews, remember, setHidden } from "./widget.mjs";
 import { wordsOf } from "./words.mjs";
 import { characters, formatted, withBox, withoutBox } from "./xml.mjs";
 
@@ -121,7 +121,7 @@ export function promptPanel(host, node, { input, reader }) {
     const blocks = markup ? characters(text()) : [];
     const editable = blocks.length === told.characters.length;
     if (told.problem) return; // the boxes of the last prompt that could be read stay
-    board.show(told.characters, aspectOf(node), lastPicture(node), !editable);
+    board.show(told.characters, aspectOf(node), lastPicture(host, node), !editable);
   }
 
   const { callback } = truth;
@@ -147,6 +147,7 @@ export function promptPanel(host, node, { input, reader }) {
     people.remove();
   };
 
+  afterRuns(host.api, node, show); // for the picture under the layout
   show();
   check(true);
   return {

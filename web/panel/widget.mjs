@@ -1,6 +1,6 @@
 // A panel as a widget of its own type: the front-end takes over the types that it knows, and leaves this one's element be.
 
-import { behind } from "./aspect.mjs";
+import { behind, outputKey } from "./aspect.mjs";
 
 const TYPE = "NEWBIE_PANEL";
 const STAYING = ["copy", "cut", "paste", "keydown", "keyup", "keypress", "wheel", "pointerdown", "contextmenu", "dblclick"];
@@ -67,10 +67,20 @@ export function remember(app) {
   (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
 }
 
+/** Calls `drawn` whenever a run is over, as long as the node is there. */
+export function afterRuns(api, node, drawn) {
+  api.addEventListener("execution_success", drawn);
+  const { onRemoved } = node;
+  node.onRemoved = function () {
+    onRemoved?.call(this);
+    api.removeEventListener("execution_success", drawn);
+  };
+}
+
 /** Takes the pictures of the last layout off the nodes that preview a prompt which has been refused. */
 export function dropPreviews(app, node) {
   for (const preview of behind(node).filter(({ type }) => type === "NewBieLayoutPreview")) {
-    delete app.nodeOutputs[preview.id];
+    delete app.nodeOutputs[outputKey(preview)];
     preview.imgs = preview.images = undefined;
     preview.graph.setDirtyCanvas(true, true);
   }
