@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -31,7 +31,7 @@ from ..sentences import log, telling
 from .bias import Bias, bias_of
 from .compiled import Compiler, compiler_of, plain
 from .plan import HINT, KEY, WHOLE, Plan, Rectangle, coordinates, misfit, on_grid, places_in
-from .silhouettes import Silhouettes, can_be_seen, steps_from
+from .silhouettes import Sight, Silhouettes, can_be_seen, steps_from
 
 if TYPE_CHECKING:  # nothing of it runs for a prompt without LoRAs
     from .lora import Loras
@@ -77,6 +77,7 @@ class Pass:
     arguments: Mapping[str, Any] = field(default_factory=dict)  # all others
     places: Sequence[Rectangle] = (WHOLE,)  # what of the picture x shows, in one tile or each of B
     compiler: Compiler | None = None  # where it shall run compiled
+    sight: Sight | None = None  # where its layers are looked at
 
 
 class IsolatedForward:
@@ -87,6 +88,7 @@ class IsolatedForward:
     """
 
     compiles = False  # whether its passes can run compiled
+    shows: tuple[type, ...] = ()  # networks whose layers show where the characters are
 
     def __init__(self, plan: Plan, loras: Loras | None = None) -> None:
         self.plan, self.free, self.loras = plan, plan.released(), loras
@@ -100,10 +102,6 @@ class IsolatedForward:
         model.
         """
         raise NotImplementedError
-
-    def joint_layers(self, network: nn.Module) -> list[nn.Module]:
-        """Those whose input is the joint attention's output for caption and image tokens; none where there are none."""
-        return []
 
     def now(self, options: Options) -> Plan:
         """The plan in this step: itself, or what is left of it before its start and after its end."""
@@ -141,18 +139,6 @@ def check_tokens(plan: Plan, text: Tensor) -> None:
             f"The isolated prompt has {len(plan.tokens)} tokens, but the model received {text.shape[1]}: remove the "
             "node that joins prompts after Encode Characters, or set its mode to off."
         )
-
-
-@contextmanager
-def counted(modules: Iterable[nn.Module]) -> Iterator[list[nn.Module]]:
-    """-> those of the modules that run meanwhile, as often as they do."""
-    ran: list[nn.Module] = []
-    handles = [module.register_forward_pre_hook(lambda module, _: ran.append(module)) for module in modules]
-    try:
-        yield ran
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 # --- what rides with the text ----------------------------------------------------------------------------------------
@@ -214,15 +200,15 @@ class Isolation:
             if problem:
                 self.run.say(f"NewBie: {problem}")
 
-    def seen_in(self, network: nn.Module, x: Tensor, options: Options, places: Sequence[Rectangle]) -> bool:
+    def seen_in(self, options: Options, places: Sequence[Rectangle]) -> bool:
         """Whether the pass is one of the last steps', which show where in the whole picture the characters are."""
         due = options.get(PROGRESS, 0.0) >= steps_from(options) and set(places) == {WHOLE} and not self.run.in_parts
-        return due and can_be_seen(self.forward.plan) and bool(self.forward.joint_layers(network))
+        return due and can_be_seen(self.forward.plan)
 
-    def watching(self, network: nn.Module, x: Tensor) -> AbstractContextManager[None]:
+    def watching(self, network: nn.Module, x: Tensor) -> AbstractContextManager[Sight]:
         """Notes it."""
         rows, columns = (-(-side // network.patch_size) for side in x.shape[-2:])
-        return self.silhouettes.watching(self.forward.joint_layers(network), self.forward.plan, rows, columns)
+        return self.silhouettes.watching(self.forward.plan, rows, columns)
 
     def places(self, x: Tensor) -> Sequence[Rectangle]:
         """What of the picture x [B, C, H, W] shows: all of it, or one tile or B of them."""
@@ -273,15 +259,15 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
     x, timestep, concat, text, control, options = args
     model, forward, places = executor.class_obj, isolation.forward, isolation.places(x)
     network = plain(model.diffusion_model)
-    seen = isolation.seen_in(network, x, options, places)
-    compiler = compiler_of(model) if forward.compiles and not forward.loras and not seen else None
+    seen = isinstance(network, forward.shows) and isolation.seen_in(options, places)
+    compiler = compiler_of(model) if forward.compiles and not forward.loras else None
     if not forward.plan.neutral:
         isolation.look(x, text)
     with (
         eager(options, compiler),
         forward.loras.acting(network, x, text, places) if forward.loras else nullcontext(),
-        isolation.watching(network, x) if seen else nullcontext(),
-        forward.isolated(Pass(network, x, text, options, kwargs, places, compiler)) as options,
+        isolation.watching(network, x) if seen else nullcontext() as sight,
+        forward.isolated(Pass(network, x, text, options, kwargs, places, compiler, sight)) as options,
     ):
         return executor(x, timestep, concat, text, control, options, **kwargs)
 
@@ -289,7 +275,7 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
 @lru_cache(maxsize=1)
 def say_eager() -> None:
     """Once, not in every step."""
-    log.info("NewBie: the last steps, and passes with characters' LoRAs, run uncompiled; the others use torch.compile.")
+    log.info("NewBie: passes with isolated characters run uncompiled; the others use torch.compile.")
 
 
 def eager(options: Options, compiler: Compiler | None) -> AbstractContextManager[Any]:

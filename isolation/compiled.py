@@ -10,7 +10,7 @@ as many tokens. How many layers obeyed is a number that the graph gives back, li
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,10 +21,30 @@ from comfy.model_base import BaseModel
 from comfy_api.torch_helpers.torch_compile import TORCH_COMPILE_KWARGS
 from torch import Tensor, nn
 
+from ..sentences import log
 from .fused import attend
+from .silhouettes import scores_in
 
 OVERRIDE = "optimized_attention_override"  # the host's transformer option that every attention call goes through
 PATCHES, AFTER_LAYER = "patches", "double_block"  # and the one of functions called behind every layer
+
+
+@torch.library.custom_op("newbie::look", mutates_args=())
+def look(out: Tensor, own: Tensor, due: Tensor) -> Tensor:
+    """What a joint layer shows of the characters, as silhouettes.scores_in; zeros where it is not due.
+
+    One step in a graph whose inside the compiler does not see, so that the same graph serves for steps that are looked
+    at and for those that are not. due: a truth value, on the processor, where asking for it waits for no device; on the
+    device where what runs there is recorded and played again, in which case looking takes its time in every step.
+    """
+    if due.device.type != "cpu":
+        return scores_in(out, own) * due
+    return scores_in(out, own) if due else look_fake(out, own, due).zero_()
+
+
+@look.register_fake
+def look_fake(out: Tensor, own: Tensor, due: Tensor) -> Tensor:
+    return out.new_empty((len(out), len(own), out.shape[1] - own.shape[1]), dtype=torch.float32)
 
 
 class Codes(NamedTuple):
@@ -34,6 +54,17 @@ class Codes(NamedTuple):
     joint: Tensor | None = None  # [P, 1, T, T], a mask of the joint layers; or instead of it:
     query: Tensor | None = None  # [P, T, E], appended to theirs
     key: Tensor | None = None  # [P, T, E]
+    own: Tensor | None = None  # [C, L], whose the text is, for silhouettes
+    due: Tensor | None = None  # whether this step is looked at
+
+
+class Traced(NamedTuple):
+    """What a graph did."""
+
+    joint: int  # calls of joint layers that were isolated
+    caption: int  # and of refiners
+    layers: int  # joint layers that ran
+    seen: Tensor | None  # [B, C, N], the sum of what joint layers show
 
 
 @dataclass(frozen=True)
@@ -43,6 +74,13 @@ class Compiler:
     settings: Mapping[str, Any]  # torch.compile's arguments
     whole: nn.Module | None  # the compiled network; None where some of its layers are compiled
     dtype: torch.dtype  # that the model computes in
+
+    @property
+    def records(self) -> bool:
+        """Whether what runs on the device is recorded and played again."""
+        backend, mode, options = (self.settings.get(name) for name in ("backend", "mode", "options"))
+        recording = mode in ("reduce-overhead", "max-autotune") or (options or {}).get("triton.cudagraphs", False)
+        return backend == "cudagraphs" or recording
 
 
 def is_compiled(module: nn.Module) -> bool:
@@ -71,26 +109,32 @@ class TracedAttention:
         """refiners: how many calls of the caption's length come before the image's, where both are as long."""
         self.codes, self.refiners, self.inner = codes, refiners, inner
         self.joint = self.caption = self.layers = 0  # calls
+        self.seen: Tensor | None = None  # [B, C, N], of all joint layers
 
     def __call__(
         self, func: Callable, q: Tensor, k: Tensor, v: Tensor, heads: int, mask: Tensor | None = None, **kwargs: Any
     ) -> Tensor:
         """q, k, v [B, H, T, D]; an override that was there before still decides how to compute."""
-        caption, joint, query, key = self.codes
-        length = q.shape[2] if kwargs.get("skip_reshape") else -1
+        caption, joint, query, key, *_ = self.codes
+        length = q.shape[2] if kwargs.get("skip_reshape") and not kwargs.get("skip_output_reshape") else -1
         if query is not None and length == query.shape[1]:
-            self.joint += 1
-            out = attend(q, k, v, query, key)
-            return out if kwargs.get("skip_output_reshape") else out.transpose(1, 2).flatten(2)
+            return self.looked(attend(q, k, v, query, key).transpose(1, 2).flatten(2))
         if joint is not None and length == joint.shape[-1]:
-            self.joint += 1
-            mask = joint
-        elif caption is not None and length == caption.shape[-1] and self.caption < self.refiners:
+            return self.looked(self.hosts(func, q, k, v, heads, joint, **kwargs))
+        if caption is not None and length == caption.shape[-1] and self.caption < self.refiners:
             self.caption += 1
             mask = caption
-        if self.inner is not None:
-            return self.inner(func, q, k, v, heads, mask, **kwargs)
-        return func(q, k, v, heads, mask, **kwargs)
+        return self.hosts(func, q, k, v, heads, mask, **kwargs)
+
+    def hosts(self, func: Callable, *args: Any, **kwargs: Any) -> Tensor:
+        return func(*args, **kwargs) if self.inner is None else self.inner(func, *args, **kwargs)
+
+    def looked(self, out: Tensor) -> Tensor:
+        """out [B, T, H * D]: of a joint layer."""
+        self.joint += 1
+        seen = torch.ops.newbie.look(out, self.codes.own, self.codes.due)
+        self.seen = seen if self.seen is None else self.seen + seen
+        return out
 
     def behind(self, _layer: dict[str, Any]) -> dict[str, Any]:
         """The host's patch behind every joint layer: counts it."""
@@ -106,14 +150,14 @@ def call(
     transformer_options: dict[str, Any],  # as the host's guards know it
     *args: Any,
     **kwargs: Any,
-) -> tuple[Tensor, int, int, int]:
-    """What is compiled. -> the module's output; how many joint and refiner calls were isolated; joint layers run."""
+) -> tuple[Tensor, Traced]:
+    """What is compiled. -> the module's output, and what was done on the way."""
     attention = TracedAttention(codes, refiners, inner)
     patches = transformer_options.get(PATCHES, {})
     patches = {**patches, AFTER_LAYER: [attention.behind, *patches.get(AFTER_LAYER, [])]}
     options = {**transformer_options, OVERRIDE: attention, PATCHES: patches}
     out = module(*args, transformer_options=options, **kwargs)
-    return out, attention.joint, attention.caption, attention.layers
+    return out, Traced(attention.joint, attention.caption, attention.layers, attention.seen)
 
 
 @dataclass(frozen=True)
@@ -123,41 +167,59 @@ class Part:
     module: nn.Module
     codes: Codes | None
     refiners: int = 0  # layers of the caption alone in it
-
-
-def run(
-    part: Part,
-    compiled: Callable[..., Any],
-    inner: Callable[..., Tensor] | None,
-    told: Callable[[Part, int, int, int], None],
-    own: Callable[..., Tensor],
-    *args: Any,
-    transformer_options: dict[str, Any],
-    **kwargs: Any,
-) -> Tensor:
-    """One call of the part. own: how it is called in plain passes; told: of calls and layers, as `call` counts them."""
-    options = {name: value for name, value in transformer_options.items() if name != OVERRIDE}
-    with torch.compiler.set_stance("default"):
-        if part.codes is None:
-            return own(*args, transformer_options=options | ({OVERRIDE: inner} if inner else {}), **kwargs)
-        out, *counts = compiled(part.module._orig_mod, part.codes, part.refiners, inner, options, *args, **kwargs)
-    told(part, *counts)
-    return out
+    whole: bool = False  # the network, and not one of its layers
 
 
 @contextmanager
-def traced(
-    parts: Sequence[Part],
-    compiled: Callable[..., Any],
-    inner: Callable[..., Tensor] | None,
-    told: Callable[[Part, int, int, int], None],
-) -> Iterator[None]:
-    """Within, the parts run compiled with their codes; all else that is compiled runs as it is written."""
+def replaced(parts: Sequence[Part], run: Callable[..., Tensor]) -> Iterator[None]:
+    """Within, a call of a part is one of run(part, its own way, ...)."""
     before = [part.module.forward for part in parts]
     try:
         for part, own in zip(parts, before, strict=True):
-            part.module.forward = partial(run, part, compiled, inner, told, own)
+            part.module.forward = partial(run, part, own)
         yield
     finally:
         for part, own in zip(parts, before, strict=True):
             part.module.forward = own
+
+
+@contextmanager
+def counted(modules: Iterable[nn.Module], ran: list[nn.Module]) -> Iterator[None]:
+    """ran: gets those of the modules that run meanwhile, uncompiled, as often as they do."""
+    handles = [module.register_forward_pre_hook(lambda module, _: ran.append(module)) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class Caller:
+    """`call` under torch.compile, for all passes of one isolation: with equal settings it finds its graphs again.
+
+    As one graph or not at all: the rest of one that breaks would be compiled by the host's guards, beside plain passes.
+    """
+
+    def __init__(self) -> None:
+        self.settings: Mapping[str, Any] | None = None
+        self.compiled: Callable[..., Any] | None = None
+
+    def __call__(
+        self, settings: Mapping[str, Any], part: Part, inner: Callable[..., Tensor] | None, options: dict[str, Any],
+        *args: Any, **kwargs: Any,
+    ) -> tuple[Tensor, Traced] | None:
+        """A call of the part, whose codes are given; None where it can't be traced, which is not tried again."""
+        from torch._dynamo.exc import FailOnRecompileLimitHit, Unsupported
+
+        if self.settings != settings:
+            self.settings, self.compiled = settings, torch.compile(call, **{**settings, "fullgraph": True})
+        if self.compiled is None:
+            return None
+        try:
+            with torch.compiler.set_stance("default"):
+                return self.compiled(part.module._orig_mod, part.codes, part.refiners, inner, options, *args, **kwargs)
+        except (Unsupported, FailOnRecompileLimitHit) as problem:
+            log.info("NewBie: passes with isolated characters run uncompiled, because torch.compile can't trace them.")
+            log.debug("%s", problem)
+            self.compiled = None
+            return None

@@ -9,7 +9,7 @@ boxes by .64 (lab/benchmarks/masks.py). Pure torch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,6 +24,30 @@ LAST = 0.85  # of the steps lie behind when looking begins
 LEVELS = 64  # of the scores, among which the edge is chosen
 
 
+class Sight:
+    """What the joint layers of one forward show."""
+
+    def __init__(self, own: Tensor, image: int) -> None:
+        """own [1 + R, L], as owned gives it; image: how many tokens the picture has."""
+        self.own, self.image = own, image
+        self.scores: list[Tensor] = []  # [B, 1 + R, N], one a layer
+
+    def note(self, _layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        out = inputs[0].detach()
+        if out.shape[1] == self.own.shape[1] + self.image:  # if not, another node has changed text or picture
+            self.scores.append(scores_in(out, self.own.to(out)))
+
+    @contextmanager
+    def of(self, layers: Iterable[nn.Module]) -> Iterator[None]:
+        """layers: those that project the joint attention's output [B, L + N, D]."""
+        handles = [layer.register_forward_pre_hook(self.note) for layer in layers]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
 class Silhouettes:
     """What one entry's passes show of its characters; of the last run."""
 
@@ -35,33 +59,18 @@ class Silhouettes:
         self.total, self.count = None, 0
 
     @contextmanager
-    def watching(self, layers: Sequence[nn.Module], plan: Plan, rows: int, columns: int) -> Iterator[None]:
-        """Around one forward. layers: those that project the joint attention's output [B, L + N, D]."""
-        owners = torch.tensor(plan.owners)
-        own = (owners == torch.arange(len(plan.regions) + 1)[:, None]).float()  # [1 + R, L]
-        own = own / own.sum(1, keepdim=True).clamp(min=1)
-        seen: list[Tensor] = []
+    def watching(self, plan: Plan, rows: int, columns: int) -> Iterator[Sight]:
+        """Around one forward."""
+        sight = Sight(owned(plan), rows * columns)
+        yield sight
+        if sight.scores:
+            self.add(torch.stack(sight.scores).mean(0), rows, columns)
 
-        def look(_layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            out = inputs[0].detach()
-            if out.shape[1] != len(owners) + rows * columns:  # another node has changed text or picture
-                return
-            caption, image = out.split([len(owners), rows * columns], 1)
-            concepts = F.normalize(own.to(out) @ F.normalize(caption, dim=-1), dim=-1)  # [B, 1 + R, D]
-            lengths = torch.linalg.vector_norm(image.float(), dim=-1)[:, None]  # [B, 1, N]
-            scores = (concepts @ image.transpose(1, 2)).float() / lengths.clamp(min=1e-6)
-            seen.append(scores)
-
-        handles = [layer.register_forward_pre_hook(look) for layer in layers]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
-        if seen:
-            total = above_the_others(torch.stack(seen).mean(0)).unflatten(-1, (rows, columns))
-            same = self.total is not None and self.total.shape == total.shape
-            self.total, self.count = (self.total + total, self.count + 1) if same else (total, 1)
+    def add(self, scores: Tensor, rows: int, columns: int) -> None:
+        """scores [B, 1 + R, N]: of one forward, the mean of its layers."""
+        total = above_the_others(scores).unflatten(-1, (rows, columns))
+        same = self.total is not None and self.total.shape == total.shape
+        self.total, self.count = (self.total + total, self.count + 1) if same else (total, 1)
 
     def masks(self, regions: Sequence[Region], picture: int, height: int, width: int) -> Tensor:
         """-> [R, height, width] of 0 and 1, each within its own region; where two overlap, whoever scores more.
@@ -83,6 +92,21 @@ class Silhouettes:
         ])
         best = scores.masked_fill(~found, -torch.inf).argmax(0)  # [height, width]
         return (found & (best == torch.arange(len(regions))[:, None, None])).float()
+
+
+def owned(plan: Plan, rows: int = 0) -> Tensor:
+    """[1 + R, L], the shared text's first: each one's tokens, in equal shares; no fewer rows than `rows`."""
+    owners = torch.tensor(plan.owners)
+    own = (owners == torch.arange(max(rows, len(plan.regions) + 1))[:, None]).float()
+    return own / own.sum(1, keepdim=True).clamp(min=1)
+
+
+def scores_in(out: Tensor, own: Tensor) -> Tensor:
+    """out [B, L + N, D]: of a joint attention, before its projection; own [C, L] -> [B, C, N]."""
+    caption, image = out.split([own.shape[1], out.shape[1] - own.shape[1]], 1)
+    concepts = F.normalize(own @ F.normalize(caption, dim=-1), dim=-1)  # [B, C, D]
+    lengths = torch.linalg.vector_norm(image.float(), dim=-1)[:, None]  # [B, 1, N]
+    return (concepts @ image.transpose(1, 2)).float() / lengths.clamp(min=1e-6)
 
 
 def above_the_others(scores: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def seen(mini: Mini, described: prompts.Description, latent: Tensor, steps: int,
     with mixed(mini.device):
         features, _, pooled = caption(mini.networks, batch)
         for level in sigmas(steps)[int(np.ceil(LAST * steps)) : steps]:
-            with found.watching([layer.attention.out for layer in network.layers], plan, *grid):
+            with found.watching(plan, *grid) as sight, sight.of(layer.attention.out for layer in network.layers):
                 sigma = torch.full((1,), level, device=mini.device)
                 velocity(mini.networks, (1 - level) * latent + level * noise, sigma, batch, features, pooled)
     return found.masks(where, 0, 8 * height, 8 * width)

@@ -99,7 +99,7 @@ def test_every_isolated_pass_runs_in_one_graph(mini):
     for number, plan in enumerate((BESIDE, ABOVE, people(3), people(8), people(1))):
         before = backend.runs
         latents(fast, entry(plan, seed=number), negative, steps=3)
-        assert backend.runs - before == 2 * 3 - 1  # the last step's is watched, uncompiled
+        assert backend.runs - before == 2 * 3
     assert backend.graphs == 2
 
 
@@ -112,7 +112,7 @@ def test_layers_that_are_compiled_one_by_one_share_theirs(mini):
     for plan in (BESIDE, people(3), people(8)):
         before = backend.runs
         latents(fast, entry(plan), entry(None, seed=1), steps=2)
-        assert backend.runs - before == (2 * 2 - 1) * len(keys)  # the last step's is watched, uncompiled
+        assert backend.runs - before == 2 * 2 * len(keys)
     assert backend.graphs == 5  # a refiner's and a joint layer, isolated and not; the picture's refiner never is
 
 
@@ -146,6 +146,41 @@ def test_another_prompts_length_does_not_change_what_is_drawn(mini):
         drawn = latents(fast, positive, entry(None, seed=1))
         torch.testing.assert_close(drawn, latents(model, positive, entry(None, seed=1)), rtol=1e-4, atol=1e-4)
     assert backend.graphs <= 4
+
+
+@pytest.mark.parametrize("keys", [WHOLE, SOME])
+def test_silhouettes_are_seen_in_the_same_graph(mini, keys):
+    """In the last of ten steps alone."""
+    found, backend = [], Counting()
+    for model in (mini[0], compiled(mini[0], backend, keys)):
+        positive = entry(BESIDE)
+        latents(model, positive, entry(None, seed=1), steps=10)
+        silhouettes = positive[0][1]["model_conds"]["newbie_isolation"].cond.silhouettes
+        found.append((silhouettes.total, silhouettes.count))
+    (eager, steps), (traced, again) = found
+    assert steps == again == 1
+    torch.testing.assert_close(traced, eager, rtol=1e-4, atol=1e-4)
+    assert eager.abs().max() > 0.01
+    assert backend.graphs <= 4
+
+
+@pytest.mark.parametrize("keys", [WHOLE, SOME])
+def test_what_can_not_be_traced_runs_as_it_is_written(mini, monkeypatch, caplog, keys):
+    """A pack's forward that dynamo breaks at: isolated all the same, and it is said once."""
+    model, backend = mini[0], Counting()
+    layer = model.model.diffusion_model.layers[0]
+    forward = layer.forward
+
+    def with_break(*args, **kwargs):
+        torch._dynamo.graph_break()
+        return forward(*args, **kwargs)
+
+    monkeypatch.setattr(layer, "forward", with_break)
+    positive = entry(BESIDE)
+    with caplog.at_level("INFO"):
+        drawn = latents(compiled(model, backend, keys), positive, entry(None, seed=1), steps=3)
+    torch.testing.assert_close(drawn, latents(model, positive, entry(None, seed=1), steps=3), rtol=1e-4, atol=1e-4)
+    assert caplog.text.count("can't trace them") == 1
 
 
 def test_an_older_torch_says_so(mini, monkeypatch):

@@ -26,7 +26,7 @@ def seen_in(plan, out, rows, columns, layers=2):
     """A forward of `layers` layers that all put this out."""
     found = Silhouettes()
     modules = [torch.nn.Identity() for _ in range(layers)]
-    with found.watching(modules, plan, rows, columns):
+    with found.watching(plan, rows, columns) as sight, sight.of(modules):
         for module in modules:
             module(out)
     assert not any(module._forward_pre_hooks for module in modules)
