@@ -263,8 +263,9 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
     compiler = compiler_of(model) if forward.compiles and not forward.loras else None
     if not forward.plan.neutral:
         isolation.look(x, text)
+    as_plain = forward.now(options).neutral and not forward.loras and not seen
     with (
-        eager(options, compiler),
+        nullcontext() if as_plain else eager(options, compiler),
         forward.loras.acting(network, x, text, places) if forward.loras else nullcontext(),
         isolation.watching(network, x) if seen else nullcontext() as sight,
         forward.isolated(Pass(network, x, text, options, kwargs, places, compiler, sight)) as options,

@@ -11,11 +11,14 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import comfy.sample
 import torch
+import torch.nn.functional as F
 from comfy_api.torch_helpers import set_torch_compile_wrapper
 from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
+from newbie_pack.isolation import fused, nextdit
 from newbie_pack.isolation.carrier import conditioning
+from newbie_pack.isolation.fused import FusedBias
 from newbie_pack.isolation.nextdit import IsolatedNextDiT
-from plans import make_plan
+from plans import changed, make_plan
 
 LEFT, RIGHT, TOP, BOTTOM = (0.0, 0.0, 0.5, 1.0), (0.5, 0.0, 1.0, 1.0), (0.0, 0.0, 1.0, 0.5), (0.0, 0.5, 1.0, 1.0)
 OWNER = (0,) * 3 + (1,) * 8 + (2,) * 9 + (0,) * 4
@@ -181,6 +184,51 @@ def test_what_can_not_be_traced_runs_as_it_is_written(mini, monkeypatch, caplog,
         drawn = latents(compiled(model, backend, keys), positive, entry(None, seed=1), steps=3)
     torch.testing.assert_close(drawn, latents(model, positive, entry(None, seed=1), steps=3), rtol=1e-4, atol=1e-4)
     assert caplog.text.count("can't trace them") == 1
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """The processor's attention in the place of a GPU's kernel for codes."""
+
+    def attention(q, k, v, scale):
+        return F.scaled_dot_product_attention(q, k, v, scale=scale)
+
+    def attend(self, q, k, v):
+        return attention(*self.wide(q, k), v, self.width**-0.5).transpose(1, 2).flatten(2)
+
+    monkeypatch.setattr(nextdit, "may_have_kernel", lambda q: True)
+    monkeypatch.setattr(fused, "cudnn", attention)
+    monkeypatch.setattr(FusedBias, "attend", attend)
+
+
+@pytest.mark.parametrize("keys", [WHOLE, SOME])
+def test_codes_of_one_width_serve_any_number_of_characters(mini, kernel, keys):
+    model, backend = mini[0], Counting()
+    fast = compiled(model, backend, keys)
+    for number, plan in enumerate((people(1), BESIDE, people(8))):
+        positive = entry(plan, seed=number)
+        drawn = latents(fast, positive, entry(None, seed=9))
+        forward = positive[0][1]["model_conds"]["newbie_isolation"].cond.forward
+        assert forward.kernel.works
+        torch.testing.assert_close(drawn, latents(model, positive, entry(None, seed=9)), rtol=1e-4, atol=1e-4)
+    assert backend.graphs == (2 if keys == WHOLE else 4)
+
+
+def test_a_real_compiler_draws_what_is_drawn_without_it(mini, kernel):
+    """One layer alone, which takes half a minute."""
+    model = mini[0]
+    fast = compiled(model, "inductor", ["diffusion_model.layers.1"])
+    positive, negative = entry(people(3)), entry(None, seed=1)
+    drawn = latents(fast, positive, negative)
+    torch.testing.assert_close(drawn, latents(model, positive, negative), rtol=1e-3, atol=1e-3)
+
+
+def test_where_isolation_is_over_the_plain_graph_runs(mini):
+    model, backend = mini[0], Counting()
+    fast = compiled(model, backend, WHOLE)
+    plan = changed(BESIDE, end=0.5)
+    latents(fast, entry(plan), entry(None, seed=1), steps=4)
+    assert (backend.graphs, backend.runs) == (2, 2 * 4 - 1)  # the last step's is looked at, uncompiled
 
 
 def test_an_older_torch_says_so(mini, monkeypatch):
