@@ -284,7 +284,8 @@ def gender_of(word: str) -> str | None:
     key = word_key(word)
     if key in GENDER_WORDS:
         return GENDER_WORDS[key]
-    key = _ROLE.sub("", word_key(_ASIDE.sub("", word))) or key
+    if not word.isascii() or word.rstrip().endswith((")", "]")):  # seldom
+        key = _ROLE.sub("", word_key(_ASIDE.sub("", word))) or key
     rest = _COUNT.sub("", key, count=1) if _COUNT.match(key) else key
     found = GENDER_WORDS.get(key) or GENDER_WORDS.get(rest)
     if found or not rest.isascii():
