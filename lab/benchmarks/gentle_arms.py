@@ -36,13 +36,14 @@ class Gentle:
     soft_edge: float = 0.0  # of the picture's shorter side
     margin: float = 0.0  # by how much regions are larger than their boxes on each side, of the picture's sides
     both: bool = True  # captions read the picture by the rules too; else the picture alone reads captions by them
+    apart: float = 0.0  # share of what one person's part of the picture sees of another's that is cut, while rules hold
     gender_strength: float = 0.0  # in every step
     swapped: float = 0.0  # share of the swapped prompt in the negative; the rest is the empty prompt
     guidance: float = SAMPLING["guidance"]
 
     @property
     def divides(self) -> bool:
-        return self.strength > 0 or self.gender_strength > 0
+        return self.strength > 0 or self.gender_strength > 0 or self.apart > 0
 
 
 # ------------------------------------------------------------------ prompts
@@ -81,7 +82,7 @@ def plan_of(arm: Gentle, described: prompts.Description, owner: Sequence[int], n
         tuple(CaptionToken(whose, gender=named_one) for whose, named_one in zip(owner, named, strict=True)),
         fractions(regions(described.scene, [grown(box, arm.margin) for box in described.boxes])),
         tuple(map(gender, described.scene.characters)) if masks else (),
-        Options(strength=arm.strength, soft_edge=arm.soft_edge, gender_strength=arm.gender_strength),
+        Options(strength=arm.strength, soft_edge=arm.soft_edge, gender_strength=arm.gender_strength, apart=arm.apart),
     )
 
 

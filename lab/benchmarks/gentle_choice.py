@@ -29,6 +29,7 @@ FACTORS: dict[str, tuple[float | bool, ...]] = {  # what is tried in place of th
     "soft_edge": (0.1,),
     "margin": (0.05, 0.1),
     "both": (False,),
+    "apart": (0.5, 0.9, 1.0),
     "gender_strength": (1.0,),
 }
 FULL = Gentle().guidance
