@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import namedtuple
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from .common import CATEGORY, SceneSocket, checked
 BOXES, GAPS, SILHOUETTES = "boxes", "boxes and gaps", "silhouettes"
 # As the Impact Pack's nodes read it: github.com/ltdrdata/ComfyUI-Impact-Pack
 SEG = namedtuple("SEG", "cropped_image cropped_mask confidence crop_region bbox label control_net_wrapper")
+LABEL, EVERYBODY = re.compile(r"[A-Za-z0-9_. ]+"), "ALL"  # in its wildcards.py; the latter's text is everybody's
 Segs = tuple[tuple[int, int], list[SEG]]
 
 
@@ -101,6 +103,18 @@ def frames_of(masks: Tensor) -> list[list[dict[str, int]]]:
     return [[{"x": x, "y": y, "width": right - x, "height": bottom - y} for x, y, right, bottom in found]]
 
 
+def labels_of(scene: Scene) -> list[str]:
+    """One each, as the Impact Pack can read it in a detailer's prompts: the name, or else the character's id."""
+    names = [one.name for one in scene.characters]
+    plain = (LABEL.fullmatch(name) and name != EVERYBODY and names.count(name) == 1 for name in names)
+    return [one.name if told else one.id for one, told in zip(scene.characters, plain, strict=True)]
+
+
+def detailer_prompts(labels: Sequence[str], prompts: Sequence[str]) -> str:
+    """What a detailer's `wildcard` takes: for each SEG the text below its label."""
+    return "\n".join(["[LAB]", *(f"[{label}]\n{text}" for label, text in zip(labels, prompts, strict=True))])
+
+
 def prompt_of(scene: Scene, number: int) -> str:
     """One character's own text, as tags."""
     one = replace(scene, characters=(scene.characters[number],), general=(), caption="", interactions=(), loras=())
@@ -151,6 +165,11 @@ class NewBieCharacterMasks(io.ComfyNode):
                 io.String.Output(
                     "prompts", display_name="prompts", is_output_list=True, tooltip="Every character's own tags."
                 ),
+                io.String.Output(
+                    "detailer_prompts", display_name="detailer prompts",
+                    tooltip="For the wildcard input of the Impact Pack's detailers, together with SEGS: every "
+                    "character's own tags under its label.",
+                ),
             ],
         )
 
@@ -167,8 +186,8 @@ class NewBieCharacterMasks(io.ComfyNode):
         height, width = size_of(latent, image)
         masks = masks_of_scene(scene, shape, layout(scene, width / height), height, width, positive, picture)
         prompts = [prompt_of(scene, number) for number in range(len(scene.characters))]
-        labels = [one.name or one.id for one in scene.characters]
+        labels = labels_of(scene)
         return io.NodeOutput(
             masks, masks[character - 1 : character], segs_of(masks, labels, crop_factor), frames_of(masks),
-            prompts[character - 1], prompts,
+            prompts[character - 1], prompts, detailer_prompts(labels, prompts),
         )

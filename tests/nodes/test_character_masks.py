@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from host_import import NO_HOST
 
@@ -22,7 +24,7 @@ LATENT = {"samples": torch.zeros(1, 16, 20, 40)}
 
 
 def run(**inputs):
-    names = ("masks", "mask", "segs", "boxes", "prompt", "prompts")
+    names = ("masks", "mask", "segs", "boxes", "prompt", "prompts", "detailer_prompts")
     given = {"scene": SCENE, "shape": "boxes", "character": 1, "latent": LATENT, **inputs}
     return dict(zip(names, NewBieCharacterMasks.execute(**given).result, strict=True))
 
@@ -56,6 +58,18 @@ def test_segs_are_as_detailers_read_them():
     assert other.crop_region == [144, 0, 320, 160] and other.bbox == [192, 32, 288, 160]
     assert one.cropped_mask.shape == (160, 176) and one.cropped_mask[:, 32:128].all()
     assert one.cropped_mask.sum() == 160 * 96 and one.cropped_image is None and one.control_net_wrapper is None
+
+
+def test_labels_are_what_detailers_can_read_and_nobody_shares_one():
+    names = ("miku", "ALL", "初音", "kaito", "kaito", "", "Hatsune Miku")
+    people = "".join(f"<character_{i}><n>{name}</n></character_{i}>" for i, name in enumerate(names, start=1))
+    got = run(scene=parse(people.replace("<n></n>", "<appearance>red hair</appearance>")))
+    labels = [seg.label for seg in got["segs"][1]]
+    assert labels == ["miku", *(f"character_{i}" for i in range(2, 7)), "Hatsune Miku"]
+    head, told = got["detailer_prompts"].split("\n", 1)
+    blocks = re.split(r"^\[(.+)\]\n", told, flags=re.MULTILINE)[1:]
+    assert head == "[LAB]" and blocks[::2] == labels
+    assert [text.strip() for text in blocks[1::2]] == got["prompts"]
 
 
 def test_who_is_not_seen_has_no_seg():
