@@ -371,8 +371,13 @@ class Connection:
             raise self._unreachable(error) from error
 
     def _unreachable(self, error: BaseException) -> Problem:
-        why = f"no complete answer within {REQUEST:.0f} s" if isinstance(error, TimeoutError) else str(error)
-        return Problem(f"ComfyUI at {self.at.url} does not answer: {why or type(error).__name__}.")
+        if isinstance(error, TimeoutError):
+            why = f"no complete answer within {REQUEST:.0f} s"
+        elif isinstance(error, aiohttp.ClientConnectorError):
+            why = error.os_error.strerror or str(error.os_error)
+        else:
+            why = str(error) or type(error).__name__
+        return Problem(f"ComfyUI at {self.at.url} does not answer ({why}): start it, or check the address.")
 
     def _says_why(self) -> str:
         return f"; {self.at.log} says why" if self.at.log else ""

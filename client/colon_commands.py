@@ -104,8 +104,10 @@ def open_picture(session: Session, typed: str) -> None:
         os.startfile(path)
         return
     opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
-    if opener is None:
-        raise Problem(f"There is no program here that opens pictures (xdg-open): open {path} yourself.")
+    desktop = sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    if opener is None or not desktop:
+        raise Problem(f"No window can be opened from here: open {path} yourself, or start with --show.")
+    say(f"Opening {path}")
     nowhere = subprocess.DEVNULL
     subprocess.Popen([opener, path], stdin=nowhere, stdout=nowhere, stderr=nowhere, start_new_session=True)
 

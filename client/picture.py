@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from pathlib import Path
@@ -11,6 +12,7 @@ from .problem import Problem
 from .terminal import Line, bar
 from .workflow import Prompt
 
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 SIGNATURE, LAST_CHUNK = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"  # https://www.w3.org/TR/png-3/
 
 
@@ -60,4 +62,5 @@ def write(path: Path, data: bytes) -> None:
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)
-        raise Problem(f"{path} cannot be written: {error.strerror or error}.") from error
+        advice = "free some space" if error.errno in FULL else "choose another folder"
+        raise Problem(f"{path} cannot be written ({error.strerror or error}): {advice}.") from error

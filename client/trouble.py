@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from .problem import Problem
 from .workflow import Prompt
+
+LONGEST = 300  # letters of a list of choices
+MODEL_FILES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
+NO_MEMORY = re.compile("out of memory on your GPU|can't allocate memory|not enough memory", re.IGNORECASE)
+NO_SPACE = re.compile(r"No space left on device|\[Errno (?:28|122)\]|\[WinError 112\]")
 
 
 class HostError(Problem):
@@ -47,11 +53,28 @@ def refused(prompt: Prompt, answer: dict[str, Any]) -> HostError:
 def reason(error: dict[str, Any]) -> str:
     """The host's message and details as one text; a node's own sentence stands alone."""
     message, details = str(error.get("message", "")).strip(), str(error.get("details", "")).strip()
-    if error.get("type") == "custom_validation_failed":
+    extra = error.get("extra_info")
+    extra = extra if isinstance(extra, dict) else {}
+    kind, value = error.get("type"), extra.get("received_value")
+    if kind == "custom_validation_failed":
         return details.partition(" - ")[2] or details or message
-    if error.get("type") == "missing_node_type":
-        return f"{message} (is this pack loaded, and up to date?)"
+    if kind == "missing_node_type":
+        name = extra.get("class_type") or extra.get("node_title") or message
+        pack = "this pack" if str(name).startswith("NewBie") else "its pack"
+        return f"there is no node {name} there: install {pack}, or update it, and restart that ComfyUI."
+    if kind == "value_not_in_list" and isinstance(value, str):
+        if value.lower().endswith(MODEL_FILES):
+            return (
+                f"ComfyUI has no file {value!r} for {extra.get('input_name')}: put it into its models folder, "
+                "as ./run models check tells, or choose another."
+            )
+        details = shortened(details)
     return f"{message}: {details}" if details and details != message else message
+
+
+def shortened(details: str) -> str:
+    """A list of choices can be of any length."""
+    return details if len(details) <= LONGEST else f"{details[:LONGEST]} ..."
 
 
 def failure(prompt: Prompt, kind: str, data: dict[str, Any]) -> Problem:
@@ -59,8 +82,17 @@ def failure(prompt: Prompt, kind: str, data: dict[str, Any]) -> Problem:
         return Interrupted("Interrupted.")
     node = data.get("node_id")
     title = title_of(prompt, node) if node in prompt else data.get("node_type") or "ComfyUI"
-    sentence = f"{title}: {str(data.get('exception_message', 'failed')).strip()}"
-    return HostError(sentence, frozenset({str(data.get("exception_type"))}))
+    kind, message = str(data.get("exception_type")), str(data.get("exception_message", "failed")).strip()
+    return HostError(f"{title}: {mishap(kind, message) or message}", frozenset({kind}))
+
+
+def mishap(kind: str, message: str) -> str | None:
+    """What to do about an exception that is no fault of the prompt's; None for any other, which says so itself."""
+    if kind.endswith(("OutOfMemoryError", "MemoryError")) or NO_MEMORY.search(message):
+        return "ComfyUI ran out of memory: draw a smaller picture, fewer at once, or close what else uses the memory."
+    if NO_SPACE.search(message):
+        return "the disk that ComfyUI writes to is full: free some space there."
+    return None
 
 
 def title_of(prompt: Prompt, node: str) -> str:

@@ -192,9 +192,15 @@ def one(node: str, **error: object) -> dict:
         (
             refused(
                 {},
-                {"type": "missing_node_type", "message": "Node 'NewBieX' not found.", "details": "Node ID '#3'"},
+                {
+                    "type": "missing_node_type",
+                    "message": "Node 'X' not found. The custom node may not be installed.",
+                    "details": "Node ID '#3'",
+                    "extra_info": {"node_id": "3", "class_type": "NewBieX", "node_title": "X"},
+                },
             ),
-            "ComfyUI refused the prompt: Node 'NewBieX' not found. (is this pack loaded, and up to date?)",
+            "ComfyUI refused the prompt: there is no node NewBieX there: install this pack, or update it, and restart "
+            "that ComfyUI.",
         ),
         (
             refused({}, {"type": "prompt_no_outputs", "message": "Prompt has no outputs", "details": ""}),

@@ -183,10 +183,12 @@ def test_a_picture_is_opened_by_the_systems_program(session, monkeypatch, tmp_pa
     started = []
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr("shutil.which", lambda name: f"/bin/{name}")
+    monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.setattr("subprocess.Popen", lambda command, **more: started.append(command))
     session("a", ":open")
     assert started == [["/bin/xdg-open", str(tmp_path / "newbie-001.png")]]
-    monkeypatch.setattr("shutil.which", lambda name: None)
+    monkeypatch.delenv("DISPLAY")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     assert session("a", ":open").failed == 1
 
 
