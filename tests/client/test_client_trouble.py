@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
 
 import pytest
 from newbie_pack.client import trouble
@@ -78,10 +77,10 @@ def test_what_fails_while_drawing(kind, message, sentence):
     ("number", "advice"), [(errno.ENOSPC, "free some space"), (errno.EACCES, "choose another folder")]
 )
 def test_a_picture_that_cannot_be_written_here(monkeypatch, tmp_path, number, advice):
-    def fails(path, data):
+    def fails(descriptor):
         raise OSError(number, "no")
 
-    monkeypatch.setattr(Path, "write_bytes", fails)
+    monkeypatch.setattr("os.fsync", fails)
     with pytest.raises(Problem, match=advice):
         write(tmp_path / "a.png", b"")
     assert not list(tmp_path.iterdir())
