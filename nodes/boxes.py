@@ -10,9 +10,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..xml_prompt import GRID, Box, Scene
-from .common import CATEGORY, SceneSocket, check_layout, checked, scene_output
-
-CELL = 8  # pixels of one cell of a latent
+from .common import CATEGORY, PIXELS, SceneSocket, check_layout, checked, scene_output
 
 
 def flat(boxes: Any) -> list[dict[str, Any]]:
@@ -83,7 +81,7 @@ class NewBieBoxes(io.ComfyNode):
     @classmethod
     @checked
     def execute(cls, scene: Scene, boxes: Any, latent: dict[str, Any]) -> io.NodeOutput:
-        height, width = (side * CELL for side in latent["samples"].shape[-2:])
+        height, width = (side * PIXELS for side in latent["samples"].shape[-2:])
         found = [on_grid(box, number, width, height) for number, box in enumerate(flat(boxes), start=1)]
         moved = placed(scene, found)
         check_layout(moved)

@@ -16,7 +16,6 @@ from .masks import box_of_mask
 
 FIELDS = ("name", "gender", "appearance", "clothing", "expression", "action", "position", "negative")
 GENDERS = (UNSTATED, "girl", "boy", "other")
-IN_FIELD, OF_FIELD = "{field}, {message}", "{field}: {message}"  # with a place in it, and without
 LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -35,8 +34,8 @@ def read_fields(block: str, fields: dict[str, str]) -> Scene:
         start, field = max(item for item in starts if item[0] - 1 <= told.line)
         if told.line >= start > 0:
             message = at_line(told.message, told.line - start + 1, told.column)
-            return Message(IN_FIELD, field=field, message=message)
-        return Message(OF_FIELD, field=field, message=told.message) if field else told.message
+            return Message("{field}, {message}", field=field, message=message)
+        return Message("{field}: {message}", field=field, message=told.message) if field else told.message
 
     try:
         read = parse("\n".join([*lines, f"</{block}>"]))

@@ -13,7 +13,7 @@ from comfy_api.latest import io, ui
 from PIL import Image, ImageDraw, ImageFont
 
 from ..xml_prompt import GRID, Box, Scene, regions
-from .common import CATEGORY, SceneSocket, boxes_of, checked
+from .common import CATEGORY, PIXELS, SceneSocket, boxes_of, checked
 
 # Boxes with names and numbers on a dark grid, painted with Pillow
 
@@ -169,7 +169,6 @@ def _placed(text: str, font: ImageFont.FreeTypeFont, room: Area, taken: Sequence
 
 # The node
 
-PIXELS = 8  # a latent's cell in pixels
 SQUARE = (1024, 1024)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..xml_prompt import Message, PromptError, Scene, convert, language_of, layout, parse, to_xml
-from .builders import IN_FIELD, OF_FIELD, with_character, with_surroundings
+from .builders import with_character, with_surroundings
 from .prompt import plain_tags_hint
 
 LEAST_ASPECT, MOST_ASPECT = 1 / 16, 16.0  # width / height
@@ -97,8 +97,8 @@ def of_nodes(asked: Question, last: bool = True) -> Scene | None:
 def _told(message: Message, where: Any, language: str) -> dict[str, Any]:
     """Its line and column count within its field, where it is about one."""
     field, place = None, {"line": where.line, "column": where.column}
-    if message.template in (IN_FIELD, OF_FIELD):
-        said = dict(message.values)
+    said = dict(message.values)
+    if "field" in said:
         field, message = said["field"], said["message"]
         within = dict(message.values)
         if "line" in within and "message" in within:

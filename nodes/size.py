@@ -8,10 +8,9 @@ import torch
 from comfy.model_management import intermediate_device, intermediate_dtype
 from comfy_api.latest import io
 
-from .common import CATEGORY, SIZES, checked
+from .common import CATEGORY, PIXELS, SIZES, checked
 
 CUSTOM = "custom"
-CELL = 8  # pixels of one cell of a latent
 CHANNELS = 16  # the host gives an empty latent as many as the model at hand has
 
 
@@ -46,6 +45,6 @@ class NewBieSize(io.ComfyNode):
     @checked
     def execute(cls, size: dict[str, Any], batch_size: int) -> io.NodeOutput:
         width, height = SIZES.get(size["size"]) or (size["width"], size["height"])
-        shape = (batch_size, CHANNELS, height // CELL, width // CELL)
+        shape = (batch_size, CHANNELS, height // PIXELS, width // PIXELS)
         samples = torch.zeros(shape, device=intermediate_device(), dtype=intermediate_dtype())
-        return io.NodeOutput({"samples": samples, "downscale_ratio_spacial": CELL})
+        return io.NodeOutput({"samples": samples, "downscale_ratio_spacial": PIXELS})

@@ -20,6 +20,8 @@ _ROOT_WORDS = """
 """
 ROOTS = frozenset(_ROOT_WORDS.split())
 GENERAL_BLOCK = frozenset({"general_tags", "general", "general_tag", "通用标签", "整体标签", "通用"})
+_LIST_WORDS = "characters people persons subjects cast character_list 角色列表 人物列表 キャラクター一覧"
+LISTS = frozenset(_LIST_WORDS.split())  # what stands over several characters, and is none of them
 _THOUGHT_WORDS = "think thought thinking thoughts reasoning scratchpad analysis 思考 思考过程"
 THOUGHTS = frozenset(_THOUGHT_WORDS.split())
 LORA_ELEMENTS = frozenset({"lora", "loras", "lyco", "locon"})

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ..layout.places import Place, read_position
 from ..messages import Message
 from ..tags import PlacedTag, TagError, bracketed
-from ..words import GENERAL_BLOCK, ROOTS, character_id, gender_of, joint_interaction, word_key
+from ..words import GENERAL_BLOCK, LISTS, ROOTS, character_id, gender_of, joint_interaction, word_key
 from .fields import character_field, picture_field
 from .plain_words import field_of_person, field_of_picture, people_in
 
@@ -68,8 +68,6 @@ PARTS_OF_A_BODY = {
     **dict.fromkeys(("face", "feelings"), "expression"),
 }
 _PICTURE_WORDS = "overall picture whole_picture common shared base global 整体 环境描述 公共 全体"
-_LIST_WORDS = "characters people persons cast character_list 角色列表 人物列表 キャラクター一覧"
-LISTS = frozenset(_LIST_WORDS.split())  # a heading over the characters, of none of them
 PICTURE = ROOTS | GENERAL_BLOCK | LISTS | frozenset(_PICTURE_WORDS.split())
 _EVERYONE_WORDS = """
     both all everyone everybody together they each each_of_them both_of_them all_of_them both_girls both_boys

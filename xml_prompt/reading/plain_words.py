@@ -6,7 +6,7 @@ import re
 
 from ..layout.places import read_position
 from ..tags import emoticon_at
-from ..words import gender_of, word_key
+from ..words import LISTS, gender_of, word_key
 
 # English: the tag is one of these, or its last word is (a leading * : any word of it).  Chinese: it is in the tag.
 _EXPRESSION = """
@@ -156,10 +156,11 @@ def field_of_picture(text: str) -> str | None:
 
 
 _GROUP_WORDS = """
-    people persons characters subjects cast friends sisters brothers siblings twins kids children students idols members
-    group 人 人物 人组 人組 角色 角色列表 人物列表 朋友 姐妹 兄弟 キャラクター キャラクター一覧 キャラ 友達 姉妹
+    friends sisters brothers siblings twins kids children students idols members group
+    人 人物 人组 人組 角色 朋友 姐妹 兄弟 キャラクター キャラ 友達 姉妹
 """
-_GROUPS = dict.fromkeys(_GROUP_WORDS.split(), 0) | {"couple": 2, "duo": 2, "pair": 2, "trio": 3, "ふたり": 2, "俩": 2}
+_GROUPS = dict.fromkeys((*LISTS, *_GROUP_WORDS.split()), 0)
+_GROUPS |= {"couple": 2, "duo": 2, "pair": 2, "trio": 3, "ふたり": 2, "俩": 2}
 _ARTICLE = re.compile("^(?:the|these|our)_")
 _PLURAL = re.compile("(?:s|en|们|たち)$")
 _COUNT_WORDS = "one two three four five six seven eight"

@@ -19,7 +19,7 @@ from ..layout.places import Place, read_position
 from ..messages import Message
 from ..scene import GRID, Box, PromptError, Tag
 from ..tags import MAX_WEIGHT, MIN_WEIGHT, tag_list
-from ..words import GENERAL_BLOCK, LORA_ELEMENTS, PERSONAL, ROOTS, character_id, is_negative, word_key
+from ..words import GENERAL_BLOCK, LISTS, LORA_ELEMENTS, PERSONAL, ROOTS, character_id, is_negative, word_key
 from .document import FORBIDDEN, Document, Edit, Source, cleaned, decoded, edited, invisible, stripped
 from .fields import Draft, Reading, character_field, picture_field
 from .markup import LORA, Node, Text
@@ -157,8 +157,7 @@ def with_raw_backslashes(source: Source, start: int, end: int) -> tuple[Source, 
 
 # The template
 
-_PEOPLE_WORDS = "characters character people persons subjects cast 角色 角色列表 人物 キャラクター"
-_PEOPLE = frozenset(_PEOPLE_WORDS.split())
+_PEOPLE = LISTS | {"character", "角色", "人物", "キャラクター"}
 _BODIES = ROOTS | GENERAL_BLOCK | {"tags", "text", "xml_tags", "标签"}
 _SETTING_WORDS = """
     seed steps cfg cfg_scale guidance guidance_scale sampler sampler_name scheduler width height size resolution
