@@ -55,6 +55,10 @@ SIGNS = ("executing", "progress", "execution_success", "execution_error")  # tha
 Value = TypeVar("Value")
 
 
+class Unreachable(Problem):
+    """No host answers there."""
+
+
 class Gone(Problem):
     """The host no longer knows the prompt: its queue was cleared, or it was started anew."""
 
@@ -370,14 +374,14 @@ class Connection:
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise self._unreachable(error) from error
 
-    def _unreachable(self, error: BaseException) -> Problem:
+    def _unreachable(self, error: BaseException) -> Unreachable:
         if isinstance(error, TimeoutError):
             why = f"no complete answer within {REQUEST:.0f} s"
         elif isinstance(error, aiohttp.ClientConnectorError):
             why = error.os_error.strerror or str(error.os_error)
         else:
             why = str(error) or type(error).__name__
-        return Problem(f"ComfyUI at {self.at.url} does not answer ({why}): start it, or check the address.")
+        return Unreachable(f"ComfyUI at {self.at.url} does not answer ({why}): start it, or check the address.")
 
     def _says_why(self) -> str:
         return f"; {self.at.log} says why" if self.at.log else ""

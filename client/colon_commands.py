@@ -16,6 +16,7 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ..xml_prompt import system_language
 from . import workflow
@@ -23,7 +24,7 @@ from .picture import write
 from .problem import Problem
 from .session import Session, whole
 from .terminal import cut, padded, say
-from .workflow import SEED_END
+from .workflow import SEED_END, Settings
 
 # A colon, also a full-width one, and a word. Single letters are emoticons, such as :d and :p, but for these two, alone.
 COLON = re.compile(r"[:：]\s*([^\W\d_]{2,}|[qh?？])[\s,，:：=]*(.*)", re.DOTALL)
@@ -68,16 +69,16 @@ def set_input(session: Session, typed: str) -> None:
 
 
 def again(session: Session, typed: str) -> None:
-    session.picture(session.nth(typed).text, session.seed)
+    session.picture(session.nth(typed).settings.xml, session.seed)
 
 
 def edit(session: Session, typed: str) -> None:
     if session.terminal is None:
         raise Problem(":edit needs a terminal.")
-    last = session.nth(typed)
+    last = session.nth(typed).settings
     command = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    text = edited(shlex.split(command), last.text) if command else session.terminal.ask(last.text)
-    if text.strip() in ("", last.text):
+    text = edited(shlex.split(command), last.xml) if command else session.terminal.ask(last.xml)
+    if text.strip() in ("", last.xml):
         say("Nothing was changed.")
     else:
         session.picture(text.strip(), last.seed)  # with the same seed, so that the change alone is seen
@@ -115,8 +116,8 @@ def open_picture(session: Session, typed: str) -> None:
 def history(session: Session, typed: str) -> None:
     columns = shutil.get_terminal_size().columns - 1
     for number, one in enumerate(session.drawn, 1):
-        seed = "" if one.seed is None else f"  seed {one.seed}"
-        say(cut(f"{number:3}  {one.paths[0].name}{seed}  {' '.join(one.text.split())}", columns))
+        seed = "" if one.settings.seed is None else f"  seed {one.settings.seed}"
+        say(cut(f"{number:3}  {one.paths[0].name}{seed}  {' '.join(one.settings.xml.split())}", columns))
     if not session.drawn:
         say("Nothing has been drawn yet.")
 
@@ -134,9 +135,9 @@ def save(session: Session, typed: str) -> None:
         except OSError as error:
             raise Problem(f"{last.paths[0]} cannot be read: {error.strerror}.") from error
     elif ending in (".xml", ".txt"):
-        data = f"{last.text}\n".encode("utf-8", "surrogateescape")
+        data = f"{last.settings.xml}\n".encode("utf-8", "surrogateescape")
     elif ending == ".jsonl":
-        data = "".join(json.dumps({"prompt": one.text, "seed": one.seed}) + "\n" for one in session.drawn).encode()
+        data = "".join(json.dumps(row(one.settings)) + "\n" for one in session.drawn).encode()
     else:
         raise Problem(
             f"{path} says by no ending what to save: .png is the last picture, .xml or .txt its prompt, "
@@ -144,6 +145,14 @@ def save(session: Session, typed: str) -> None:
         )
     write(path, data)
     say(str(path.absolute()))
+
+
+def row(settings: Settings) -> dict[str, Any]:
+    """The prompt with what was set for it, as a line of a file for `./run queue`."""
+    said = {name: getattr(settings, name) for name in ("seed", "steps", "guidance", "eta")}
+    size = "x".join(map(str, settings.size)) if settings.size else None
+    given = {"prompt": settings.xml, **said, "size": size, **dict(settings.inputs)}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def leave(session: Session, typed: str) -> None:

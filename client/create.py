@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from . import host, inline
+from .api import Unreachable
 from .arguments import graph_of, settings_of
 from .colon_commands import Quit, command_of
 from .commands import parser_of
@@ -77,7 +78,7 @@ def rounds(session: Session, ask: Callable[[], str], alive: Callable[[], bool]) 
             stopping = True
             say(f"{'' if text else chr(10)}Dropped. Ctrl-C again ends.")
         except Problem as problem:
-            if not alive():
+            if not alive() or (session.terminal is None and isinstance(problem, Unreachable)):
                 raise
             failed += 1
             say(str(problem))

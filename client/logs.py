@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+LEVEL = re.compile(r"^\[\w+\] ")
 NOT_LOADED = re.compile("calling comfy_entrypoint|Cannot import|did not return a|module for custom nodes")
 
 
@@ -24,4 +25,4 @@ def said(text: str) -> list[str]:
 
 def not_loaded(lines: list[str]) -> list[str]:
     """Of a log's lines, those that say which nodes could not be loaded, and why."""
-    return list(dict.fromkeys(line.strip() for line in lines if NOT_LOADED.search(line)))
+    return list(dict.fromkeys(LEVEL.sub("", line.strip()) for line in lines if NOT_LOADED.search(line)))

@@ -21,10 +21,8 @@ from .workflow import SEED_END, Prompt, Settings
 class Drawn:
     """One prompt that was drawn."""
 
-    text: str
-    seed: int | None
+    settings: Settings  # its text and its seed are in them
     paths: tuple[Path, ...]
-    seconds: float
 
 
 @dataclass
@@ -50,7 +48,8 @@ class Session:
         """Draws the text, once the reader has nothing against it; the session's seed counts on."""
         for warning in verdict.check(text, self.readers):
             say(f"Note: {warning}")
-        pictures, seconds = self.draw(workflow.apply(self.graph, replace(self.settings, xml=text, seed=seed)))
+        settings = replace(self.settings, xml=text, seed=seed)
+        pictures, seconds = self.draw(workflow.apply(self.graph, settings))
         paths = []
         for data in pictures:
             paths.append(free_name(self.out))
@@ -58,7 +57,7 @@ class Session:
             if self.show is not None:
                 sys.stdout.write(f"{self.show(data)}\n")
             say(f"{paths[-1].absolute()}  {seconds:.1f} s{'' if seed is None else f', seed {seed}'}")
-        self.drawn.append(Drawn(text, seed, tuple(paths), seconds))
+        self.drawn.append(Drawn(settings, tuple(paths)))
         if seed is not None and seed == self.seed:
             self.seed = (seed + 1) % SEED_END
 

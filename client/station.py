@@ -21,11 +21,11 @@ from .answers import IN_PROGRESS, Job, Progress, understood
 from .environment import Environment
 from .picture import checked
 from .problem import Problem
-from .trouble import HostError
+from .trouble import NO_DISK, NO_MEMORY, HostError
 from .workflow import Prompt
 
 PROMPT, STATION, DISK = "prompt", "station", "disk"
-LACKING = {"missing_node_type", "value_not_in_list"}  # what the host's validation calls it
+LACKING = {"missing_node_type", "value_not_in_list", NO_MEMORY}  # what the host's validation calls it
 SILENT_LEAST, SILENT_PICTURES = 60.0, 3.0  # seconds, or pictures' time, without progress: then a station is stuck
 OLDEST = (0, 27)
 
@@ -52,9 +52,9 @@ class Station(Protocol):
 
 def fault(error: HostError) -> str:
     """PROMPT, STATION or DISK: whose it is, by what the host calls it."""
-    if error.kinds & LACKING or any(kind.endswith(("OutOfMemoryError", "MemoryError")) for kind in error.kinds):
+    if error.kinds & LACKING:
         return STATION
-    return DISK if "No space left on device" in str(error) or "Disk quota exceeded" in str(error) else PROMPT
+    return DISK if NO_DISK in error.kinds else PROMPT
 
 
 class Remote:

@@ -11,14 +11,19 @@ from .workflow import Prompt
 
 LONGEST = 300  # letters of a list of choices
 MODEL_FILES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
-NO_MEMORY = re.compile("out of memory on your GPU|can't allocate memory|not enough memory", re.IGNORECASE)
-NO_SPACE = re.compile(r"No space left on device|\[Errno (?:28|122)\]|\[WinError 112\]")
+NO_MEMORY, NO_DISK = "no memory", "no disk"  # kinds of our own, by whatever name the host's exception comes
+MEMORY = re.compile("out of memory on your GPU|can't allocate memory|not enough memory", re.IGNORECASE)
+DISK = re.compile(r"No space left on device|Disk quota exceeded|\[Errno (?:28|122)\]|\[WinError 112\]")
+LACKS = {
+    NO_MEMORY: "ComfyUI ran out of memory: draw a smaller picture, fewer at once, or close what else uses the memory.",
+    NO_DISK: "the disk that ComfyUI writes to is full: free some space there.",
+}
 
 
 class HostError(Problem):
     """The host refused a prompt, or a node failed: the node's title and the reason, in one sentence.
 
-    `kinds` are the host's own words for it: types of exceptions, and of what its validation found.
+    `kinds` are the host's own words for it, of exceptions and of what its validation found, and NO_MEMORY or NO_DISK.
     """
 
     def __init__(self, sentence: str, kinds: frozenset[str] = frozenset()) -> None:
@@ -83,16 +88,15 @@ def failure(prompt: Prompt, kind: str, data: dict[str, Any]) -> Problem:
     node = data.get("node_id")
     title = title_of(prompt, node) if node in prompt else data.get("node_type") or "ComfyUI"
     kind, message = str(data.get("exception_type")), str(data.get("exception_message", "failed")).strip()
-    return HostError(f"{title}: {mishap(kind, message) or message}", frozenset({kind}))
+    lack = lack_of(kind, message)
+    return HostError(f"{title}: {LACKS.get(lack, message)}", frozenset({kind, lack} - {""}))
 
 
-def mishap(kind: str, message: str) -> str | None:
-    """What to do about an exception that is no fault of the prompt's; None for any other, which says so itself."""
-    if kind.endswith(("OutOfMemoryError", "MemoryError")) or NO_MEMORY.search(message):
-        return "ComfyUI ran out of memory: draw a smaller picture, fewer at once, or close what else uses the memory."
-    if NO_SPACE.search(message):
-        return "the disk that ComfyUI writes to is full: free some space there."
-    return None
+def lack_of(kind: str, message: str) -> str:
+    """NO_MEMORY or NO_DISK for an exception that is no fault of the prompt's; "" for any other."""
+    if kind.endswith(("OutOfMemoryError", "MemoryError")) or MEMORY.search(message):
+        return NO_MEMORY
+    return NO_DISK if DISK.search(message) else ""
 
 
 def title_of(prompt: Prompt, node: str) -> str:

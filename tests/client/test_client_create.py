@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import sys
 from pathlib import Path
 
 import pytest
-from newbie_pack.client import arguments, create, inline, lines, workflow
+from newbie_pack.client import arguments, batch, create, inline, lines, workflow
+from newbie_pack.client.api import Unreachable
 from newbie_pack.client.colon_commands import COMMANDS, command_of
 from newbie_pack.client.environment import ROOT
 from newbie_pack.client.problem import Ended, Problem
@@ -155,14 +155,14 @@ def test_an_editor_is_used_where_one_is_named(session, monkeypatch, tmp_path):
 
 
 def test_save_goes_by_the_ending(session, tmp_path, capsys):
-    done = session(
-        "a", "b", *(f":save {tmp_path / name}" for name in ("p.png", "p.xml", "s.jsonl", "p.doc", "p.xml")), ":save"
-    )
+    names = ("p.png", "p.xml", "s.jsonl", "p.doc", "p.xml")
+    saves = [f":save {tmp_path / name}" for name in names]
+    done = session("a", ":size 64x96", ":set 6.scheduler=beta", "b", *saves, ":save")
     assert (tmp_path / "p.png").read_bytes() == PNG and (tmp_path / "p.xml").read_text() == "b\n"
-    assert [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()] == [
-        {"prompt": "a", "seed": 2},
-        {"prompt": "b", "seed": 3},
-    ]
+    first, second = batch.read([tmp_path / "s.jsonl"])  # as ./run queue reads it
+    assert (first.prompt, first.settings, first.inputs) == ("a", {"seed": 2}, ())
+    assert (second.prompt, second.settings) == ("b", {"seed": 3, "size": (64, 96)})
+    assert second.inputs == (("6.scheduler", "beta"),)
     assert (tmp_path / "newbie-002.xml").read_text() == "b\n"
     assert done.failed == 2 and "exists already" in capsys.readouterr().out
 
@@ -214,7 +214,7 @@ def test_ctrl_c_while_drawing_drops_that_picture_alone(session, tmp_path):
 
     one.draw, one.terminal = draw, Typed("a", "b")
     create.rounds(one, one.terminal.ask, lambda: True)
-    assert [one.text for one in one.drawn] == ["b"] and one.drawn[0].seed == 2
+    assert [(kept.settings.xml, kept.settings.seed) for kept in one.drawn] == [("b", 2)]
 
 
 def test_a_kill_and_an_interrupted_pipe_end_at_once(session):
@@ -237,6 +237,18 @@ def test_a_host_that_died_ends_the_rounds(session):
     one.draw = draw
     with pytest.raises(Problem, match="stopped while drawing"):
         create.rounds(one, Typed("a").ask, lambda: False)
+
+
+def test_a_server_that_is_gone_ends_a_pipe_but_not_a_terminal(session):
+    def draw(graph):
+        raise Unreachable("ComfyUI at x does not answer.")
+
+    one = session()
+    one.draw = draw
+    assert create.rounds(one, Typed("a", "b").ask, lambda: True) == 2
+    one.terminal = None
+    with pytest.raises(Unreachable):
+        create.rounds(one, Typed("a", "b").ask, lambda: True)
 
 
 def test_a_pipe_is_asked_like_a_terminal(monkeypatch, capsys):

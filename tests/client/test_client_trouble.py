@@ -69,8 +69,11 @@ def test_a_long_list_of_choices_is_cut():
 )
 def test_what_fails_while_drawing(kind, message, sentence):
     data = {"node_id": "2", "exception_type": kind, "exception_message": message}
-    told = str(trouble.failure(PROMPT, "execution_error", data))
+    failure = trouble.failure(PROMPT, "execution_error", data)
+    told = str(failure)
     assert told.startswith("Loader: ") and sentence in told and "\n" not in told
+    lacks = {"ran out": trouble.NO_MEMORY, "is full": trouble.NO_DISK}.get(sentence[:7])
+    assert failure.kinds == {kind, lacks} - {None}
 
 
 @pytest.mark.parametrize(
