@@ -39,8 +39,18 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ...isolation.lora_gates import CAPTION, EVERYTHING, JOINT, Gates, nextdit_place
-from ...isolation.lora_layers import Host, Pair, Target, hooked, layer_of
+from ...isolation.lora_layers import (
+    CAPTION,
+    EVERYTHING,
+    JOINT,
+    Gates,
+    Host,
+    Pair,
+    Target,
+    hooked,
+    layer_of,
+    nextdit_place,
+)
 from ..drawing.attributes import CONCEPT, VALUES
 from ..drawing.draw import render
 from ..drawing.scenes import Picture, sample_picture
@@ -242,7 +252,7 @@ def bench_pictures(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 
 def random_layers(network: nn.Module, rank: int) -> dict[str, Pair]:
-    """A LoRA on every matrix that sees tokens, by the names of lora_files.layer_name."""
+    """A LoRA on every matrix that sees tokens, by the names of lora.layer_name."""
     made = {}
     for path, module in network.named_modules():
         if isinstance(module, nn.Linear) and (".attention." in path or ".feed_forward." in path):

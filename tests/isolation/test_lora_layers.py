@@ -11,10 +11,8 @@ import comfy.lora
 import comfy.ops
 import torch
 from comfy.quant_ops import QUANT_ALGOS, QuantizedTensor
-from newbie_pack.isolation.lora import Stack, acting_on
-from newbie_pack.isolation.lora_files import found_in, layer_name, split
-from newbie_pack.isolation.lora_gates import CAPTION, IMAGE, Gates, shares
-from newbie_pack.isolation.lora_layers import Target, layer_of
+from newbie_pack.isolation.lora import Stack, acting_on, found_in, layer_name, split
+from newbie_pack.isolation.lora_layers import CAPTION, IMAGE, Gates, Target, layer_of, shares
 
 OUT, IN, RANK = 24, 16, 3
 LINEAR, CONV = (OUT, IN), (OUT, IN, 3, 3)

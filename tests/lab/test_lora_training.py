@@ -8,9 +8,8 @@ import random
 import numpy as np
 import pytest
 import torch
-from newbie_pack.isolation.lora_gates import CAPTION, JOINT
+from newbie_pack.isolation.lora_layers import CAPTION, JOINT, Target, hooked, layer_of
 from newbie_pack.isolation.lora_layers import Pair as Stacked
-from newbie_pack.isolation.lora_layers import Target, hooked, layer_of
 from newbie_pack.lab.benchmarks import lora as bench
 from newbie_pack.lab.drawing.attributes import CONCEPT, ORANGE
 from newbie_pack.lab.drawing.draw import render
