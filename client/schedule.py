@@ -9,8 +9,8 @@ fast one has done by then decides how many it gets. Towards the end that would l
 ones; then a server is sent a job only if it will have ended it by the time at which all servers together, each at the
 pace it has shown, could have ended all that are left.
 
-No job is ever at two servers, and none is forgotten: a server that is down loses its jobs, and they come first. The job
-that it was at counts one try; after MOST_TRIES it is given up, as it may be what kills them.
+No job is ever at two servers, and none is forgotten: a server that is down loses its jobs, and they come first. But the
+one that it was at may be what has taken it down: that comes last, alone at a server, and is given up after MOST_TRIES.
 """
 
 from __future__ import annotations
@@ -101,12 +101,12 @@ class Schedule:
         self._take(job)
 
     def lost(self, job: str, now: float) -> bool:
-        """Its server no longer has it. Returns whether it is given up; else it is the next to be sent."""
+        """Its server no longer has it, and it may be why. Returns whether it is given up."""
         self._take(job)
         self._tries[job] = self._tries.get(job, 0) + 1
         if self._tries[job] >= MOST_TRIES:
             return True
-        self._waiting.appendleft(job)
+        self._waiting.append(job)
         return False
 
     def unable(self, job: str, now: float) -> bool:
@@ -125,7 +125,9 @@ class Schedule:
         sent = []
         for busy in range(DEPTH):  # whoever idles first
             for server in list(self._room):
-                if self._waiting and len(self._servers[server].jobs) == busy and self._in_time(server, now):
+                jobs = self._servers[server].jobs
+                alone = any(job in self._tries for job in jobs)
+                if self._waiting and len(jobs) == busy and not alone and self._in_time(server, now):
                     sent += self._send_next(server, now)
         if not self._at:  # nothing will happen by itself: whoever can take one does
             for server in list(self._room):
@@ -179,7 +181,8 @@ class Schedule:
 
     def _send_next(self, server: str, now: float) -> list[tuple[str, str]]:
         for place, job in enumerate(self._waiting):
-            if server not in self._unable.get(job, ()):
+            alone = job in self._tries and self._servers[server].jobs
+            if not alone and server not in self._unable.get(job, ()):
                 del self._waiting[place]
                 self._send(job, server, now)
                 return [(job, server)]

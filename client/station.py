@@ -64,6 +64,7 @@ class Remote:
         self.name, self._at = at.url, at
         self._open = contextlib.AsyncExitStack()
         self._host: api.Connection | None = None
+        self._sending = asyncio.Lock()
         self._stuck: str | None = None  # the job at which its worker stopped
         self._slowest = 0.0  # seconds of a picture so far
 
@@ -88,8 +89,9 @@ class Remote:
     async def draw(self, graph: Prompt, job_id: str, show: Show) -> Drawn:
         connection = await self._connection()
         try:
-            if await connection.poll(job_id) is None:
-                await connection.submit(graph, job_id)
+            async with self._sending:  # one after the other: they run in the order in which they were given
+                if await connection.poll(job_id) is None:
+                    await connection.submit(graph, job_id)
             return await self._follow(connection, job_id, show)
         except asyncio.CancelledError:
             with contextlib.suppress(Problem):

@@ -122,7 +122,7 @@ class FakeComfy:
             if error is None:
                 self.drawn[text, seed] += 1
                 name = f"{job_id}.png"
-                self.files[name] = png(zlib.crc32(f"{text}{seed}".encode()) & 0xFFFFFF)
+                self.files[name] = png(zlib.crc32(f"{text}{seed}".encode("utf-8", "replace")) & 0xFFFFFF)
                 outputs = {"4": {"images": [{"filename": name, "subfolder": "", "type": "output"}]}}
             messages = [["execution_start", {"timestamp": start * 1000}]]
             messages.append(error or ["execution_success", {"timestamp": time.time() * 1000}])

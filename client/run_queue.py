@@ -61,14 +61,16 @@ def main(typed: Sequence[str]) -> int:
             code = INTERRUPTED
         except Problem as problem:
             code, sentence = problem.code, f"{problem} "
-        finally:
+        try:
             report.page(options.out, made, kept)
             if options.sheet:
                 report.sheet(options.out, made, kept)
+        except (Problem, OSError) as problem:  # the pictures are there all the same
+            code, sentence = code or 3, sentence or f"{problem} "
         missing = sum(kept.ended(task.key) is None for task in made)
         failed = sum(kept.ended(task.key) == FAILED for task in made)
         say(summary(made, kept, missing, failed))
-        if missing:
+        if missing or sentence:
             say(f"{sentence}Run the same command again to go on.")
         return code or (1 if failed else 0)
 
