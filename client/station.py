@@ -21,11 +21,11 @@ from .answers import IN_PROGRESS, Job, Progress, understood
 from .environment import Environment
 from .picture import checked
 from .problem import Problem
-from .trouble import NO_DISK, NO_MEMORY, HostError
+from .trouble import NO_DISK, NO_MEMORY, NO_MODEL, HostError
 from .workflow import Prompt
 
 PROMPT, STATION, DISK = "prompt", "station", "disk"
-LACKING = {"missing_node_type", "value_not_in_list", NO_MEMORY}  # what the host's validation calls it
+LACKING = {"missing_node_type", NO_MODEL, NO_MEMORY}  # of what is wrong, what another host may have
 SILENT_LEAST, SILENT_PICTURES = 60.0, 3.0  # seconds, or pictures' time, without progress: then a station is stuck
 OLDEST = (0, 27)
 

@@ -11,7 +11,7 @@ from .workflow import Prompt
 
 LONGEST = 300  # letters of a list of choices
 MODEL_FILES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
-NO_MEMORY, NO_DISK = "no memory", "no disk"  # kinds of our own, by whatever name the host's exception comes
+NO_MODEL, NO_MEMORY, NO_DISK = "no model", "no memory", "no disk"  # kinds of our own, by whatever name the host's exception comes
 MEMORY = re.compile("out of memory on your GPU|can't allocate memory|not enough memory", re.IGNORECASE)
 DISK = re.compile(r"No space left on device|Disk quota exceeded|\[Errno (?:28|122)\]|\[WinError 112\]")
 LACKS = {
@@ -23,7 +23,7 @@ LACKS = {
 class HostError(Problem):
     """The host refused a prompt, or a node failed: the node's title and the reason, in one sentence.
 
-    `kinds` are the host's own words for it, of exceptions and of what its validation found, and NO_MEMORY or NO_DISK.
+    `kinds` are the host's own words for it, of exceptions and of what its validation found, and NO_MODEL ... NO_DISK.
     """
 
     def __init__(self, sentence: str, kinds: frozenset[str] = frozenset()) -> None:
@@ -52,7 +52,8 @@ def refused(prompt: Prompt, answer: dict[str, Any]) -> HostError:
         why = reason(whole) if isinstance(whole, dict) else whole
         sentences[f"ComfyUI refused the prompt: {why}"] = None
         found = [("", whole)] if isinstance(whole, dict) else []
-    return HostError("\n".join(sentences), frozenset(str(error.get("type")) for _, error in found))
+    kinds = {str(error.get("type")) for _, error in found} | {NO_MODEL for _, error in found if missing_file(error)}
+    return HostError("\n".join(sentences), frozenset(kinds))
 
 
 def reason(error: dict[str, Any]) -> str:
@@ -60,21 +61,29 @@ def reason(error: dict[str, Any]) -> str:
     message, details = str(error.get("message", "")).strip(), str(error.get("details", "")).strip()
     extra = error.get("extra_info")
     extra = extra if isinstance(extra, dict) else {}
-    kind, value = error.get("type"), extra.get("received_value")
+    kind = error.get("type")
     if kind == "custom_validation_failed":
         return details.partition(" - ")[2] or details or message
     if kind == "missing_node_type":
         name = extra.get("class_type") or extra.get("node_title") or message
         pack = "this pack" if str(name).startswith("NewBie") else "its pack"
         return f"there is no node {name} there: install {pack}, or update it, and restart that ComfyUI."
-    if kind == "value_not_in_list" and isinstance(value, str):
-        if value.lower().endswith(MODEL_FILES):
-            return (
-                f"ComfyUI has no file {value!r} for {extra.get('input_name')}: put it into its models folder, "
-                "as ./run models check tells, or choose another."
-            )
+    if file := missing_file(error):
+        return (
+            f"ComfyUI has no file {file!r} for {extra.get('input_name')}: put it into its models folder, "
+            "as ./run models check tells, or choose another."
+        )
+    if kind == "value_not_in_list":
         details = shortened(details)
     return f"{message}: {details}" if details and details != message else message
+
+
+def missing_file(error: dict[str, Any]) -> str | None:
+    """The model file that was asked for and isn't there."""
+    extra = error.get("extra_info")
+    value = extra.get("received_value") if isinstance(extra, dict) else None
+    lacks = error.get("type") == "value_not_in_list" and isinstance(value, str)
+    return value if lacks and value.lower().endswith(MODEL_FILES) else None
 
 
 def shortened(details: str) -> str:
