@@ -11,7 +11,7 @@ from .workflow import Prompt
 
 LONGEST = 300  # letters of a list of choices
 MODEL_FILES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf")
-NO_MODEL, NO_MEMORY, NO_DISK = "no model", "no memory", "no disk"  # kinds of our own, by whatever name the host's exception comes
+NO_MODEL, NO_MEMORY, NO_DISK = "no model", "no memory", "no disk"  # kinds of our own, whatever the host calls it
 MEMORY = re.compile("out of memory on your GPU|can't allocate memory|not enough memory", re.IGNORECASE)
 DISK = re.compile(r"No space left on device|Disk quota exceeded|\[Errno (?:28|122)\]|\[WinError 112\]")
 LACKS = {
