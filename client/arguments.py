@@ -35,6 +35,7 @@ def create(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=folder, metavar="FOLDER", default=Path(), help="where the pictures go (default: this folder)"
     )
+    parser.epilog = "At the question :help lists the session's commands; an empty line, :quit or Ctrl-D ends it."
     show = "show the pictures in the terminal too, if it can (kitty's way, iTerm2's, or sixel)"
     parser.add_argument("--show", action="store_true", help=show)
 

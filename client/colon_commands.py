@@ -20,14 +20,12 @@ from typing import Any
 
 from ..xml_prompt import system_language
 from . import workflow
+from .lines import COMMAND
 from .picture import write
 from .problem import Problem
 from .session import Session, whole
 from .terminal import cut, padded, say
 from .workflow import SEED_END, Settings
-
-# A colon, also a full-width one, and a word. Single letters are emoticons, such as :d and :p, but for these two, alone.
-COLON = re.compile(r"[:：]\s*([^\W\d_]{2,}|[qh?？])[\s,，:：=]*(.*)", re.DOTALL)
 
 
 class Quit(Exception):
@@ -215,10 +213,10 @@ COMMANDS = (
 
 def command_of(text: str) -> Callable[[Session], None] | None:
     """What a line that is a command does; None for a prompt. Raises Problem for a command that there is not."""
-    found = COLON.fullmatch(text)
-    if found is None or (len(found[1]) == 1 and found[2]):
+    found = COMMAND.fullmatch(text)
+    if found is None:
         return None
-    command, typed = named(unicodedata.normalize("NFKC", found[1]).lower()), found[2].strip()
+    command, typed = named(unicodedata.normalize("NFKC", found[1] or found[3]).lower()), (found[2] or "").strip()
     return lambda session: command.work(session, typed)
 
 

@@ -62,11 +62,13 @@ def rounds(session: Session, ask: Callable[[], str], alive: Callable[[], bool]) 
             stopping = False
             if not text:
                 return failed
-            command = command_of(text)
-            if command is None:
-                session.picture(text, session.seed)
-            else:
-                command(session)
+            first = text.partition("\n")[0]
+            for one in prompts(text.splitlines()) if command_of(first) else [text]:  # commands are lines of their own
+                command = command_of(one)
+                if command is None:
+                    session.picture(one, session.seed)
+                else:
+                    command(session)
         except Quit:
             return failed
         except EOFError:

@@ -20,10 +20,13 @@ from ..xml_prompt import ROOTS
 QUESTION = "Enter prompt (XML or plain text): "
 GO_ON = "... "
 KEPT = 500  # prompts in the history's file
+# A colon, also a full-width one, and a word. Single letters are emoticons, such as :d and :p, but for these, alone.
+COMMAND = re.compile(r"[:：]\s*(?:([^\W\d_]{2,})[\s,，:：=]*(.*)|([qh?？])\s*)")
 NOT_TAGS = re.compile(r"<!--.*?-->|<!\[CDATA\[.*?]]>|<\?.*?\?>|<!DOCTYPE[^>]*>", re.DOTALL)
-TAG = re.compile(r"<(/?)([^\W\d][\w.:-]*)[^<>]*?(/?)>")  # not the emoticons <3 and <_<
+TAG = re.compile(r"<(/?)([^\W\d][\w.-]*)(?=[\s/>])[^<>]*?(/?)>")  # not the emoticons <3 and <_<, not <lora:name:1>
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
-BEGINS = re.compile(r"\s*<([^\W\d][\w.:-]*)")
+BEGINS = re.compile(r"\s*<([^\W\d][\w.-]*)(?=[\s/>])")
+LONGEST = 1 << 16  # characters of a prompt in a file; what is never closed must not take all the rest
 
 
 # --- what belongs together --------------------------------------------------------------------------------------------
@@ -31,7 +34,10 @@ BEGINS = re.compile(r"\s*<([^\W\d][\w.:-]*)")
 
 def body(text: str) -> str:
     """What the prompt's form can be told from: no system prompt, no comments."""
-    return NOT_TAGS.sub("", text.rpartition("<Prompt Start>")[2]).strip()
+    text = text.rpartition("<Prompt Start>")[2].strip()
+    if text.startswith("&lt;"):  # escaped as a whole
+        text = text.replace("&lt;", "<").replace("&gt;", ">")
+    return NOT_TAGS.sub("", text).strip()
 
 
 def unfinished(text: str) -> bool:
@@ -66,7 +72,9 @@ def elements(text: str) -> tuple[list[str], bool] | None:
 
 def belongs(text: str, line: str) -> bool:
     """Whether a file's next line that is not blank goes on with the prompt so far."""
-    begun = BEGINS.match(line)
+    if len(text) > LONGEST:
+        return False
+    begun = BEGINS.match(line.replace("&lt;", "<").replace("&gt;", ">") if text.startswith("&lt;") else line)
     found = elements(body(text)) if body(text).startswith("<") else None
     if found and found[0] and begun:
         roots, opened = found
@@ -109,6 +117,8 @@ def prompts(lines: Iterable[str]) -> Iterator[str]:
 def read_prompt(read_line: Callable[[str], str], more: Callable[[], bool]) -> str:
     """The question, its answer, and the lines that belong to it. Raises EOFError when there is no answer at all."""
     lines = [read_line(QUESTION)]
+    if COMMAND.fullmatch(lines[0].strip()):
+        return lines[0].strip()
     while more() or (lines[-1].strip() and unfinished("\n".join(lines))):
         try:
             lines.append(read_line(GO_ON))

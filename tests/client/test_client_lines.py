@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 from newbie_pack.client import lines
@@ -52,6 +53,8 @@ WHOLE = [
     '{"image": {"tags": "a } { [b"}}',
     "```xml <scene/> ```",
     "blush, :{, {{red hair}}",
+    "<lora:miku:0.8>, 1girl",
+    "&lt;scene&gt;&lt;/scene&gt;",
 ]
 OPEN = [
     "<scene>",
@@ -60,6 +63,8 @@ OPEN = [
     '{"image": {',
     '{"tags": ["a",',
     "<a>\n<b/>",
+    "&lt;scene&gt;",
+    "<scene>\n<lora:a:1>",
     "You draw. <Prompt Start>",
 ]
 
@@ -101,6 +106,8 @@ PROMPTS = [  # each is one, whatever stands before and after it
     "You are an assistant. <Prompt Start>\n<character_1>\n<n>a</n>\n</character_1>",
     "<character_1> <n>rin</n> <pose>standing </character_1>",  # wrong, and only itself
     "<img><n>a</n></img>",
+    "<lora:miku:0.8> 1girl",
+    "&lt;scene&gt;\n&lt;n&gt;a&lt;/n&gt;\n&lt;/scene&gt;",
     "一个女孩，微笑",
     ":seed 5",
 ]
@@ -115,6 +122,12 @@ def test_every_prompt_of_a_file_is_found(one, next, between):
 @pytest.mark.parametrize("after", ["<scene>b</scene>", "<scene>c", "1girl"])
 def test_a_prompt_that_is_never_closed_takes_no_other_with_it(after):
     assert list(lines.prompts(["<scene>\n", "<n>a\n", "\n", f"{after}\n"])) == ["<scene>\n<n>a", after]
+
+
+def test_a_file_of_which_nothing_is_ever_closed_is_read_in_time():
+    start = time.monotonic()
+    found = list(lines.prompts(["<scene>\n", *("<n>a, a, a, a, a, a, a, a, a, a, a, a, a, a\n" for _ in range(4000))]))
+    assert len(found) > 1 and time.monotonic() - start < 20
 
 
 def test_marks_of_the_byte_order_and_empty_lines_are_no_prompts():
