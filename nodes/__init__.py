@@ -31,8 +31,8 @@ NODES = {  # node -> its file, in the order in which they are offered
     "NewBieLayoutPreview": "preview",
     "NewBieGuider": "guider",
     "NewBieSampler": "sampler",
-    "NewBieSeeds": "seeds",
-    "NewBieSize": "size",
+    "NewBieSeeds": "start",
+    "NewBieSize": "start",
     "NewBieBoxes": "boxes",
 }
 

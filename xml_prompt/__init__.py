@@ -21,7 +21,8 @@ from __future__ import annotations
 
 from .layout import layout, regions
 from .messages import Message, at_line, language_of, system_language
-from .reading import convert, parse, with_system, without_system
+from .reading import convert, with_system, without_system
+from .reading import parse as parse
 from .render import (
     BOX_STEP,
     SHARED,

@@ -8,7 +8,7 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 from newbie_pack.nodes.common import SIZES
-from newbie_pack.nodes.size import NewBieSize
+from newbie_pack.nodes.start import NewBieSize
 
 
 @pytest.mark.parametrize("name", SIZES)

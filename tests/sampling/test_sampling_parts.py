@@ -13,7 +13,7 @@ from comfy_extras.nodes_model_advanced import ModelSamplingAuraFlow
 from newbie_pack.nodes.guider import NewBieGuider
 from newbie_pack.nodes.sample import NewBieSample
 from newbie_pack.nodes.sampler import NewBieSampler
-from newbie_pack.nodes.seeds import NewBieSeeds
+from newbie_pack.nodes.start import NewBieSeeds
 
 GUIDANCE = {"guidance": 7.5, "guidance_start": 0.0, "guidance_end": 1.0, "renorm": 0.0}
 NOISE = {"sampler": "euler_ancestral", "eta": 0.3, "s_noise": 1.0}

@@ -67,9 +67,8 @@ from .labels import (
     without_bullets,
     without_stars,
 )
-from .loras import without_loras
 from .markup import Text
-from .parse import is_language, read_prompt, scene_of
+from .parse import is_language, read_prompt, scene_of, without_loras
 from .plain_words import field_of_person, field_of_picture, is_counted, people_in, several_in
 
 MOST_ALIKE = 8  # `2girls` makes two characters; a crowd stays a crowd

@@ -1,4 +1,4 @@
-"""The picture's size, chosen by the model that draws it."""
+"""What sampling starts from: a size, chosen by the model that draws it, and seeds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from comfy_api.latest import io
 from .common import CATEGORY, PIXELS, SIZES, checked
 
 CUSTOM = "custom"
+SEEDS = 2**64
 CHANNELS = 16  # the host gives an empty latent as many as the model at hand has
 
 
@@ -48,3 +49,30 @@ class NewBieSize(io.ComfyNode):
         shape = (batch_size, CHANNELS, height // PIXELS, width // PIXELS)
         samples = torch.zeros(shape, device=intermediate_device(), dtype=intermediate_dtype())
         return io.NodeOutput({"samples": samples, "downscale_ratio_spacial": PIXELS})
+
+
+class NewBieSeeds(io.ComfyNode):
+    """The host runs whatever is behind a list once for each, so that every picture is the one drawn alone."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="NewBieSeeds",
+            display_name="NewBie Seeds",
+            category=CATEGORY,
+            description="Several seeds for one seed input: the nodes after it run once for each seed.",
+            search_aliases=["seed list", "contact sheet", "several seeds", "variations"],
+            inputs=[
+                io.Int.Input(
+                    "seed", default=0, min=0, max=SEEDS - 1, control_after_generate=True,
+                    tooltip="The first seed; each further one is 1 higher.",
+                ),
+                io.Int.Input("count", default=4, min=1, max=100, tooltip="How many pictures. 1 is neutral."),
+            ],
+            outputs=[io.Int.Output("seeds", is_output_list=True)],
+        )
+
+    @classmethod
+    @checked
+    def execute(cls, seed: int, count: int) -> io.NodeOutput:
+        return io.NodeOutput([(seed + i) % SEEDS for i in range(count)])
