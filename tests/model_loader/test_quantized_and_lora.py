@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from host_import import NO_HOST
 
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
+from newbie_pack.isolation.encode import encode
 from newbie_pack.lab.benchmarks import fullsize_files as files
 from newbie_pack.model_loader import checkpoint, full, identify, requirements
 from newbie_pack.sampling.sample import sample
+from newbie_pack.xml_prompt import Lora, layout, parse
 from safetensors.torch import load_file, save_file
 
 BF16 = "diffusion_models/NewBie-Image-Exp0.1-bf16.safetensors"
@@ -161,3 +165,35 @@ def test_the_hosts_lora_loader_changes_the_weights(models, monkeypatch, tmp_path
         torch.testing.assert_close(got, expected, rtol=2**-7, atol=2**-7 * expected.abs().max().item())  # bf16
         assert not torch.equal(got, before[key].float())
     assert not torch.equal(step(changed), step(model))
+
+
+def bits(model):
+    return {name: value.clone().reshape(-1).view(torch.uint8) for name, value in model.model.state_dict().items()}
+
+
+@pytest.mark.parametrize("form", ["fp8", "fp8_scaled"])
+def test_a_characters_lora_does_on_it_what_it_does_on_bf16(models, tmp_path, form):
+    """From the prompt to the picture; and the next prompt finds every bit as it was."""
+    path = tmp_path / "a.safetensors"
+    files.write(path, files.quantized(files.Weights(0).tensors(files.diffusion_shapes(files.TINY)), form))
+    (models / "loras").mkdir(exist_ok=True)
+    tensors, _ = lora_for(load_file(models / BF16), NAMES["plain"])
+    save_file({name: 4 * value for name, value in tensors.items()}, models / "loras" / f"{form}.safetensors")
+    jina = full.find(identify.JINA, "jina_clip_v2_bf16.safetensors")
+    clip = full.load_clip(full.find(identify.GEMMA, "gemma_3_4b_it_bf16.safetensors"), jina)
+    bare = parse("<character_1><appearance>aqua hair</appearance></character_1><character_2><n>kaito</n></character_2>")
+    wearer = replace(bare.characters[0], loras=(Lora(form),))
+    dressed = replace(bare, characters=(wearer, bare.characters[1]))
+
+    def drawn(model, scene):
+        positive = encode(clip, scene, layout(scene, 2.0), "gentle")
+        return sample(model, positive, positive, {"samples": torch.zeros(1, 16, 8, 16)}, **SETTINGS)["samples"]
+
+    changes = []
+    for model in (load(models / BF16), load(path)):
+        before, weights = drawn(model, bare), bits(model)
+        changes.append(drawn(model, dressed) - before)
+        assert torch.equal(drawn(model, bare), before)
+        assert all(torch.equal(now, weights[name]) for name, now in bits(model).items())
+    exact, got = changes
+    assert (got - exact).norm() < 0.3 * exact.norm() and exact.abs().max() > 0.01  # e4m3, as above
