@@ -42,6 +42,7 @@ def test_what_is_too_much_or_no_number_is_said(written, said):
     ('{"a": 0.5, "b": null}', [Lora("a", 0.5), Lora("b")]),
     ('["a:0.5:0.2", {"b": 2}]', [Lora("a", 0.5, 0.2), Lora("b", 2.0)]),
     ('"a:0.5, b"', [Lora("a", 0.5), Lora("b")]),
+    ('[{"name": "a, b: c", "strength": 0.5}, "d"]', [Lora("a, b: c", 0.5), Lora("d")]),
     ("[]", []),
 ])
 @pytest.mark.parametrize("key", ["lora", "loras"])

@@ -332,7 +332,8 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
     at = read.at(path)
     field = character_field(key)
     if name.lower() in LORA_ELEMENTS and (loras := _loras_of(entry)) is not None:
-        return [Node(name, {}, at, (Text(read.text((*path, ""), loras).text, ((at, "", True),)),), is_key=True)]
+        named = [(read.text((*path, ""), one).text, strength) for one, strength in loras]
+        return [Node(name, {"name": one, "strength": strength}, at, (), is_key=True) for one, strength in named]
     if isinstance(entry, dict) and field == "bbox" and (edges := _edges(entry)):
         entry = edges
     elif isinstance(entry, dict) and field == "position" and _AXES.issuperset(map(word_key, entry)):
@@ -379,11 +380,11 @@ def _listed(read: _Json, entry: list[str], path: Path) -> Text:
     return Text(words, pieces)
 
 
-def _loras_of(entry: Any) -> str | None:
-    """LoRAs as objects, {"name": "film", "strength": 0.8} or {"film": 0.8}, as the list `film:0.8`."""
+def _loras_of(entry: Any) -> list[tuple[str, str]] | None:
+    """Names and strengths of LoRAs as objects, {"name": "film", "strength": 0.8} or {"film": 0.8}, or in a list."""
     if isinstance(entry, list):
-        each = [one if isinstance(one, str) else _loras_of(one) for one in entry]
-        return None if None in each else ", ".join(filter(None, each))
+        each = [[(one, "")] if isinstance(one, str) else _loras_of(one) for one in entry]
+        return None if None in each else [lora for found in each for lora in found]
     if not isinstance(entry, dict):
         return None
     lower = {word_key(key): value for key, value in entry.items()}
@@ -392,7 +393,7 @@ def _loras_of(entry: Any) -> str | None:
     numbers = {name: _number(strength) for name, strength in entry.items()}
     if None in numbers.values():
         return None
-    return ", ".join(f"{name}:{number}".rstrip(":") for name, number in numbers.items())
+    return list(numbers.items())
 
 
 def _edges(entry: dict[str, Any]) -> list[Any] | None:
