@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -21,6 +22,7 @@ from .trouble import HostError, Interrupted
 from .workflow import Prompt
 
 KINDS = {kind.__name__: kind for kind in (HostError, Interrupted, api.Gone, api.Stuck, Problem)}
+PATIENCE = 10.0  # seconds for a cluster's head to answer
 AT_ONCE = 8  # calls at an actor: two jobs, a check, and what is being cancelled
 
 
@@ -32,9 +34,13 @@ def cluster(address: str, actors: int | None) -> Iterator[list[Station]]:
     except ImportError:
         install = f'"{sys.executable}" -m pip install "ray>=2.40"'
         raise Problem(f"--ray needs Ray, which is not installed: {install}") from None
+    where = {"address": address} if address else {"address": "local", "include_dashboard": False}
     try:
-        ray.init(address or "local", log_to_driver=False, include_dashboard=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        if ":" in address:  # Ray itself would try for minutes
+            host, _, port = address.rpartition("/")[2].rpartition(":")
+            socket.create_connection((host, int(port)), PATIENCE).close()
+        ray.init(**where, log_to_driver=False, logging_level="ERROR")
+    except (OSError, RuntimeError, ValueError) as error:
         raise Problem(f"Ray does not answer at {address or 'this machine'}: {str(error).strip()}.") from error
     try:
         cards = int(ray.cluster_resources().get("GPU", 0))

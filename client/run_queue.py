@@ -141,12 +141,11 @@ class OnTerminal:
 
     def __init__(self, whole: int) -> None:
         self._whole, self._ended, self._drawn = whole, 0, 0
-        self._start: float | None = None
+        self._start = time.monotonic()
         self._line = Shown("Drawing")
         self._steps: dict[str, str] = {}
 
     def progress(self, task: Task, station: str, progress: Progress) -> None:
-        self._start = self._start or time.monotonic()
         if progress.whole:
             self._steps[station] = f"{progress.value:g}/{progress.whole:g}"
         self._show()
@@ -163,8 +162,7 @@ class OnTerminal:
         self._show()
 
     def end(self) -> None:
-        took = "" if self._start is None else f", {duration(time.monotonic() - self._start)}"
-        self._line.end(f"{self._drawn} of {self._whole}{took}")
+        self._line.end(f"{self._drawn} of {self._whole}, {duration(time.monotonic() - self._start)}")
 
     def _next(self, text: str, quiet: bool = False) -> None:
         self._ended += 1
@@ -174,7 +172,7 @@ class OnTerminal:
 
     def _show(self) -> None:
         left = ""
-        if self._ended and self._start is not None:
+        if self._ended:
             seconds = (time.monotonic() - self._start) / self._ended * (self._whole - self._ended)
             left = f", {duration(seconds)} left"
         steps = " ".join(self._steps.values()) if len(self._steps) <= FEW else f"{len(self._steps)} servers"
