@@ -32,7 +32,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import NamedTuple
 
 from ..layout.places import read_position
@@ -93,6 +93,7 @@ _AND = re.compile(
 _BARE_WORDS = 2  # `a girl`
 _SENTENCE_WORDS = 4  # of a clause of a sentence
 _NAME_SIGNS = 10  # of a name in Chinese or Japanese
+_CROWD = re.compile("[人们群众達]")  # 人群 is no name
 
 
 def convert(text: str) -> Scene:
@@ -582,16 +583,18 @@ def _roster(label: str, tags: Sequence[PlacedTag]) -> Roster | None:
     if several is None:
         return None
     gender, stated = several
-    names: list[str] = []
-    for used, (tag, _) in enumerate([*tags, PlacedTag(Tag(""), 0)]):
-        pieces = [piece.strip() for piece in _SEVERAL.split(tag.text)]
-        known = not tag.text or any(map(_is_of_a_table, pieces))
-        if not known and (stated > len(names) or all(map(_looks_named, pieces))):
-            names += pieces
-            continue
-        sure = all(map(_looks_named, names)) or len(names) == stated  # in small letters, as many as the label says
-        return Roster(gender, tuple(names), used) if 2 <= len(names) <= MOST_ALIKE and sure else None
-    return None
+    unknown = [tag.text for tag, _ in takewhile(lambda placed: not _is_of_a_table(placed.tag.text), tags)]
+    if stated and len(unknown) == stated:  # as many as the label says, in small letters too; 和 may be part of a name
+        return Roster(gender, tuple(unknown), stated)
+    names, used = [], 0
+    for text in unknown:
+        pieces = [piece.strip() for piece in _SEVERAL.split(text)]
+        pieces = pieces if all(pieces) else [text]
+        if any(map(_is_of_a_table, pieces)) or not (stated > len(names) or all(map(_looks_named, pieces))):
+            break
+        names, used = [*names, *pieces], used + 1
+    sure = all(map(_looks_named, names)) or len(names) == stated
+    return Roster(gender, tuple(names), used) if 2 <= len(names) <= MOST_ALIKE and sure else None
 
 
 def _is_of_a_table(text: str) -> bool:
@@ -599,7 +602,7 @@ def _is_of_a_table(text: str) -> bool:
 
 
 def _looks_named(text: str) -> bool:
-    signs = not text.isascii() and len(text) <= _NAME_SIGNS
+    signs = not text.isascii() and len(text) <= _NAME_SIGNS and not _CROWD.search(text)
     return signs or bool(_NAME.fullmatch(text) or _SERIES.fullmatch(text))
 
 
