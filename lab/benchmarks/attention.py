@@ -29,7 +29,8 @@ It fails where `codes` takes more than 1.03 of the plain step or of its memory (
 isolating 8 characters costs over 5 % of the plain step with the same text more than isolating 2; where set_up, shared
 out over 28 steps, is over 1 % of one; or where the kernel's result differs from a float64 reference by more than 1e-2.
 With --compile also where `compiled codes` takes more than .91 of the plain step (.88 from 1536 px on), .97 of
-`compiled`, 1.03 of `compiled cudnn` or of the plain step's memory, or differs from `codes` by more than 1e-2.
+`compiled`, 1.03 of `compiled cudnn` or of the plain step's memory, or differs from `codes` by over 1.2 times as much as
+the host's own compiled step differs from its plain one: fused layers round less often, and 36 of them add it up.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ GPU_LIMIT, CPU_LIMIT, ERROR_LIMIT = 1.03, 1.10, 1e-2
 SET_UP_LIMIT, STEPS = 0.01, 28
 PEOPLE_LIMIT = 0.05  # of the step: what the most characters cost more than the fewest
 COMPILED_LIMITS = {"plain": 0.91, "compiled": 0.97, "compiled cudnn": 1.03}  # of compiled codes
+OWN_ERRORS = 1.2  # of what compiling makes of the host's own step
 LARGE, LARGE_LIMIT = 1536, 0.88  # pixels from which another limit holds beside the plain step
 LONG = 1024  # tokens; shorter attention is the refiners'
 OVERRIDE = "optimized_attention_override"  # of the host's transformer options
@@ -265,9 +267,10 @@ def measure(step: Step, chosen: dict[str, Callable[[], Any]], runs: int) -> dict
         if memory["plain"]:
             row[f"{name} memory"] = round(memory[name] / memory["plain"], 4)
     row["set_up"] = round(statistics.median(timed(step.set_up, step.device) for _ in range(9)) / row["plain_ms"], 5)
-    if "compiled codes" in chosen:
-        reference, out = (chosen[name]().double() for name in ("codes", "compiled codes"))
-        row["compiled error"] = round(((out - reference).norm() / reference.norm()).item(), 6)
+    for name, uncompiled in (("compiled", "plain"), ("compiled codes", "codes")):
+        if name in chosen:
+            reference, out = (chosen[one]().double() for one in (uncompiled, name))
+            row[f"{name} error"] = round(((out - reference).norm() / reference.norm()).item(), 6)
     return row
 
 
@@ -320,8 +323,9 @@ def faults(rows: Sequence[dict[str, Any]], measured: str, limit: float) -> Itera
                 if row["compiled codes"] > COMPILED_LIMITS[other] * row.get(other, math.inf):
                     ratio = row["compiled codes"] / row[other]
                     yield f"{where}: compiled codes is {ratio:.3f} of {other}, over {COMPILED_LIMITS[other]}."
-            if not row["compiled error"] <= ERROR_LIMIT:
-                yield f"{where}: compiled codes differs from codes by {row['compiled error']}, over {ERROR_LIMIT}."
+            if not row["compiled codes error"] <= OWN_ERRORS * row.get("compiled error", math.inf):
+                yield (f"{where}: compiled codes differs from codes by {row['compiled codes error']}, the host's own "
+                       f"compiled step from its plain one by {row['compiled error']}.")
         for name, most in limits.items():
             if row.get(name, 0) > most:
                 yield f"{where}: {name} is {row[name]} of the plain step's, over {most}."
@@ -346,6 +350,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--compile", nargs="?", const="blocks", choices=("blocks", "whole"))
     parser.add_argument("--backend", default="inductor")
     parser.add_argument("--fp8", action="store_true")
+    parser.add_argument("--dtype", choices=("bfloat16", "float16", "float32"), help="bfloat16 on a GPU")
     parser.add_argument("--arms", nargs="+", help="these alone, after plain and codes")
     parser.add_argument("--profile", type=Path, metavar="FILE")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -364,7 +369,7 @@ def main(arguments: list[str] | None = None) -> int:
         failed |= not row["error"] <= ERROR_LIMIT
         print(json.dumps(row) if options.json else "heads of {head}, {dtype}: relative error {error:.1e}".format(**row))
     rows: list[dict[str, Any]] = []
-    network = make_network(config, device, torch.float32 if on_cpu else torch.bfloat16)
+    network = make_network(config, device, getattr(torch, options.dtype or ("float32" if on_cpu else "bfloat16")))
     fp8 = in_fp8(network, config) if options.fp8 else None
     if not options.json:
         count = sum(weight.numel() for weight in network.parameters())
