@@ -1,0 +1,181 @@
+"""What the host's caches of steps save and cost with isolated characters: the built-in model, through the host's nodes.
+
+    ./run bench caches --out FOLDER                       a table, rows.jsonl and contact sheets
+    ./run bench caches --out FOLDER --arms none easy-0.2 lazy-0.2 --count 4
+    ./run bench caches --out FOLDER --seconds 1200        as many pictures as are done by then
+
+An arm is a node and its reuse_threshold: easy (EasyCache), lazy (LazyCache); the rest of the node as it comes. Every
+picture is drawn in all arms, one after the other: 2 and 3 people in usual places with complete prompts and 2 with
+sparse ones, each twice, the second time with one person in other colours (bleed). 28 steps, guidance 7.5 until 0.75,
+eta 0.3, strict.
+
+passes: of the model, as a share of those without a cache; seconds: of sampling, the same. The measures are binding's;
+accuracy_less is the difference to no cache on the same pictures. It recommends the arm that saves most of those which
+save at least 35 % of the passes and lose at most half a point of accuracy, if there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..judging.evaluate import Mini, load
+from ..training import prompts
+from . import binding_measures as measures
+from .binding import write_sheet
+from .binding_arms import SEED, STEPS, change, coverage, judged
+from .binding_scenes import PictureSet, sparse_set, truth_of, usual_set
+from .binding_tables import Row, rounded
+from .host import ROOT, add_host, chosen_device
+
+NONE, ARMS = "none", ("none", "easy-0.2", "easy-0.3", "easy-0.4", "lazy-0.3")
+LEAST_SAVED, MOST_LOST = 0.35, 0.5  # of the passes; points of accuracy
+SHARES = ("accuracy", "leak_stated", "leak_unstated", "bleed")
+COLUMNS = ("arm", "pictures", "passes", "seconds", "accuracy", "accuracy_less", *SHARES[1:], "bleed_less")
+
+
+class Host:
+    """The built-in model in the host, and how it draws."""
+
+    def __init__(self, weights: Path, steps: int) -> None:
+        add_host()
+        import comfy.utils
+
+        from ...isolation.plan import declare
+        from ...model_loader import mini
+
+        comfy.utils.set_progress_bar_enabled(False)
+        mini.WEIGHTS = weights
+        self.model, self.clip, self.vae, isolation = mini.load()
+        declare(self.clip, isolation)
+        self.steps, self.passes = steps, 0
+        self.model.model.diffusion_model.layers[-1].register_forward_pre_hook(self.count)
+
+    def count(self, *_: Any) -> None:
+        self.passes += 1
+
+    def cached(self, arm: str) -> Any:
+        """The model behind the arm's node."""
+        from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
+
+        if arm == NONE:
+            return self.model
+        kind, threshold = arm.split("-")
+        node = {"easy": EasyCacheNode, "lazy": LazyCacheNode}[kind]
+        return node.execute(self.model, float(threshold), 0.15, 0.95, False).result[0]
+
+    def draw(self, arm: str, described: prompts.Description, size: tuple[int, int], seed: int) -> tuple[Tensor, float]:
+        """-> the picture [3, H, W] in 0..1, and the seconds that sampling took."""
+        from ...isolation.encode import encode, encode_negative
+        from ...sampling.decode import decode
+        from ...sampling.sample import sample
+
+        latent = {"samples": torch.zeros(1, 16, size[1] // 8, size[0] // 8)}
+        positive = encode(self.clip, described.scene, described.boxes, "strict")
+        negative = encode_negative(self.clip, described.scene, described.boxes, "strict", "")
+        begin = time.perf_counter()
+        drawn = sample(self.cached(arm), positive, negative, latent, seed=seed, steps=self.steps)
+        seconds = time.perf_counter() - begin
+        return decode(self.vae, drawn["samples"])[0].permute(2, 0, 1).cpu(), seconds
+
+
+class Arm:
+    """What an arm has drawn: of every set the pictures, and their twins in other colours."""
+
+    def __init__(self, sets: int) -> None:
+        self.pictures: list[tuple[list[Tensor], list[Tensor]]] = [([], []) for _ in range(sets)]
+        self.passes, self.seconds = 0, 0.0
+
+
+def cut(test: PictureSet, count: int) -> PictureSet:
+    """The first pictures of the set."""
+    names = ("pictures", "described", "recoloured", "redescribed", "changed")
+    return replace(test, **{name: getattr(test, name)[:count] for name in names})
+
+
+def draw_all(host: Host, arms: dict[str, Arm], sets: Sequence[PictureSet], number: int) -> None:
+    """The picture of this number of every set, in every arm."""
+    for test, place in zip(sets, range(len(sets)), strict=True):
+        for twin, described in enumerate((test.described[number], test.redescribed[number])):
+            for name, arm in arms.items():
+                before = host.passes
+                picture, seconds = host.draw(name, described, test.size, SEED + number)
+                arm.pictures[place][twin].append(picture)
+                arm.passes, arm.seconds = arm.passes + host.passes - before, arm.seconds + seconds
+
+
+def shares(mini: Mini, arm: Arm, sets: Sequence[PictureSet]) -> dict[str, measures.Quotient]:
+    found = []
+    for test, (pictures, twins) in zip(sets, arm.pictures, strict=True):
+        truth = truth_of(test)
+        images, others = (torch.stack(some).to(mini.device) for some in (pictures, twins))
+        covered = coverage(test.described, (test.size[1] // 16, test.size[0] // 16))
+        bleed = change(images, others, truth, test.changed)
+        found.append(measures.quotients(truth, judged(mini, truth, images, covered, bleed)))
+    return {name: measures.joined([each[name] for each in found]) for name in SHARES}
+
+
+def rows_of(mini: Mini, arms: dict[str, Arm], sets: Sequence[PictureSet]) -> Iterator[Row]:
+    """Percent with intervals, of whole pictures drawn again."""
+    plain = shares(mini, arms[NONE], sets)
+    for name, arm in arms.items():
+        own = shares(mini, arm, sets)
+        row: Row = {"arm": name, "pictures": sum(2 * len(test.pictures) for test in sets)}
+        row |= {"passes": round(arm.passes / arms[NONE].passes, 3)}
+        row |= {"seconds": round(arm.seconds / arms[NONE].seconds, 3)}
+        row |= {share: rounded(measures.interval(own[share])) for share in SHARES}
+        if name != NONE:
+            less = {share: rounded(measures.difference(own[share], plain[share])) for share in ("accuracy", "bleed")}
+            row |= {f"{share}_less": found for share, found in less.items()}
+        yield row
+
+
+def recommended(rows: Sequence[Row]) -> str:
+    good = [
+        row for row in rows
+        if row["arm"] != NONE and 1 - row["passes"] >= LEAST_SAVED and row["accuracy_less"][0] >= -MOST_LOST
+    ]  # fmt: skip
+    return min(good, key=lambda row: row["passes"])["arm"] if good else "none of them"
+
+
+def run(options: argparse.Namespace) -> None:
+    begin = time.perf_counter()
+    torch.set_grad_enabled(False)
+    host = Host(options.weights, options.steps)
+    sets = [usual_set(2, options.count), usual_set(3, options.count), sparse_set(2, options.count)]
+    arms = {name: Arm(len(sets)) for name in dict.fromkeys((NONE, *options.arms))}
+    done = 0
+    while done < options.count and time.perf_counter() - begin < options.seconds:
+        draw_all(host, arms, sets, done)
+        done += 1
+        saved = ", ".join(f"{name} {arm.passes / arms[NONE].passes:.2f}" for name, arm in arms.items())
+        print(f"{done} of {options.count} after {time.perf_counter() - begin:.0f} s; passes: {saved}", flush=True)
+    sets = [cut(test, done) for test in sets]
+    rows = list(rows_of(load(options.weights, chosen_device()), arms, sets))
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name, arm in arms.items():
+        for test, (pictures, _) in zip(sets, arm.pictures, strict=True):
+            write_sheet(options.out / f"{name}_{test.kind}_{test.people}.jpg", torch.stack(pictures))
+    (options.out / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    print(measures.table(rows, COLUMNS))
+    print(f"Recommended: {recommended(rows)}.")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="./run bench caches", description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", type=Path, default=ROOT / "mini" / "weights", help="folder of the built-in model")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the table, its rows and contact sheets")
+    parser.add_argument("--arms", nargs="+", default=ARMS, metavar="ARM", help=" ".join(ARMS))
+    parser.add_argument("--count", type=int, default=12, help="pictures of each of the three sets, drawn twice an arm")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further picture after these")
+    parser.add_argument("--steps", type=int, default=STEPS)
+    run(parser.parse_args(arguments))
+    return 0
