@@ -35,7 +35,7 @@ from .workflow import SEED_END, Prompt, Settings, apply, seed_of
 KINDS = (".xml", ".json", ".txt", ".jsonl", ".csv")
 PROMPT_NAMES = ("prompt", "xml")
 MOST_NAME = 60  # bytes of a file's name that the prompt gives; the longest that all file systems take is 255
-MARKUP = re.compile(r"</?\w[^<>]*>")
+MARKUP = re.compile(r"</?[^\W\d][^<>]*>")
 UNSEEN = {"\u115f", "\u1160", "\u3164", "\uffa0"}  # letters that show nothing: Hangul's fillers
 
 

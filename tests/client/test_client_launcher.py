@@ -38,7 +38,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
 # --- the command line ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["setup", "demo", "create", "serve"])
+@pytest.mark.parametrize("command", ["setup", "demo", "create", "queue", "serve"])
 def test_every_command_has_its_help(command):
     answer = run(command, "--help")
     assert answer.returncode == 0
@@ -48,7 +48,7 @@ def test_every_command_has_its_help(command):
 def test_help_lists_the_commands():
     answer = run("--help")
     assert answer.returncode == 0
-    for command in ("setup", "demo", "create", "serve", "prompt", "test", "models", "mini", "bench"):
+    for command in ("setup", "demo", "create", "queue", "serve", "prompt", "test", "models", "mini", "bench"):
         assert f"\n  {command} " in answer.stdout
 
 
@@ -73,6 +73,10 @@ def test_no_command_shows_the_help_and_fails():
         (["create", "--out", "no/such/folder"], "does not exist"),
         (["demo", "--out", "/proc/a.png"], "nothing can be written to /proc"),
         (["create", "--out", "/proc"], "nothing can be written to /proc"),
+        (["queue"], "the following arguments are required: FILE"),
+        (["queue", "no-such-file.txt"], "no-such-file.txt does not exist"),
+        (["queue", "README.md", "--seeds", "9-1"], "must go from a smaller seed to a larger one"),
+        (["queue", "README.md", "--server", "ftp://x"], "is not a server's address"),
         (["serve", "--port", "99999"], "is not between 1 and 65535"),
         (["models"], "the following arguments are required: check|lora"),
         (["models", "check", "--folder", "no/such/folder"], "is not a folder"),
