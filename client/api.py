@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import time
 import urllib.parse
 import uuid
@@ -378,7 +379,8 @@ class Connection:
         if isinstance(error, TimeoutError):
             why = f"no complete answer within {REQUEST:.0f} s"
         elif isinstance(error, aiohttp.ClientConnectorError):
-            why = error.os_error.strerror or str(error.os_error)
+            number = error.os_error.errno
+            why = os.strerror(number) if number and number > 0 else str(error.os_error)
         else:
             why = str(error) or type(error).__name__
         return Unreachable(f"ComfyUI at {self.at.url} does not answer ({why}): start it, or check the address.")

@@ -1,7 +1,8 @@
 """The table of commands, and the way from the command line into one.
 
-Every command but two runs in the environment's own Python, where lxml, aiohttp and torch are; `setup` makes that
-environment, and `models` must do without any. What is wrong with a command line is said before anything is set up.
+Every command but three runs in the environment's own Python, where lxml, aiohttp and torch are; `setup` makes that
+environment, and `models` and `doctor` must do without any. What is wrong with a command line is said before anything
+is set up.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import importlib
+import importlib.util
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from pathlib import Path
 from . import arguments
 from .problem import Problem
 
+CLIENT = ("aiohttp", "lxml", "numpy", "PIL")  # what drawing on other servers needs: no set-up, where it is there
 TRAINING = ("cv2", "numpy", "safetensors", "sentencepiece")
 
 
@@ -110,15 +113,17 @@ def launch(root: Path, typed: Sequence[str]) -> int:
         return 2
     name, rest = parser.parse_args(typed[:1]).command, typed[1:]
     command = COMMANDS[name]
-    if command.parsed is not None:
-        parser_of(name).parse_args(rest)
+    options = parser_of(name).parse_args(rest) if command.parsed is not None else None
     if command.here:
         return importlib.import_module(f".{command.module}", __package__).main(rest)
     from .process import run_module  # not in the archive, where nothing needs them
     from .setup import prepare
 
     work = (f"client.{command.module}", rest) if isinstance(command.module, str) else command.module(root, rest)
-    return 0 if work is None else run_module(prepare(root, command.wanted).python, root, *work)
+    if work is None:
+        return 0
+    elsewhere = getattr(options, "server", None) and all(map(importlib.util.find_spec, CLIENT))
+    return run_module(Path(sys.executable) if elsewhere else prepare(root, command.wanted).python, root, *work)
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:

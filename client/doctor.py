@@ -35,11 +35,12 @@ import importlib.util as u, json, sys
 found = {"version": sys.version.split()[0], "missing": [n for n in sys.argv[1:] if u.find_spec(n) is None]}
 if "torch" not in found["missing"]:
     import torch
-    found["torch"], found["devices"] = torch.__version__, []
-    if torch.accelerator.is_available():
-        kind = torch.accelerator.current_accelerator()
+    accelerator = getattr(torch, "accelerator", None)  # since 2.6
+    found["torch"], found["devices"] = torch.__version__, [] if accelerator else None
+    if accelerator and accelerator.is_available():
+        kind = accelerator.current_accelerator()
         module = torch.get_device_module(kind)
-        for n in range(torch.accelerator.device_count()):
+        for n in range(accelerator.device_count()):
             free, total = module.mem_get_info(n) if hasattr(module, "mem_get_info") else (0, 0)
             name = module.get_device_name(n) if hasattr(module, "get_device_name") else str(kind)
             found["devices"].append({"name": name, "vram_free": free, "vram_total": total})
@@ -138,7 +139,7 @@ def of_python(environment: Environment) -> Iterator[Finding]:
         yield Finding("Python", WRONG, f"{where}, lacks {names}", install)
     else:
         yield Finding("Python", FINE, f"{where}, torch {found['torch']}")
-    if "torch" in found:
+    if found.get("devices") is not None:  # an older torch can't be asked
         yield from of_cards(found["devices"])
 
 

@@ -156,7 +156,7 @@ def test_what_runs_without_an_environment_uses_the_standard_library_alone():
                 assert top in sys.stdlib_module_names or (name == "run" and top == "client"), (path, imported)
 
 
-def test_every_command_but_two_runs_in_the_environments_python(monkeypatch):
+def test_every_command_but_three_runs_in_the_environments_python(monkeypatch):
     here = environments.Environment(ROOT, ROOT, Path("/their/python"), ROOT, ours=False)
     started = []
     monkeypatch.setattr("newbie_pack.client.setup.prepare", lambda root, wanted: here)
@@ -170,6 +170,17 @@ def test_every_command_but_two_runs_in_the_environments_python(monkeypatch):
     ]:
         assert commands.launch(ROOT, typed) == 7
         assert started.pop() == (Path("/their/python"), ROOT, module, rest)
+
+
+def test_drawing_on_another_server_sets_nothing_up_where_its_modules_are(monkeypatch):
+    started = []
+    monkeypatch.setattr("newbie_pack.client.setup.prepare", lambda root, wanted: pytest.fail("a set-up was begun"))
+    monkeypatch.setattr("newbie_pack.client.process.run_module", lambda *given: started.append(given) or 7)
+    assert commands.launch(ROOT, ["create", "--server", "x"]) == 7
+    assert started == [(Path(sys.executable), ROOT, "client.create", ["--server", "x"])]
+    monkeypatch.setattr(commands, "CLIENT", ("aiohttp", "no_such_module"))
+    with pytest.raises(pytest.fail.Exception, match="a set-up was begun"):
+        commands.launch(ROOT, ["create", "--server", "x"])
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import select
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -63,15 +65,20 @@ def fake():
 
 
 @pytest.fixture
-def person(tmp_path, fake):
+def program(tmp_path, fake) -> tuple[list[str], dict[str, str]]:
+    """A command, and its environment."""
     graph = tmp_path / "graph.json"
     graph.write_text(json.dumps(GRAPH))
     options = ["--server", fake.url, "--workflow", str(graph), "--out", str(tmp_path)]
-    program = [sys.executable, "-P", str(ROOT / "client" / "inside.py"), "client.create", *options]
     variables = {**os.environ, "TERM": "xterm", "NEWBIE_HOME": str(tmp_path / "home"), "PYTHONUTF8": "1"}
     variables |= {"LC_ALL": "C.UTF-8", "INPUTRC": os.devnull}
     variables = {name: value for name, value in variables.items() if name not in ("EDITOR", "VISUAL", "COMFYUI_PATH")}
-    one = Person(program, variables)
+    return [sys.executable, "-P", str(ROOT / "client" / "inside.py"), "client.create", *options], variables
+
+
+@pytest.fixture
+def person(program):
+    one = Person(*program)
     one.sees("Enter prompt (XML or plain text): ")
     return one
 
@@ -128,3 +135,18 @@ def test_ctrl_c_at_a_line_drops_the_line(person, fake):
     person.sees("newbie-001.png  ")
     person.types("\r")  # an empty line at the question
     assert person.ends() == 0 and fake.drawn == {("1girl", 1): 1}
+
+
+def test_ctrl_c_ends_a_pipe_at_once_and_cancels_in_the_host(program, fake):
+    command, variables = program
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, env=variables, text=True, **pipes) as process:
+        process.stdin.write("first\nhang\nnever\n")
+        process.stdin.close()
+        end = time.monotonic() + 60
+        while fake.running is None or fake.running[1]["2"]["inputs"]["xml"] != "hang":
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130 and process.stderr.read() == "\nStopped.\n"
+    assert len(fake.cancelled) == 1 and fake.drawn == {("first", 1): 1}
