@@ -13,6 +13,8 @@ const PANELS = {
 const ours = (definition) => definition?.name?.startsWith("NewBie");
 const speaks = (definition) => ours(definition) && definition.has_intermediate_output;
 const NEW_SIZE = [440, 640]; // of a prompt node that the user adds
+const LIFE = 15_000; // milliseconds of a toast
+const BADGES = { ran: "#7a5a00", refused: "#a02020" }; // their colours
 const SIZE = "NewBieSize";
 const SCENE = "NEWBIE_SCENE";
 const SCENE_COLOUR = "#f472b6";
@@ -21,6 +23,8 @@ const LOCALE = "NewBie.Locale"; // for the server, where the page's language is 
 
 const locale = () => app.extensionManager.setting.get("Comfy.Locale") ?? "en";
 const panels = new WeakMap(); // node -> its panel, as a promise
+const toasted = new WeakMap(); // node in a subgraph -> what was last said of it
+const outside = new WeakMap(); // node of a subgraph -> path of a node within -> what was said of it
 
 async function newPanel(node, kind) {
   try {
@@ -32,20 +36,45 @@ async function newPanel(node, kind) {
   }
 }
 
-/** "12:3" is node 3 in the subgraph of node 12. */
-function nodeAt(path) {
-  let graph = app.rootGraph ?? app.graph;
-  let node = null;
+/** At "12:3": node 3 in the subgraph of node 12, if it is ours, and node 12. */
+function nodesAt(path) {
+  const found = [];
   for (const id of String(path).split(":")) {
-    node = graph?.getNodeById(id);
-    graph = node?.subgraph;
+    const graph = found.length ? found.at(-1)?.subgraph : (app.rootGraph ?? app.graph);
+    found.push(graph?.getNodeById(id));
   }
-  return panels.has(node) ? node : null;
+  const node = found.pop();
+  return panels.has(node) ? { node, around: found.filter(Boolean) } : { node: null, around: [] };
 }
 
-/** @param {object} node @param {"ran" | "refused"} how @param {string[]} lines what was said; none: nothing is wrong */
-async function tell(node, how, lines) {
+/** @param {string} path of a node @param {"ran" | "refused"} how @param {string[]} lines said; none: nothing is wrong */
+async function tell(path, how, lines) {
+  const { node, around } = nodesAt(path);
+  if (!node) return;
   (await panels.get(node))?.[how](lines);
+  for (const outer of around) tellOutside(outer, path, how, lines.map((line) => `${node.title}: ${line}`));
+  const [known, now] = [toasted.get(node), around.length ? lines.join("\n") : ""];
+  toasted.set(node, now);
+  if (now && now !== known) toast(node, how, lines); // with the subgraph closed, Nodes 2.0 would show nothing
+}
+
+function toast({ title }, how, lines) {
+  const severity = how === "refused" ? "error" : "warn";
+  app.extensionManager.toast.add({ severity, summary: title, detail: lines.join("\n"), life: LIFE });
+}
+
+/** On the node of a subgraph, what was said of all our nodes in it: the host lets such a node have badges, no widgets. */
+function tellOutside(outer, path, how, lines) {
+  const said = outside.get(outer) ?? new Map();
+  outside.set(outer, said.set(path, { how, lines }));
+  const badges = [...said.values()].flatMap((one) => one.lines.map((text) => Object.assign(
+    new globalThis.LGraphBadge({ text, fgColor: "#fff", bgColor: BADGES[one.how] }), { ofNewBie: true },
+  )));
+  const oldValue = outer.badges;
+  outer.badges = [...oldValue.filter(({ ofNewBie }) => !ofNewBie), ...badges];
+  const type = "node:property:changed";
+  outer.graph?.trigger(type, { type, nodeId: outer.id, property: "badges", oldValue, newValue: outer.badges });
+  outer.graph?.setDirtyCanvas(true, true);
 }
 
 const told = (output) => (output?.text ?? []).flatMap((text) => text.split("\n"));
@@ -53,12 +82,14 @@ const told = (output) => (output?.text ?? []).flatMap((text) => text.split("\n")
 /** What validation said. The host names an input before the sentence, and says it for every input that was looked at. */
 function tellRefusals(nodeErrors) {
   for (const [path, { errors }] of Object.entries(nodeErrors ?? {})) {
-    const node = nodeAt(path);
+    const { node, around } = nodesAt(path);
     const refusals = errors.filter(({ type }) => type === "custom_validation_failed");
     const sentences = new Set(
       refusals.map(({ details, extra_info }) => details.replace(`${extra_info?.input_name} - `, "")),
     );
-    if (node && sentences.size) tell(node, "refused", [...sentences]);
+    if (!node || !sentences.size) continue;
+    tell(path, "refused", [...sentences]);
+if (!around.length) toast(node, "refused", [...sentences]); // the host's own says only which input it was
   }
 }
 
@@ -84,15 +115,6 @@ app.registerExtension({
   name: "NewBieXML.Prompt",
   settings: [{ id: LOCALE, name: "NewBie language", type: "hidden", defaultValue: "" }],
 
-  beforeRegisterNodeDef(nodeType, definition) {
-    if (!speaks(definition)) return;
-    const { onExecuted } = nodeType.prototype;
-    nodeType.prototype.onExecuted = function (output) {
-      onExecuted?.call(this, output);
-      tell(this, "ran", told(output));
-    };
-  },
-
   nodeCreated(node) {
     const definition = node.constructor.nodeData;
     if (!ours(definition)) return;
@@ -112,22 +134,15 @@ app.registerExtension({
     const { setting } = app.extensionManager;
     if (setting.get(LOCALE) !== locale()) setting.set(LOCALE, locale());
     // A node without warnings sends nothing when it has run: what an earlier run said goes when the next one begins.
-    api.addEventListener("executing", ({ detail }) => {
-      const node = nodeAt(detail?.node ?? detail);
-      if (node) tell(node, "ran", []);
-    });
-    api.addEventListener("execution_error", ({ detail }) => {
-      const node = nodeAt(detail.node_id);
-      if (node) tell(node, "refused", [detail.exception_message.trim()]);
-    });
+    api.addEventListener("executing", ({ detail }) => tell(detail?.node ?? detail, "ran", []));
+    api.addEventListener("executed", ({ detail }) => tell(detail.node, "ran", told(detail.output)));
+    api.addEventListener("execution_error", ({ detail }) =>
+      tell(detail.node_id, "refused", [detail.exception_message.trim()]));
     api.addEventListener("promptQueueing", () => afterQueueing(() => tellRefusals(app.lastNodeErrors)));
   },
 
   // Outputs come back with the tab of their workflow; the panel, which is not saved, must as well.
   onNodeOutputsUpdated(outputs) {
-    for (const [id, output] of Object.entries(outputs)) {
-      const node = nodeAt(id);
-      if (node) tell(node, "ran", told(output));
-    }
+    for (const [id, output] of Object.entries(outputs)) tell(id, "ran", told(output));
   },
 });
