@@ -164,7 +164,7 @@ def figure_loss(
     seen = jittered(true)
     height, width = pictures.shape[-2:]
     away = torch.rand(len(pictures), device=device) < 0.25
-    shift = torch.rand(len(pictures), 2, device=device) * torch.tensor([width, height], device=device)
+    shift = torch.stack([torch.rand(len(pictures), device=device) * side for side in (width, height)], 1)
     moved = torch.cat([shift, shift + true[:, 2:] - true[:, :2]], 1)
     someone = values[:, :, 0] >= 0  # [B, R]
     overlaps = torch.stack([overlap(moved, boxes[:, i]) * someone[:, i] for i in range(boxes.shape[1])], 1).amax(1)
@@ -172,11 +172,12 @@ def figure_loss(
     windows = window(torch.where(away[:, None], moved, seen))
     attributes, present, box = judge(crop(pictures, windows))
     here = ~away
-    target = values[row, chosen]
+    target = values[row, chosen].masked_fill(away[:, None], -1)
     loss = F.cross_entropy(present.float(), here.long())
     for head, logits in enumerate(attributes):
-        loss = loss + F.cross_entropy(logits[here].float(), target[here, head], ignore_index=-1)
-    return loss + 10 * F.smooth_l1_loss(box[here].float(), box_in_window(true, windows)[here], beta=0.05)
+        loss = loss + F.cross_entropy(logits.float(), target[:, head], ignore_index=-1)
+    off = F.smooth_l1_loss(box.float(), box_in_window(true, windows), beta=0.05, reduction="none").mean(1)
+    return loss + 10 * (off * here).sum() / here.sum().clamp(min=1)
 
 
 def picture_loss(

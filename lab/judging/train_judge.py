@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from ..training.autoencoder import encode
 from ..training.course import Course
 from ..training.dataset import Drawing
 from ..training.generate import mixed
+from ..training.graphs import Steps
 from ..training.model import Autoencoder
 from ..training.pools import Pool, gather_until
 from ..training.schedule import Clock, cosine
@@ -20,7 +22,7 @@ from .judge import FigureJudge, Judge, PictureJudge, figure_loss, picture_loss, 
 
 Bank = list[dict[str, Tensor]]
 LEARNED_FROM = ("image", "box", "value", "background", "rendering")
-JUDGE_PICTURES = 8000  # that the judge waits for
+JUDGE_PICTURES = 16000  # that the judge waits for
 
 
 @torch.no_grad()
@@ -40,20 +42,26 @@ def judge_bank(pools: list[Pool], network: Autoencoder, device: torch.device) ->
 
 
 def learn(
-    judge: nn.Module, seconds: float, clock: Clock, loss_of_batch: Callable[[], Tensor], device: torch.device
+    judge: nn.Module, seconds: float, clock: Clock, shares: Sequence[float], loss_of_batch: Callable[[int], Tensor],
+    device: torch.device
 ) -> None:
+    """Each step sees a batch of one part of what there is; shares: how often which."""
     if device.type != "cpu":  # some CPUs crash on it
         judge.to(memory_format=torch.channels_last)
     name, weights = type(judge).__name__, list(judge.parameters())
-    optimizer = torch.optim.AdamW(weights, lr=2e-3, weight_decay=0.01)
+    optimizer = torch.optim.AdamW(weights, lr=2e-3, weight_decay=0.01, fused=device.type != "cpu")
+    steps = Steps(weights, device)
+
+    def loss_of(part: int) -> tuple[Tensor]:
+        with mixed(device):
+            return (loss_of_batch(part),)
+
     begin, step = time.monotonic(), 0
     while (share := (time.monotonic() - begin) / seconds) < 1:
         for group in optimizer.param_groups:
             group["lr"] = 2e-3 * min(1.0, (step + 1) / 100) * cosine(share, 0.0)
-        with mixed(device):
-            loss = loss_of_batch()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        part = random.choices(range(len(shares)), shares)[0]
+        loss, = steps(part, partial(loss_of, part))
         nn.utils.clip_grad_norm_(weights, 5.0)
         optimizer.step()
         step += 1
@@ -72,14 +80,14 @@ def tinted(images: Tensor) -> Tensor:
 def train_figure_judge(
     judge: FigureJudge, bank: Bank, course: Course, device: torch.device, clock: Clock
 ) -> None:
-    def loss() -> Tensor:
-        part = random.choices(bank, [len(p["image"]) for p in bank])[0]
+    def loss(number: int) -> Tensor:
+        part = bank[number]
         index = torch.randint(len(part["image"]), (course.judge_batch,), device=device)
         value = part["value"][index]
         people = (value[:, :, 0] >= 0).sum(1)
         return figure_loss(judge, tinted(part["image"][index]), part["box"][index], value, people)
 
-    learn(judge, course.judge_seconds, clock, loss, device)
+    learn(judge, course.judge_seconds, clock, [len(part["image"]) for part in bank], loss, device)
 
 
 def train_picture_judge(
@@ -96,11 +104,11 @@ def train_picture_judge(
         renderings.append(part["rendering"])
     image, background, count, rendering = (torch.cat(some) for some in (images, backgrounds, people, renderings))
 
-    def loss() -> Tensor:
+    def loss(_number: int) -> Tensor:
         index = torch.randint(len(image), (course.judge_batch,), device=device)
         return picture_loss(judge, tinted(image[index]), background[index], count[index], rendering[index])
 
-    learn(judge, course.picture_judge_seconds, clock, loss, device)
+    learn(judge, course.picture_judge_seconds, clock, [1.0], loss, device)
 
 
 def train_judge(

@@ -8,7 +8,7 @@ from torch import Tensor
 from ...isolation.plan import PADDING
 from . import tokens
 from .autoencoder import encode
-from .dataset import ISOLATED, PEOPLE, TOKEN_PIXELS, VARIANTS, Group
+from .dataset import ISOLATED, TOKEN_PIXELS, VARIANTS
 from .generate import Batch
 from .model import Autoencoder
 from .pools import Pool
@@ -83,19 +83,3 @@ def training_batch(pool: Pool, count: int, device: torch.device) -> tuple[Tensor
     covers = arrays["covers"][row, variant.clamp(max=ISOLATED - 1)]
     batch = Batch(ids, owner, segment, position, length, jina, jina_length, covers)
     return arrays["latent"][row].float(), arrays["weight"][row].float(), batch, isolated & ~nothing
-
-
-def blank_pool(group: Group, device: torch.device, count: int = 8) -> Pool:
-    """A pool of zeros with the shapes and types of a real one."""
-    rows, columns = group.grid
-    short = (count, len(VARIANTS))
-    shapes = {
-        **dict.fromkeys(("ids", "owner", "segment", "position"), (*short, group.length)),
-        **dict.fromkeys(("jina", "shared"), (*short, group.jina_length)),
-        **dict.fromkeys(("length", "jina_length", "shared_length"), short),
-    }
-    arrays = {name: [torch.full(shape, 2, dtype=torch.int16, device=device)] for name, shape in shapes.items()}
-    arrays["covers"] = [torch.zeros(count, ISOLATED, PEOPLE, rows * columns, dtype=torch.bool, device=device)]
-    arrays["latent"] = [torch.zeros(count, 16, 2 * rows, 2 * columns, dtype=torch.bfloat16, device=device)]
-    arrays["weight"] = [torch.ones(count, rows, columns, dtype=torch.float16, device=device)]
-    return Pool(group, arrays)

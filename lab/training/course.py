@@ -28,9 +28,7 @@ class Course:
     diffusion_batch: int = 256  # of 512 tokens; of longer ones fewer
     diffusion_rate: float = 1e-3
     total_seconds: float = math.inf  # from the start; the diffusion model gets what is left of it, if that is less
-    compiled: bool = True
 
 
 SMOKE = Course(groups=1, pictures=1, chunk=2, workers=2, autoencoder_seconds=0.5, autoencoder_batch=1,
-               judge_seconds=0.5, picture_judge_seconds=0.5, judge_batch=2, diffusion_seconds=0.5, diffusion_batch=2,
-               compiled=False)
+               judge_seconds=0.5, picture_judge_seconds=0.5, judge_batch=2, diffusion_seconds=0.5, diffusion_batch=2)

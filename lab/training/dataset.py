@@ -6,6 +6,7 @@ A group is one canvas size with few or many people, so that batches don't pad sh
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -173,6 +174,7 @@ def plan_chunks(pictures: int, chunk: int, groups: Sequence[Group], least: int =
 def work(
     worker: int, workers: int, chunks: list[int], chunk: int, seed: int, folder: Path, groups: Sequence[Group]
 ) -> None:
+    os.nice(19)  # what trains meanwhile, and compiles, is waited for
     tokenizers = tokens.Tokenizers()
     for number in range(worker, len(chunks), workers):
         arrays = make_chunk(groups[chunks[number]], chunk, seed + 1000003 * number, tokenizers)

@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,10 +18,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ...isolation.plan import PADDING
-from .batches import blank_pool, training_batch
+from .batches import training_batch
 from .course import Course
-from .dataset import WORLDS, Group
+from .dataset import Group
 from .generate import Isolated, Networks, caption, mixed, velocity
+from .graphs import Steps
 from .pools import Pool
 from .ranks import Ranks
 from .schedule import Clock, average_into, cosine
@@ -55,23 +57,9 @@ def diffusion_loss(networks: Networks, pool: Pool, count: int, device: torch.dev
         predicted = velocity(networks, noisy, sigma, batch, features, pooled, Isolated(picture=cut))
     error = F.avg_pool2d((predicted - (noise - data)).square().mean(1, keepdim=True), 2)[:, 0]  # [B, rows, columns]
     target = batch.ids[:, 1:].masked_fill(batch.owner[:, 1:] == PADDING, -100)
-    target[(batch.length == 1).nonzero().flatten(), 0] = 0  # never a batch without any target
+    target[:, 0] = torch.where(batch.length == 1, 0, target[:, 0])  # never a batch without any target
     language = F.cross_entropy(logits[:, :-1].float().flatten(0, 1), target.flatten(), ignore_index=-100)
     return (error * weight).mean() + 0.02 * language, error.detach().mean((1, 2)), isolated
-
-
-def compile_blocks(networks: Networks, course: Course) -> None:
-    """Compiles the blocks in which nearly all of the time goes, on blank batches of two shapes, for any shape.
-
-    A block that can't be compiled runs as it is.
-    """
-    torch._dynamo.config.suppress_errors = True
-    diffusion, device = networks.diffusion, next(networks.parameters()).device
-    for block in [*diffusion.layers, *diffusion.noise_refiner]:
-        block.compile(dynamic=True)
-    for group in WORLDS[course.world][: course.groups][:2]:
-        diffusion_loss(networks, blank_pool(group, device), batch_of(group, course), device)[0].backward()
-    networks.zero_grad(set_to_none=True)
 
 
 def batch_of(group: Group, course: Course) -> int:
@@ -133,7 +121,7 @@ def train_diffusion(
 ) -> Networks:
     """Trains the weights that want it from where they are, or from where the run that wrote `state` left them.
 
-    The networks are on the device, compiled or not. `keep` gets the averages now and then: a run cut off leaves some.
+    The networks are on the device. `keep` gets the averages now and then: a run cut off leaves some.
     """
     kept = copy.deepcopy(networks).to(device)
     weights, slow = ([p for p in both.parameters() if p.requires_grad] for both in (networks, kept))
@@ -147,6 +135,7 @@ def train_diffusion(
     if state is not None and state.is_file():
         trainee.load(state)
         clock.say(f"diffusion: goes on from step {trainee.step}")
+    steps = Steps(weights, device)
     ranks.wait()
     clock.say("diffusion: begins")
     rng, first = random.Random(course.seed + trainee.step), trainee.step
@@ -158,9 +147,8 @@ def train_diffusion(
         for group in optimizer.param_groups:
             group["lr"] = rate
         pool = next_pool(pools, course, share, rng)
-        loss, error, isolated = diffusion_loss(networks, pool, batch_of(pool.group, course), device)
-        networks.zero_grad(set_to_none=True)
-        loss.backward()
+        loss, error, isolated = steps(
+            pools.index(pool), partial(diffusion_loss, networks, pool, batch_of(pool.group, course), device))
         passed.fill_((time.monotonic() - begin) / seconds)  # averaged too, so that all stop at the same step
         ranks.average([passed, *(p.grad for p in weights)])
         trainee.step += 1

@@ -87,7 +87,12 @@ def begun_judge(folder: Path | None, world: World) -> Judge:
     return judge
 
 
+def world_of(folder: Path, name: str = "diffusion_model") -> World:
+    """Whose pictures a file's weights know."""
+    return WIDE if training_of(folder, name) == WIDE.training else PLAIN
+
+
 def read_judge(folder: Path) -> Judge:
-    judge = Judge(WIDE if training_of(folder, "judge") == WIDE.training else PLAIN)
+    judge = Judge(world_of(folder, "judge"))
     judge.load_state_dict(read_weights(folder / "judge.safetensors"))
     return judge.requires_grad_(False).eval()

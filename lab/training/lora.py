@@ -15,6 +15,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,12 +28,12 @@ from . import tokens
 from .batches import prepare
 from .dataset import Group, make_chunk
 from .diffusion import diffusion_loss
-from .export import read_autoencoder, read_networks
+from .export import read_autoencoder, read_networks, world_of
+from .graphs import Steps
 from .pools import Pool
 from .schedule import Clock, cosine
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "mini" / "weights"
-ALONE = Group((320, 320), (1,), 112, 120, 1.0)
 HEADGEAR = ("cone",)  # instead of what the mini knows to put there
 
 
@@ -90,10 +91,11 @@ def save(path: Path, pairs: dict[str, Pair]) -> None:
 
 def train(concept: str, options: argparse.Namespace, device: torch.device, clock: Clock) -> dict[str, Pair]:
     def sampler(group: Group, rng: random.Random) -> Picture:
-        return with_concept(sample_picture(rng, group.size, 1), 0, concept)
+        return with_concept(sample_picture(rng, group.size, 1, world=group.world), 0, concept)
 
-    arrays = make_chunk(ALONE, options.pictures, options.seed, tokens.Tokenizers(), sampler)
-    pool = Pool(ALONE, {name: [torch.from_numpy(array).to(device)] for name, array in arrays.items()})
+    alone = Group((320, 320), (1,), 128, 136, 1.0, world_of(options.weights))
+    arrays = make_chunk(alone, options.pictures, options.seed, tokens.Tokenizers(), sampler)
+    pool = Pool(alone, {name: [torch.from_numpy(array).to(device)] for name, array in arrays.items()})
     pool.arrays["corner"] = []
     networks = read_networks(options.weights).to(device).requires_grad_(False).eval()
     prepare([pool], read_autoencoder(options.weights).to(device).requires_grad_(False).eval(), device, clock)
@@ -101,14 +103,12 @@ def train(concept: str, options: argparse.Namespace, device: torch.device, clock
     pairs = pairs_for(networks.diffusion, options.rank)
     weights = [weight for pair in pairs.values() for weight in pair.to(device).parameters()]
     optimizer = torch.optim.AdamW(weights, lr=options.rate, weight_decay=0.0, betas=(0.9, 0.98))
-    total = 0.0
+    steps, total = Steps(weights, device), 0.0
     with worn(networks.diffusion, pairs):
         for step in range(options.steps):
             for group in optimizer.param_groups:
                 group["lr"] = options.rate * min(1.0, (step + 1) / 20) * cosine(step / options.steps, 0.5)
-            optimizer.zero_grad(set_to_none=True)
-            loss, _, _ = diffusion_loss(networks, pool, options.batch, device)
-            loss.backward()
+            loss, *_ = steps(0, partial(diffusion_loss, networks, pool, options.batch, device))
             nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
             total += loss.item()

@@ -9,7 +9,8 @@ Sources: comfy/ldm/lumina/model.py, text_encoders/llama.py, text_encoders/jina_c
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import torch
@@ -30,8 +31,64 @@ def additive(rules: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros(rules.shape, device=rules.device, dtype=dtype).masked_fill_(~rules, float("-inf"))
 
 
+def fused(piece: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """One kernel instead of a dozen where a GPU trains: what lies between the matrices takes most of the time there.
+
+    Compiled for any batch and length (the first two dimensions of what has at least three), but for each width.
+    """
+    compiled = torch.compile(piece)
+
+    @wraps(piece)
+    def run(x: Tensor, *more: Tensor | float) -> Tensor:
+        if not (x.is_cuda and torch.is_grad_enabled()):
+            return piece(x, *more)
+        for tensor in (x, *more):
+            if isinstance(tensor, Tensor) and tensor.ndim > 2:
+                for dimension in (0, 1):
+                    if tensor.shape[dimension] > 1:
+                        torch._dynamo.maybe_mark_dynamic(tensor, dimension)
+        with torch._dynamo.config.patch(recompile_limit=32):  # widths, types and dimensions: about a dozen
+            return compiled(x, *more)
+
+    return run
+
+
+def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return F.rms_norm(x.float(), x.shape[-1:], weight.float(), eps)
+
+
+@fused
+def normed(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """x [B, N, D] / rms(x) * weight, in float32."""
+    return rms_norm(x, weight, eps).to(x.dtype)
+
+
+@fused
+def normed_to_scale(x: Tensor, weight: Tensor, eps: float, scale: Tensor) -> Tensor:
+    """x [B, N, D], scale [B, 1, D]."""
+    return (rms_norm(x, weight, eps) * (1 + scale)).to(x.dtype)
+
+
+@fused
+def add_normed(x: Tensor, y: Tensor, weight: Tensor, eps: float, gate: Tensor) -> Tensor:
+    """x and y [B, N, D], gate [B, 1, D]."""
+    return (x + gate.tanh() * rms_norm(y, weight, eps)).to(x.dtype)
+
+
+@fused
+def normed_and_turned(x: Tensor, weight: Tensor, eps: float, cos: Tensor, sin: Tensor) -> Tensor:
+    """x [B, N, H, D], whose neighbouring pairs turn by cos, sin [B, N, 1, D/2]."""
+    a, b = rms_norm(x, weight, eps).unflatten(-1, (-1, 2)).unbind(-1)
+    return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2).to(x.dtype)
+
+
+@fused
+def swished(x: Tensor, y: Tensor) -> Tensor:
+    return F.silu(x) * y
+
+
 class RMSNorm(nn.Module):
-    """x [..., D] / rms(x) * (weight + offset), in float32; Gemma stores its weights less one (offset 1)."""
+    """Gemma stores its weights less one (offset 1)."""
 
     def __init__(self, width: int, eps: float, offset: float = 0.0) -> None:
         super().__init__()
@@ -39,10 +96,9 @@ class RMSNorm(nn.Module):
         self.eps, self.offset = eps, offset
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x.float(), x.shape[-1:], self.weight.float() + self.offset, self.eps).to(x.dtype)
+        return normed(x, self.weight + self.offset, self.eps)
 
 
-@torch.compiler.disable  # a compiled block with this in it would have to be compiled for every length by itself
 def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     """q [B, N, H, D], k and v [B, N, KV, D], bias [B, 1, N, N] -> [B, N, H * D]."""
     repeat = q.shape[2] // k.shape[2]
@@ -64,12 +120,6 @@ def axis_rotations(positions: Tensor, axes: list[int], theta: float) -> tuple[Te
     return angle.cos(), angle.sin()
 
 
-def rotate_pairs(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """x [B, N, H, D]: rotates neighbouring pairs."""
-    a, b = x.float().unflatten(-1, (-1, 2)).unbind(-1)
-    return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2).to(x.dtype)
-
-
 class JointAttention(nn.Module):
     def __init__(self, c: dict[str, Any]) -> None:
         super().__init__()
@@ -82,7 +132,8 @@ class JointAttention(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, bias: Tensor | None) -> Tensor:
         heads = self.qkv(x).unflatten(-1, (-1, self.width))  # [B, N, H + 2 KV, D]
         q, k, v = heads.split([self.heads, self.kv_heads, self.kv_heads], 2)
-        q, k = rotate_pairs(self.q_norm(q), cos, sin), rotate_pairs(self.k_norm(k), cos, sin)
+        q = normed_and_turned(q, self.q_norm.weight, self.q_norm.eps, cos, sin)
+        k = normed_and_turned(k, self.k_norm.weight, self.k_norm.eps, cos, sin)
         return self.out(attend(q, k, v, bias))
 
 
@@ -93,7 +144,7 @@ class FeedForward(nn.Module):
         self.w2 = nn.Linear(hidden, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+        return self.w2(swished(self.w1(x), self.w3(x)))
 
 
 class JointBlock(nn.Module):
@@ -113,9 +164,12 @@ class JointBlock(nn.Module):
             x = x + self.attention_norm2(self.attention(self.attention_norm1(x), cos, sin, bias))
             return x + self.ffn_norm2(self.feed_forward(self.ffn_norm1(x)))
         scale_a, gate_a, scale_f, gate_f = self.adaLN_modulation(t).unsqueeze(1).chunk(4, -1)  # [B, 1, D] each
-        attended = self.attention(self.attention_norm1(x) * (1 + scale_a), cos, sin, bias)
-        x = x + gate_a.tanh() * self.attention_norm2(attended)
-        return x + gate_f.tanh() * self.ffn_norm2(self.feed_forward(self.ffn_norm1(x) * (1 + scale_f)))
+        before, after = self.attention_norm1, self.attention_norm2
+        attended = self.attention(normed_to_scale(x, before.weight, before.eps, scale_a), cos, sin, bias)
+        x = add_normed(x, attended, after.weight, after.eps, gate_a)
+        before, after = self.ffn_norm1, self.ffn_norm2
+        fed = self.feed_forward(normed_to_scale(x, before.weight, before.eps, scale_f))
+        return add_normed(x, fed, after.weight, after.eps, gate_f)
 
 
 class TimestepEmbedder(nn.Module):

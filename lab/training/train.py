@@ -41,7 +41,7 @@ from .autoencoder import train_autoencoder
 from .batches import prepare
 from .course import SMOKE, Course
 from .dataset import WORLDS, Drawing
-from .diffusion import compile_blocks, train_diffusion
+from .diffusion import train_diffusion
 from .export import (
     begun_judge,
     export_autoencoder,
@@ -123,9 +123,6 @@ def main(arguments: list[str] | None = None) -> None:
                           ranks.count)
     torch.manual_seed(course.seed + 1)
     networks = first_networks(start, options.anew).to(device)
-    if course.compiled:
-        compile_blocks(networks, course)
-        clock.say("compiled")
     pools = [Pool(group, {}) for group in groups]
     gather_until(lambda: all(len(pool) > 0 for pool in pools), pools, drawing, device)
     clock.say(f"first {sum(map(len, pools))} pictures")
