@@ -17,6 +17,22 @@ from newbie_pack.xml_prompt import text_of
 SIGMAS = 4.0  # of a binomial: one of some 20 checks fails by chance once in a thousand choices of the seed
 
 
+def blank_pool(group, count=8):
+    """A pool of zeros with the shapes and types of a real one."""
+    rows, columns = group.grid
+    short = (count, len(dataset.VARIANTS))
+    shapes = {
+        **dict.fromkeys(("ids", "owner", "segment", "position"), (*short, group.length)),
+        **dict.fromkeys(("jina", "shared"), (*short, group.jina_length)),
+        **dict.fromkeys(("length", "jina_length", "shared_length"), short),
+    }
+    arrays = {name: [torch.full(shape, 2, dtype=torch.int16)] for name, shape in shapes.items()}
+    arrays["covers"] = [torch.zeros(count, dataset.ISOLATED, dataset.PEOPLE, rows * columns, dtype=torch.bool)]
+    arrays["latent"] = [torch.zeros(count, 16, 2 * rows, 2 * columns, dtype=torch.bfloat16)]
+    arrays["weight"] = [torch.ones(count, rows, columns, dtype=torch.float16)]
+    return Pool(group, arrays)
+
+
 def within(hits: int, cases: int, low: float, high: float) -> bool:
     spread = SIGMAS * (0.25 / cases) ** 0.5
     return low - spread <= hits / cases <= high + spread
@@ -118,7 +134,7 @@ def test_more_pictures_of_four():
 @pytest.mark.parametrize("name", dataset.WORLDS)
 def test_all_worlds_but_the_leaky_one_isolate(name):
     group = dataset.WORLDS[name][0]
-    pool = batches.blank_pool(group, torch.device("cpu"))
+    pool = blank_pool(group)
     pool = Pool(group, pool.arrays | {"owner": [torch.ones_like(pool.arrays["owner"][0])]})
     torch.manual_seed(0)
     _, _, batch, isolated = batches.training_batch(pool, 200, torch.device("cpu"))
@@ -128,7 +144,7 @@ def test_all_worlds_but_the_leaky_one_isolate(name):
 @pytest.mark.parametrize("name", dataset.WORLDS)
 def test_the_pooled_vector_leaves_people_out_as_often_as_stated(name):
     group = dataset.WORLDS[name][0]
-    arrays = batches.blank_pool(group, torch.device("cpu")).arrays
+    arrays = blank_pool(group).arrays
     whole, shared = (torch.full_like(arrays["jina"][0], fill) for fill in (5, 6))
     torch.manual_seed(0)
     pool = Pool(group, arrays | {"jina": [whole], "shared": [shared]})
