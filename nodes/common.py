@@ -322,6 +322,7 @@ SIZES = {  # what each model was trained on; the built-in mini first, as in the 
     "mini 320 x 320": (320, 320),
     "mini 384 x 256": (384, 256),
     "mini 256 x 384": (256, 384),
+    "mini 512 x 512": (512, 512),
     "NewBie 1024 x 1024": (1024, 1024),
     "NewBie 1024 x 1536": (1024, 1536),
     "NewBie 1536 x 1024": (1536, 1024),
@@ -333,7 +334,7 @@ SIZES = {  # what each model was trained on; the built-in mini first, as in the 
     "SD 1.5 768 x 512": (768, 512),
 }
 MINI_SIZES = [size for name, size in SIZES.items() if name.startswith("mini ")]
-PEOPLE = 4  # the most in a picture that the mini was trained on
+PEOPLE = 8  # the most in a picture that the mini was trained on
 FAR = 2.0  # times more or fewer pixels, or times longer than wide
 GEMMA_4B = 2560  # the width of the full model's text features
 LEAST = 512  # pixels a side of the full model's pictures

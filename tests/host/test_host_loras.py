@@ -53,7 +53,7 @@ def test_a_lora_changes_its_owner_and_the_next_prompt_finds_the_model_as_it_was(
     dressed = draw(worn(few(workflow()), element)).picture.astype(int)
     change = np.abs(dressed - plain).mean(2)
     left, right = np.split(change, 2, axis=1)  # the first character stands on the left
-    assert left.mean() > 5 and left.mean() > 3 * right.mean()
+    assert left.mean() > 5 and left.mean() > 2 * right.mean()  # hers reaches to the hands that meet; on all: about 1
     assert np.array_equal(draw(afresh(few(workflow()))).picture, plain)
     assert np.array_equal(draw(by_node(few(workflow()), lora, 0.8)).picture, dressed)
     assert np.array_equal(draw(by_node(few(workflow()), lora, 0.0)).picture, plain)
