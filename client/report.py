@@ -17,11 +17,11 @@ SIDE = 256  # pixels of a picture on the sheet
 MOST_ON_SHEET = 400
 
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #888; --bad: #c33; }
+:root { color-scheme: light dark; --line: #8884; --soft: #888; --bad: light-dark(#b22, #f77); }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 110rem; padding: 0 1.5rem; }
 h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 p.about { color: var(--soft); margin: .25rem 0 1.5rem; }
-main { display: grid; gap: 1.25rem; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); }
+main { display: grid; gap: 1.25rem; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); align-items: start; }
 figure { margin: 0; border: 1px solid var(--line); border-radius: .6rem; overflow: hidden; }
 figure img { display: block; width: 100%; height: auto; background: var(--line); }
 figcaption { padding: .6rem .8rem; font-size: .85rem; }
@@ -40,7 +40,8 @@ def page(folder: Path, made: Sequence[Task], kept: Manifest) -> None:
     failed = [line for line in lines if line.get("state") == FAILED]
     about = f"{len(drawn)} of {len(made)} pictures"
     if drawn:
-        about += f", {sum(line['seconds'] for line in drawn):.0f} s of drawing, {text(drawn[-1]['at'])}"
+        last = max(line["at"] for line in drawn)[:16].replace("T", " ")
+        about += f", {sum(line['seconds'] for line in drawn):.0f} s of drawing, {last} UTC"
     parts = [f"<h1>{text(folder.resolve().name)}</h1>", f'<p class="about">{about}</p>']
     if failed:
         parts += ["<h2>Not drawn</h2><ul>", *map(failure, failed), "</ul>"]

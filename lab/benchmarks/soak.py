@@ -4,8 +4,12 @@
     ./run bench soak --prompts 12 --clients 2 --kills 1 --steps 2
 
 Kinds: valid, malformed (broken XML), hostile (control letters, terminal escapes, entities, numbers that are none), huge
-(4,096 tags), cancelled (stopped after its first step), disconnecting (the client goes and comes back for the picture)
-and killed (its host is, after its first step; another host follows).
+(4,096 tags), cancelled (stopped after its first step), disconnecting (the client goes and comes back for the picture),
+duplicate (sent twice under one id), cleared (the whole queue is, behind it) and killed (its host is, after its first
+step; another host follows).
+
+A fifth of the prompts goes through `./run queue` meanwhile, which is killed twice itself and once finds its disk full
+(where a small one may be mounted); a fifteenth through `./run create`, from a pipe. They are soak_commands' part.
 
 It fails where a prompt does not end in exactly one of picture, error and cancelled, or ends as its kind must not; where
 a prompt saved two pictures, or one that is told to have failed saved any; and where the main memory of one host grows
@@ -34,6 +38,7 @@ from ...client import api, environment, host, trouble, workflow
 from ...client.picture import checked
 from ...client.problem import Problem
 from .host import ROOT
+from .soak_commands import Told, create, queue
 
 HOWS = PICTURE, ERROR, CANCELLED, LOST = "picture", "error", "cancelled", "lost"
 ENDS = {  # how a prompt of a kind may end while its host lives
@@ -43,9 +48,20 @@ ENDS = {  # how a prompt of a kind may end while its host lives
     "huge": {PICTURE, ERROR},
     "cancelled": {CANCELLED, PICTURE},  # it may be done before it is stopped
     "disconnecting": {PICTURE},
+    "duplicate": {PICTURE},
+    "cleared": {PICTURE, ERROR},  # it may be at work already
     "killed": {ERROR},
 }
-SHARES = {"valid": 10, "malformed": 3, "hostile": 3, "huge": 1, "cancelled": 2, "disconnecting": 2}
+SHARES = {
+    "valid": 10,
+    "malformed": 3,
+    "hostile": 3,
+    "huge": 1,
+    "cancelled": 2,
+    "disconnecting": 2,
+    "duplicate": 1,
+    "cleared": 1,
+}
 MALFORMED = ("<scene><character_1>miku</scene>", "<character_1><n>a</n>", "<character_1/><character_1/>")
 HOSTILE = (
     "<character_1><n>\x1b]0;owned\x07miku</n></character_1>",
@@ -69,6 +85,7 @@ class Ended:
     seconds: float
     life: int  # of which host: 0 the first, 1 after the first kill, ...
     killed: bool  # whether that host was killed meanwhile
+    cleared: bool  # or its queue cleared
     sentence: str = ""
     resident: int = 0  # bytes of the host's process afterwards
 
@@ -77,14 +94,15 @@ class Hosts:
     """One host after the other; whoever asks for a server waits until one answers."""
 
     def __init__(self, here: environment.Environment) -> None:
-        self.here, self.life = here, -1
+        self.here, self.life, self.clears = here, -1, 0
+        self.port = host.free_port()  # the same for all, as where a service is started again
         self.ready, self.over = threading.Event(), threading.Event()
         self.running: host.Host | None = None
 
     def serve(self) -> None:
         """Starts hosts until it is over; a killed one is followed by another."""
         while not self.over.is_set():
-            with host.running(self.here) as running:
+            with host.running(self.here, self.port) as running:
                 self.running, self.life = running, self.life + 1
                 self.ready.set()
                 while running.alive() and not self.over.is_set():
@@ -149,18 +167,24 @@ def prefix(number: int) -> str:
     return f"soak-{number:05}"
 
 
-def draw(at: api.Server, kind: str, prompt: workflow.Prompt, kill: Callable[[], None]) -> tuple[str, str]:
+def draw(at: api.Server, kind: str, prompt: workflow.Prompt, hosts: Hosts) -> tuple[str, str]:
     """-> (how it ended, the sentence that was said)."""
 
     def show(progress: api.Progress) -> None:
         if progress.whole and kind == "cancelled":
             raise KeyboardInterrupt
         if progress.whole and kind == "killed":
-            kill()
+            hosts.kill()
 
     try:
-        if kind == "disconnecting":
-            pictures = come_back_for(at, api.submit(at, prompt))
+        if kind in ("disconnecting", "duplicate", "cleared"):
+            job_id = api.submit(at, prompt)
+            if kind == "duplicate":
+                api.submit(at, prompt, job_id)
+            if kind == "cleared":
+                hosts.clears += 1
+                api.ask(at, "/queue", {"clear": True})
+            pictures = come_back_for(at, job_id)
         else:
             pictures = api.draw(at, prompt, show).pictures
         (saved,) = (picture for picture in pictures if picture.kind == "output")
@@ -179,7 +203,9 @@ def come_back_for(at: api.Server, prompt_id: str) -> tuple[api.Picture, ...]:
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         job = api.poll(at, prompt_id)
-        if job is not None and job.ended:
+        if job is None:
+            raise api.Gone("The host no longer has this prompt.")
+        if job.ended:
             return job.pictures
         time.sleep(0.5)
     raise ValueError(prompt_id)
@@ -188,11 +214,15 @@ def come_back_for(at: api.Server, prompt_id: str) -> tuple[api.Picture, ...]:
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-def soak(here: environment.Environment, count: int, clients: int, kills: int, steps: int, seed: int) -> list[Ended]:
+def soak(
+    here: environment.Environment, count: int, clients: int, kills: int, steps: int, seed: int
+) -> tuple[list[Ended], list[Told]]:
+    """-> (how each prompt of the clients ended, what the two commands made of theirs)."""
     chance = random.Random(seed)
-    waiting = list(enumerate(kinds(count, kills, chance)))
+    queued, asked = count // 5, count // 15
+    waiting = list(enumerate(kinds(count - queued - asked, kills, chance)))
     prompts = [prompt_of(kind, number, steps, chance) for number, kind in waiting]
-    hosts, ended, lock = Hosts(here), [], threading.Lock()
+    hosts, ended, told, lock = Hosts(here), [], [], threading.Lock()
     serving = threading.Thread(target=hosts.serve)
     serving.start()
 
@@ -203,16 +233,22 @@ def soak(here: environment.Environment, count: int, clients: int, kills: int, st
                     return
                 number, kind = waiting.pop(0)
             at, life = hosts.server()
-            start = time.monotonic()
-            how, sentence = draw(at, kind, prompts[number], hosts.kill)
+            start, clears = time.monotonic(), hosts.clears
+            how, sentence = draw(at, kind, prompts[number], hosts)
             killed = not at.alive() or hosts.life != life or not hosts.ready.is_set()
             resident = hosts.resident() if how == PICTURE and not killed else 0
-            one = Ended(number, kind, how, time.monotonic() - start, life, killed, sentence, resident)
+            cleared, seconds = hosts.clears != clears, time.monotonic() - start
+            one = Ended(number, kind, how, seconds, life, killed, cleared, sentence, resident)
             with lock:
                 ended.append(one)
 
+    def command(work: Callable[..., Told], many: int) -> None:
+        at, _ = hosts.server()
+        told.append(work(here.home, at.url, many, steps))
+
     try:
         threads = [threading.Thread(target=client) for _ in range(clients)]
+        threads += [threading.Thread(target=command, args=args) for args in ((queue, queued), (create, asked))]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -220,7 +256,7 @@ def soak(here: environment.Environment, count: int, clients: int, kills: int, st
     finally:
         hosts.over.set()
         serving.join()
-    return ended
+    return ended, told
 
 
 def faults(ended: Sequence[Ended], count: int, output: Path) -> list[str]:
@@ -229,7 +265,7 @@ def faults(ended: Sequence[Ended], count: int, output: Path) -> list[str]:
     if sorted(one.number for one in ended) != list(range(count)):
         found.append(f"{count} prompts were to end once each, and {len(ended)} ends were counted.")
     for one in ended:
-        may = ENDS[one.kind] | ({ERROR} if one.killed else set())
+        may = ENDS[one.kind] | ({ERROR} if one.killed or one.cleared else set())
         if one.how not in may:
             found.append(f"Prompt {one.number} ({one.kind}) ended in {one.how}: {one.sentence or 'no word'}")
         files = len(list(output.glob(f"{prefix(one.number)}*")))
@@ -266,8 +302,9 @@ def main(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="newbie-soak-") as folder:
         here = replace(environment.locate(ROOT), home=Path(folder))
         start = time.monotonic()
-        ended = soak(here, options.prompts, options.clients, options.kills, options.steps, options.seed)
-        seconds, wrong = time.monotonic() - start, faults(ended, options.prompts, here.home / "output")
+        ended, told = soak(here, options.prompts, options.clients, options.kills, options.steps, options.seed)
+        seconds, wrong = time.monotonic() - start, faults(ended, len(ended), here.home / "output")
+        wrong += [fault for one in told for fault in one.faults]
     if options.json:
         for one in ended:
             print(json.dumps(vars(one)))
@@ -275,8 +312,11 @@ def main(arguments: Sequence[str]) -> int:
         table = Counter((one.kind, one.how) for one in ended)
         for kind in ENDS:
             print(f"{kind:14}", *(f"{table[kind, how]} {how}" for how in HOWS if table[kind, how]))
-        killed = sum(one.killed for one in ended)
-        print(f"{len(ended)} prompts in {seconds:.0f} s, {options.kills} kills with {killed} prompts under way")
+        killed, cleared = sum(one.killed for one in ended), sum(one.cleared for one in ended)
+        print(*(f"{one.command:14} {one.sentence}" for one in told), sep="\n")
+        many = len(ended) + sum(one.prompts for one in told)
+        print(f"{many} prompts in {seconds:.0f} s, {options.kills} kills with {killed} prompts under way")
+        print(f"the queue cleared with {cleared} prompts under way")
         print(*(f"host {life + 1}: memory {growth:.3f}" for life, growth in growths(ended).items()), sep="\n")
     sys.stdout.flush()
     for line in wrong:
