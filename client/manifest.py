@@ -27,6 +27,8 @@ from .problem import Problem, Unfinished
 NAME = "manifest.jsonl"
 DONE, FAILED = "done", "failed"
 Line = dict[str, Any]
+SENT = {"job", "sent", "id"}
+ENDED = {"job", "state", "prompt", "seed", "settings", "versions", "server", "at", "from", "error"}
 
 
 class Manifest:
@@ -89,10 +91,10 @@ def opened(folder: Path) -> Iterator[Manifest]:
         folder.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
     except OSError as error:
-        raise Problem(f"{path} cannot be written: {error.strerror or error}.") from error
+        raise Unfinished(f"{path} cannot be written: {error.strerror or error}.") from error
     try:
         if not locked(file):
-            raise Problem(f"Another run is writing {path}: wait for its end, or choose another folder with --out.")
+            raise Unfinished(f"Another run is writing {path}: wait for its end, or choose another folder with --out.")
         os.ftruncate(file, whole_lines(path))
         for part in folder.glob(".*.part"):  # pictures that a kill has cut off
             part.unlink(missing_ok=True)
@@ -102,12 +104,12 @@ def opened(folder: Path) -> Iterator[Manifest]:
 
 
 def lines(path: Path) -> Iterator[Line]:
-    """The lines about jobs; what is none, as after a crash of the disk, is passed over."""
+    """The lines about jobs; what is none, as where a disk has lost some, is passed over."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         for text in file:
             with contextlib.suppress(ValueError, RecursionError):
                 line = json.loads(text)
-                if isinstance(line, dict) and isinstance(line.get("job"), str):
+                if isinstance(line, dict) and any(needed <= line.keys() for needed in (SENT, ENDED)):
                     yield line
 
 

@@ -26,7 +26,7 @@ from .commands import parser_of
 from .dispatch import Dispatch
 from .environment import locate
 from .manifest import DONE, FAILED, Line, Manifest
-from .problem import INTERRUPTED, Problem
+from .problem import INTERRUPTED, Problem, Unfinished
 from .station import PROMPT, Local, Remote, Station
 from .terminal import Line as Shown
 from .terminal import say
@@ -60,13 +60,13 @@ def main(typed: Sequence[str]) -> int:
         except KeyboardInterrupt:
             code = INTERRUPTED
         except Problem as problem:
-            code, sentence = problem.code, f"{problem} "
+            code, sentence = Unfinished.code, f"{problem} "
         try:
             report.page(options.out, made, kept)
             if options.sheet:
                 report.sheet(options.out, made, kept)
         except (Problem, OSError) as problem:  # the pictures are there all the same
-            code, sentence = code or 3, sentence or f"{problem} "
+            code, sentence = code or Unfinished.code, sentence or f"{problem} "
         missing = sum(kept.ended(task.key) is None for task in made)
         failed = sum(kept.ended(task.key) == FAILED for task in made)
         say(summary(made, kept, missing, failed))

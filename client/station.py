@@ -117,6 +117,9 @@ class Remote:
         saved = [picture for picture in event.pictures if picture.kind == "output"]  # a preview is none
         if not saved:
             raise HostError("The workflow saved no picture: it needs a Save Image node.")
+        other = [picture.filename for picture in saved if not picture.filename.lower().endswith(".png")]
+        if other:
+            raise HostError(f"The workflow saved {other[0]}: let it save PNG pictures, as Save Image does.")
         data = tuple([checked(await connection.download(picture), picture.filename) for picture in saved])
         self._slowest = max(self._slowest, event.seconds)
         return Drawn(data, event.seconds)
@@ -146,9 +149,14 @@ class Local:
         return await self._remote.check(graph)
 
     async def draw(self, graph: Prompt, job_id: str, show: Show) -> Drawn:
-        if self._remote is None:
+        if self._remote is None or self._running is None:
             raise Problem("ComfyUI is not running.")
-        return await self._remote.draw(graph, job_id, show)
+        try:
+            return await self._remote.draw(graph, job_id, show)
+        except Problem as problem:
+            if self._running is None or self._running.alive():
+                raise
+            raise Problem(f"ComfyUI stopped while drawing; {self._running.kept} says why.") from problem
 
     async def close(self) -> None:
         if self._remote is not None:

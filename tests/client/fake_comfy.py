@@ -12,6 +12,7 @@ import threading
 import time
 import zlib
 from collections import Counter
+from pathlib import Path
 
 from aiohttp import web
 
@@ -208,6 +209,11 @@ class FakeComfy:
             self.running = None
 
 
-def hang_up(hosts: list[FakeComfy]) -> None:
-    for host in hosts:
-        host.kill()
+PROGRAM = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from fake_comfy import FakeComfy
+FakeComfy(seconds=0.3, port=int(sys.argv[sys.argv.index("--port") + 1]))
+while True:
+    time.sleep(60)
+"""  # a main.py that answers as this does

@@ -18,7 +18,7 @@ from newbie_pack.client import api, dispatch, manifest, picture, run_queue, sche
 from newbie_pack.client.problem import Problem
 
 sys.path.append(str(Path(__file__).parent))
-from fake_comfy import GRAPH, FakeComfy
+from fake_comfy import GRAPH, PROGRAM, FakeComfy
 
 ROOT = Path(run_queue.__file__).resolve().parent.parent
 
@@ -106,8 +106,10 @@ def test_a_picture_that_is_gone_or_cut_off_is_drawn_again(fake, run, tmp_path):
     assert code == 0 and sum(host.drawn.values()) == 22 and whole(lines, tmp_path / "out")
 
 
-@pytest.mark.parametrize("api_of", ["jobs", "older"])
-@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("ending", "api_of"),
+    [(signal.SIGKILL, "jobs"), (signal.SIGKILL, "older"), (signal.SIGINT, "jobs"), (signal.SIGTERM, "jobs")],
+)
 def test_stopped_or_killed_it_goes_on(fake, run, tmp_path, ending, api_of):
     """Three times in mid-run. What was on a server when it was killed is taken over and not drawn again."""
     hosts = [fake(seconds=0.05), fake(seconds=0.08)]
@@ -186,6 +188,30 @@ def test_a_worker_that_has_died_is_noticed_and_its_jobs_go_elsewhere(fake, run):
     thread.join()
     assert code == 0 and len({line["prompt"] for line in lines}) == 20
     assert "no progress" in said and "its prompt worker has stopped" in said
+
+
+def test_a_host_of_our_own_that_dies_is_started_again(run, tmp_path, monkeypatch):
+    (tmp_path / "ComfyUI").mkdir()
+    (tmp_path / "ComfyUI" / "main.py").write_text(PROGRAM)
+    home = {"COMFYUI_PATH": tmp_path / "ComfyUI", "COMFYUI_PYTHON": sys.executable, "NEWBIE_HOME": tmp_path / "home"}
+    for name, value in {**home, "NEWBIE_DEVICE": "cpu"}.items():
+        monkeypatch.setenv(name, str(value))
+    started = []
+    begin = station.Local._start
+    monkeypatch.setattr(station.Local, "_start", lambda self: started.append(begin(self)) or started[-1])
+
+    def kill():
+        while len(list((tmp_path / "out").glob("*.png"))) < 2:
+            time.sleep(0.01)
+        os.killpg(started[0].process.pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    code, said, lines = run(PROMPTS[:6], [])
+    thread.join()
+    assert code == 0 and len(lines) == 6 and whole(lines, tmp_path / "out"), said
+    assert len(started) == 2 and "ComfyUI stopped while drawing" in said and "here is there again." in said
+    assert not any(one.alive() for one in started)
 
 
 def test_what_fails_by_its_prompt_fails_once(fake, run):

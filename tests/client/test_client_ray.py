@@ -14,17 +14,9 @@ from newbie_pack.client import manifest, run_queue, schedule
 ray = pytest.importorskip("ray", reason="Ray is an extra: pip install ray")
 psutil = pytest.importorskip("psutil")
 sys.path.append(str(Path(__file__).parent))
-from fake_comfy import GRAPH  # noqa: E402
+from fake_comfy import GRAPH, PROGRAM  # noqa: E402
 
 FOLDER = "newbie-ray-test"
-MAIN = f"""
-import sys, time
-sys.path.insert(0, {str(Path(__file__).parent)!r})
-from fake_comfy import FakeComfy
-FakeComfy(seconds=0.3, port=int(sys.argv[sys.argv.index("--port") + 1]))
-while True:
-    time.sleep(60)
-"""
 
 
 def running(words: str) -> list[psutil.Process]:
@@ -43,7 +35,7 @@ def actors() -> list[psutil.Process]:
 def test_two_actors_one_killed_and_a_host_killed(tmp_path, monkeypatch, capsys):
     comfyui = tmp_path / FOLDER
     comfyui.mkdir()
-    (comfyui / "main.py").write_text(MAIN)
+    (comfyui / "main.py").write_text(PROGRAM)
     (tmp_path / "graph.json").write_text(json.dumps(GRAPH))
     (tmp_path / "prompts.txt").write_text("\n".join(f"prompt {n}" for n in range(40)))
     monkeypatch.setenv("COMFYUI_PATH", str(comfyui))
@@ -80,4 +72,4 @@ def test_without_an_address_that_answers_it_is_one_sentence(tmp_path, capsys):
     (tmp_path / "prompts.txt").write_text("a")
     options = ["--out", str(tmp_path / "out"), "--ray", "127.0.0.1:1"]
     code = run_queue.main([str(tmp_path / "prompts.txt"), *options])
-    assert code == 1 and "Ray does not answer at 127.0.0.1:1" in capsys.readouterr().out
+    assert code == 3 and "Ray does not answer at 127.0.0.1:1" in capsys.readouterr().out
