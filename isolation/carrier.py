@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,14 +22,13 @@ from comfy.controlnet import ControlBase
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import CallbacksMP, WrapperExecutor, WrappersMP
-from comfy_api.torch_helpers.torch_compile import COMPILE_KEY
+from comfy_api.torch_helpers.torch_compile import COMPILE_KEY, TORCH_COMPILE_KWARGS
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from ..sampling.steps import progress
 from ..sentences import log, telling
 from .bias import Bias, bias_of
-from .compiled import Compiler, compiler_of, plain
 from .plan import HINT, KEY, WHOLE, Plan, Rectangle, coordinates, misfit, on_grid, places_in
 from .silhouettes import Sight, Silhouettes, can_be_seen, steps_from
 
@@ -39,6 +38,7 @@ if TYPE_CHECKING:  # nothing of it runs for a prompt without LoRAs
 Conditioning = list[list[Any]]  # [[features [1, L, D], {"pooled_output": ..., ...}], ...]
 Options = dict[str, Any]  # the host's transformer_options
 
+OVERRIDE = "optimized_attention_override"  # the host's transformer option that every attention call goes through
 PROGRESS = "newbie_progress"  # of the transformer options: how far the run was when the step began
 PLACES = 32  # sizes of pictures, and places of tiles, whose bias is kept
 ALIKE = 1 - 1e-4  # a token's features scaled and rounded to bfloat16 are within 1e-5; 5 % of other text is beyond
@@ -64,6 +64,41 @@ KEPT_OUT = (
     "A prompt with isolated characters can't be saved to a file: it could not be loaded again. Save the XML instead, "
     "or set the mode of Encode Characters to off."
 )
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """How the host has compiled the model of a pass."""
+
+    settings: Mapping[str, Any]  # torch.compile's arguments
+    whole: nn.Module | None  # the compiled network; None where some of its layers are compiled
+    dtype: torch.dtype  # that the model computes in
+
+    @property
+    def records(self) -> bool:
+        """Whether what runs on the device is recorded and played again."""
+        backend, mode, options = (self.settings.get(name) for name in ("backend", "mode", "options"))
+        recording = mode in ("reduce-overhead", "max-autotune") or (options or {}).get("triton.cudagraphs", False)
+        return backend == "cudagraphs" or recording
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether torch.compile gave it; nothing is imported to find out."""
+    dynamo = sys.modules.get("torch._dynamo")
+    return dynamo is not None and isinstance(module, dynamo.OptimizedModule)
+
+
+def compiler_of(model: BaseModel) -> Compiler | None:
+    """During a pass; None where the host does not know how the model was compiled, or it is not."""
+    settings = model.current_patcher.model_options.get(TORCH_COMPILE_KWARGS)
+    network = model.diffusion_model
+    whole = network if is_compiled(network) else None
+    return None if settings is None else Compiler(settings, whole, model.get_dtype_inference())
+
+
+def plain(network: nn.Module) -> nn.Module:
+    """Without its compiled cover."""
+    return network._orig_mod if is_compiled(network) else network
 
 
 @dataclass(frozen=True)
@@ -139,6 +174,17 @@ def check_tokens(plan: Plan, text: Tensor) -> None:
             f"The isolated prompt has {len(plan.tokens)} tokens, but the model received {text.shape[1]}: remove the "
             "node that joins prompts after Encode Characters, or set its mode to off."
         )
+
+
+@contextmanager
+def counted(modules: Iterable[nn.Module], ran: list[nn.Module]) -> Iterator[None]:
+    """ran: gets those of the modules that run meanwhile, uncompiled, as often as they do."""
+    handles = [module.register_forward_pre_hook(lambda module, _: ran.append(module)) for module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 # --- what rides with the text ----------------------------------------------------------------------------------------

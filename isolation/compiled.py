@@ -9,24 +9,25 @@ as many tokens. How many layers obeyed is a number that the graph gives back, li
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
-from comfy.model_base import BaseModel
-from comfy_api.torch_helpers.torch_compile import TORCH_COMPILE_KWARGS
 from torch import Tensor, nn
 
 from ..sentences import log
+from .bias import TRACED
+from .carrier import OVERRIDE, Pass, is_compiled
 from .fused import attend
-from .silhouettes import scores_in
+from .nextdit import CAPTION, JOINT, IsolatedAttention, Ran, as_written
+from .plan import Plan
+from .silhouettes import owned, scores_in
 
-OVERRIDE = "optimized_attention_override"  # the host's transformer option that every attention call goes through
-PATCHES, AFTER_LAYER = "patches", "double_block"  # and the one of functions called behind every layer
+PATCHES, AFTER_LAYER = "patches", "double_block"  # the host's transformer options: functions called behind every layer
+PEOPLE = 8  # rows of the table of whose the text is, so that it is the same for fewer
 
 
 @torch.library.custom_op("newbie::look", mutates_args=())
@@ -65,41 +66,6 @@ class Traced(NamedTuple):
     caption: int  # and of refiners
     layers: int  # joint layers that ran
     seen: Tensor | None  # [B, C, N], the sum of what joint layers show
-
-
-@dataclass(frozen=True)
-class Compiler:
-    """How the host has compiled the model of a pass."""
-
-    settings: Mapping[str, Any]  # torch.compile's arguments
-    whole: nn.Module | None  # the compiled network; None where some of its layers are compiled
-    dtype: torch.dtype  # that the model computes in
-
-    @property
-    def records(self) -> bool:
-        """Whether what runs on the device is recorded and played again."""
-        backend, mode, options = (self.settings.get(name) for name in ("backend", "mode", "options"))
-        recording = mode in ("reduce-overhead", "max-autotune") or (options or {}).get("triton.cudagraphs", False)
-        return backend == "cudagraphs" or recording
-
-
-def is_compiled(module: nn.Module) -> bool:
-    """Whether torch.compile gave it; nothing is imported to find out."""
-    dynamo = sys.modules.get("torch._dynamo")
-    return dynamo is not None and isinstance(module, dynamo.OptimizedModule)
-
-
-def compiler_of(model: BaseModel) -> Compiler | None:
-    """During a pass; None where the host does not know how the model was compiled, or it is not."""
-    settings = model.current_patcher.model_options.get(TORCH_COMPILE_KWARGS)
-    network = model.diffusion_model
-    whole = network if is_compiled(network) else None
-    return None if settings is None else Compiler(settings, whole, model.get_dtype_inference())
-
-
-def plain(network: nn.Module) -> nn.Module:
-    """Without its compiled cover."""
-    return network._orig_mod if is_compiled(network) else network
 
 
 class TracedAttention:
@@ -183,17 +149,6 @@ def replaced(parts: Sequence[Part], run: Callable[..., Tensor]) -> Iterator[None
             part.module.forward = own
 
 
-@contextmanager
-def counted(modules: Iterable[nn.Module], ran: list[nn.Module]) -> Iterator[None]:
-    """ran: gets those of the modules that run meanwhile, uncompiled, as often as they do."""
-    handles = [module.register_forward_pre_hook(lambda module, _: ran.append(module)) for module in modules]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
 class Caller:
     """`call` under torch.compile, for all passes of one isolation: with equal settings it finds its graphs again.
 
@@ -223,3 +178,84 @@ class Caller:
             log.debug("%s", problem)
             self.compiled = None
             return None
+
+
+def parts_of(one: Pass, codes: Codes) -> list[Part]:
+    """What of the model is compiled, and its share of the plan."""
+    model, whole = one.model, one.compiler.whole
+    if whole is not None:
+        return [Part(whole, codes, len(model.context_refiner), whole=True)]
+    shares = (model.layers, codes._replace(caption=None), 0), (model.context_refiner, Codes(codes.caption), 1)
+    return [
+        Part(layer, own if any(code is not None for code in own) else None, refiners)
+        for layers, own, refiners in (*shares, (model.noise_refiner, Codes(), 0))
+        for layer in layers
+        if is_compiled(layer)
+    ]
+
+
+def codes_of(plan: Plan, one: Pass, isolated: IsolatedAttention) -> Codes:
+    """The plan as tensors."""
+    joint, device, dtype = isolated.biases.get(JOINT), one.x.device, one.compiler.dtype
+    caption = isolated.mask(CAPTION, dtype) if CAPTION in isolated.biases else None
+    if joint is None:
+        return Codes(caption)
+    own, due = owned(plan, PEOPLE + 1).to(device, dtype), torch.tensor(one.sight is not None)
+    due = due.to(device) if one.compiler.records else due
+    attention = one.model.layers[0].attention
+    shape = 1, attention.n_local_heads, isolated.caption + isolated.image, attention.head_dim
+    if isolated.inner is None and isolated.kernel.serves(joint, shape, device, dtype):
+        factors = joint.scaled(attention.head_dim, dtype, TRACED)
+        return Codes(caption, None, *factors, own, due)
+    return Codes(caption, isolated.mask(JOINT, dtype), own=own, due=due)
+
+
+class Layers:
+    """Those of one pass: how they run, which ran, how many isolated, and what they show."""
+
+    def __init__(self, one: Pass, isolated: IsolatedAttention, ran: Ran, caller: Caller) -> None:
+        self.one, self.isolated, self.ran, self.caller = one, isolated, ran, caller
+
+    def run(self, part: Part, own: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        """One call of a compiled part. own: how plain passes call it."""
+        given, inner = kwargs.pop("transformer_options"), self.isolated.inner
+        options = {name: value for name, value in given.items() if name != OVERRIDE}
+        if part.codes is None:
+            with torch.compiler.set_stance("default"):
+                return own(*args, transformer_options=options | ({OVERRIDE: inner} if inner else {}), **kwargs)
+        found = self.caller(self.one.compiler.settings, part, inner, options, *args, **kwargs)
+        if found is not None:
+            out, traced = found
+            self.told(part, traced)
+            return out
+        model = self.one.model
+        joint, caption = (model.layers, model.context_refiner) if part.whole else ((), ())
+        if not part.whole:
+            joint, caption = ((), [part.module]) if part.refiners else ([part.module], ())
+        with as_written(self.one, self.ran, joint, caption):
+            return part.module._orig_mod(*args, transformer_options=given, **kwargs)
+
+    def told(self, part: Part, traced: Traced) -> None:
+        joint = traced.layers if part.whole else int(not part.refiners)
+        self.isolated.calls[JOINT] += traced.joint
+        self.isolated.calls[CAPTION] += traced.caption
+        self.ran[JOINT] += [part.module] * joint
+        self.ran[CAPTION] += [part.module] * (part.refiners if joint or not part.whole else 0)
+        sight = self.one.sight
+        if sight and traced.seen is not None:
+            sight.scores += [traced.seen[:, : len(sight.own)] / traced.joint] * traced.joint
+
+
+@contextmanager
+def running(
+    plan: Plan, one: Pass, isolated: IsolatedAttention, ran: Ran, caller: Caller
+) -> Iterator[None]:
+    """Around one pass: what is compiled runs with the plan's codes, the rest as it is written."""
+    model, parts = one.model, parts_of(one, codes_of(plan, one, isolated))
+    compiled = {part.module for part in parts}
+    joint, caption = (
+        [] if one.compiler.whole in compiled else [layer for layer in layers if layer not in compiled]
+        for layers in (model.layers, model.context_refiner)
+    )
+    with as_written(one, ran, joint, caption), replaced(parts, Layers(one, isolated, ran, caller).run):
+        yield

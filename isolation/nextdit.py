@@ -23,17 +23,16 @@ from torch import Tensor, nn
 
 from ..sentences import log
 from .bias import TRACED, Bias
-from .carrier import IsolatedForward, Options, Pass, check_tokens
-from .compiled import OVERRIDE, Caller, Codes, Part, Traced, counted, is_compiled, replaced
+from .carrier import OVERRIDE, IsolatedForward, Options, Pass, check_tokens, counted
 from .fused import FusedBias, NoKernelError
 from .plan import WHOLE, Plan, Rectangle
-from .silhouettes import owned
 
-if TYPE_CHECKING:  # nothing of it runs for a prompt without LoRAs
+if TYPE_CHECKING:  # nothing of them runs where nothing is compiled, and for a prompt without LoRAs
+    from .compiled import Caller
     from .lora import Loras
 
 JOINT, CAPTION = "joint", "caption"
-PEOPLE = 8  # rows of the table of whose the text is, inside a compiled graph
+Ran = dict[str, list[nn.Module]]  # of JOINT and CAPTION, the layers of a pass that ran
 
 
 @dataclass
@@ -157,66 +156,16 @@ def attentions(layers: Iterable[nn.Module]) -> list[nn.Module]:
     return [layer.attention for layer in layers if hasattr(layer, "attention")]
 
 
-class Layers:
-    """Those of one pass: how they run where they are compiled, which ran, how many isolated, and what they show."""
-
-    def __init__(self, one: Pass, isolated: IsolatedAttention, caller: Caller) -> None:
-        self.one, self.isolated, self.caller = one, isolated, caller
-        self.ran: dict[str, list[nn.Module]] = {JOINT: [], CAPTION: []}
-
-    @contextmanager
-    def as_written(self, joint: Iterable[nn.Module], caption: Iterable[nn.Module]) -> Iterator[None]:
-        """While those run uncompiled."""
-        joint, caption = attentions(joint), attentions(caption)
-        with counted(joint, self.ran[JOINT]), counted(caption, self.ran[CAPTION]), looked_at(self.one, joint):
-            yield
-
-    def run(self, part: Part, own: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """One call of a compiled part. own: how plain passes call it."""
-        given, inner = kwargs.pop("transformer_options"), self.isolated.inner
-        options = {name: value for name, value in given.items() if name != OVERRIDE}
-        if part.codes is None:
-            with torch.compiler.set_stance("default"):
-                return own(*args, transformer_options=options | ({OVERRIDE: inner} if inner else {}), **kwargs)
-        found = self.caller(self.one.compiler.settings, part, inner, options, *args, **kwargs)
-        if found is not None:
-            out, traced = found
-            self.told(part, traced)
-            return out
-        model = self.one.model
-        joint, caption = (model.layers, model.context_refiner) if part.whole else ((), ())
-        if not part.whole:
-            joint, caption = ((), [part.module]) if part.refiners else ([part.module], ())
-        with self.as_written(joint, caption):
-            return part.module._orig_mod(*args, transformer_options=given, **kwargs)
-
-    def told(self, part: Part, traced: Traced) -> None:
-        joint = traced.layers if part.whole else int(not part.refiners)
-        self.isolated.calls[JOINT] += traced.joint
-        self.isolated.calls[CAPTION] += traced.caption
-        self.ran[JOINT] += [part.module] * joint
-        self.ran[CAPTION] += [part.module] * (part.refiners if joint or not part.whole else 0)
-        sight = self.one.sight
-        if sight and traced.seen is not None:
-            sight.scores += [traced.seen[:, : len(sight.own)] / traced.joint] * traced.joint
+@contextmanager
+def as_written(one: Pass, ran: Ran, joint: Iterable[nn.Module], caption: Iterable[nn.Module]) -> Iterator[None]:
+    """While those layers run uncompiled."""
+    joint, caption = attentions(joint), attentions(caption)
+    with counted(joint, ran[JOINT]), counted(caption, ran[CAPTION]), looked_at(one, joint):
+        yield
 
 
 def looked_at(one: Pass, joint: Iterable[nn.Module]) -> AbstractContextManager[None]:
     return one.sight.of(attention.out for attention in joint) if one.sight else nullcontext()
-
-
-def parts_of(one: Pass, codes: Codes) -> list[Part]:
-    """What of the model is compiled, and its share of the plan."""
-    model, whole = one.model, one.compiler.whole
-    if whole is not None:
-        return [Part(whole, codes, len(model.context_refiner), whole=True)]
-    shares = (model.layers, codes._replace(caption=None), 0), (model.context_refiner, Codes(codes.caption), 1)
-    return [
-        Part(layer, own if any(code is not None for code in own) else None, refiners)
-        for layers, own, refiners in (*shares, (model.noise_refiner, Codes(), 0))
-        for layer in layers
-        if is_compiled(layer)
-    ]
 
 
 class IsolatedNextDiT(IsolatedForward):
@@ -226,7 +175,7 @@ class IsolatedNextDiT(IsolatedForward):
     def __init__(self, plan: Plan, loras: Loras | None = None) -> None:
         super().__init__(plan, loras)
         self.kernel = Kernel()
-        self.caller = Caller()
+        self.caller: Caller | None = None
 
     def override(
         self,
@@ -247,21 +196,6 @@ class IsolatedNextDiT(IsolatedForward):
             biases[CAPTION] = self.bias(plan, rows, columns, device, places)
         return IsolatedAttention(biases, len(plan.tokens), rows * columns, refiners, self.kernel, inner)
 
-    def codes(self, isolated: IsolatedAttention, one: Pass) -> Codes:
-        """The plan as tensors."""
-        joint, device, dtype = isolated.biases.get(JOINT), one.x.device, one.compiler.dtype
-        caption = isolated.mask(CAPTION, dtype) if CAPTION in isolated.biases else None
-        if joint is None:
-            return Codes(caption)
-        own, due = owned(self.plan, PEOPLE + 1).to(device, dtype), torch.tensor(one.sight is not None)
-        due = due.to(device) if one.compiler.records else due
-        attention = one.model.layers[0].attention
-        shape = 1, attention.n_local_heads, isolated.caption + isolated.image, attention.head_dim
-        if isolated.inner is None and self.kernel.serves(joint, shape, device, dtype):
-            factors = joint.scaled(attention.head_dim, dtype, TRACED)
-            return Codes(caption, None, *factors, own, due)
-        return Codes(caption, isolated.mask(JOINT, dtype), own=own, due=due)
-
     @contextmanager
     def isolated(self, one: Pass) -> Iterator[Options]:
         plan, model = self.now(one.options), one.model
@@ -273,16 +207,17 @@ class IsolatedNextDiT(IsolatedForward):
         rows, columns = (-(-side // model.patch_size) for side in one.x.shape[-2:])  # the host pads to whole patches
         refiners, inner = len(model.context_refiner), one.options.get(OVERRIDE)
         isolated = self.override(plan, rows, columns, one.x.device, refiners, inner, one.places)
-        layers = Layers(one, isolated, self.caller)
-        parts = parts_of(one, self.codes(isolated, one)) if one.compiler else []
-        compiled = {part.module for part in parts}
-        whole = one.compiler and one.compiler.whole in compiled
-        joint, caption = (
-            [] if whole else [layer for layer in some if layer not in compiled]
-            for some in (model.layers, model.context_refiner)
-        )
-        with layers.as_written(joint, caption), replaced(parts, layers.run):
+        ran: Ran = {JOINT: [], CAPTION: []}
+        with self.running(one, isolated, ran):
             yield {**one.options, OVERRIDE: isolated}
-        for layer, ran in layers.ran.items():
+        for layer, modules in ran.items():
             if layer in isolated.biases:
-                self.count(isolated.calls[layer], len(ran))
+                self.count(isolated.calls[layer], len(modules))
+
+    def running(self, one: Pass, isolated: IsolatedAttention, ran: Ran) -> AbstractContextManager[None]:
+        if one.compiler is None:
+            return as_written(one, ran, one.model.layers, one.model.context_refiner)
+        from .compiled import Caller, running  # nothing of it runs where nothing is compiled
+
+        self.caller = self.caller or Caller()
+        return running(self.plan, one, isolated, ran, self.caller)

@@ -19,8 +19,7 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor
 
 from .bias import Bias
-from .carrier import IsolatedForward, Options, Pass, check_tokens
-from .compiled import OVERRIDE
+from .carrier import OVERRIDE, IsolatedForward, Options, Pass, check_tokens
 from .plan import WHOLE, Plan, Rectangle
 
 PATCHES = "patches"

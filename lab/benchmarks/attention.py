@@ -154,8 +154,7 @@ class Step:
             return self.forward(self.context, within)
 
     def compiled_isolated(self, cover: Cover) -> Tensor:
-        from ...isolation.carrier import Pass
-        from ...isolation.compiled import plain
+        from ...isolation.carrier import Pass, plain
 
         one = Pass(plain(cover.network), self.x, self.context, compiler=cover.compiler)
         with self.isolation.isolated(one) as within:
@@ -187,7 +186,7 @@ class Cover:
     @staticmethod
     def of(network: torch.nn.Module, whole: bool, backend: str) -> Cover:
         """As the host's TorchCompileModel, and as its torch_helpers with the keys of the blocks."""
-        from ...isolation.compiled import Compiler
+        from ...isolation.carrier import Compiler
 
         settings = {"backend": backend, "options": None, "mode": None, "fullgraph": False, "dynamic": False}
         dtype = network.x_embedder.weight.dtype
