@@ -138,8 +138,8 @@ def save(session: Session, typed: str) -> None:
         data = "".join(json.dumps(row(one.settings)) + "\n" for one in session.drawn).encode()
     else:
         raise Problem(
-            f"{path} says by no ending what to save: .png is the last picture, .xml or .txt its prompt, "
-            ".jsonl all prompts and seeds, for ./run queue."
+            f"The ending of {path} does not say what to save: .png is the last picture, .xml or .txt its prompt, "
+            ".jsonl all prompts and what was set for them, for ./run queue."
         )
     write(path, data)
     say(str(path.absolute()))
@@ -227,4 +227,4 @@ def named(name: str) -> Command:
         return known[name]
     near = difflib.get_close_matches(name, known, 1)
     meant = f"did you mean :{near[0]}?" if near else ":help lists them."
-    raise Problem(f"There is no command :{name}; {meant} (A prompt that begins so needs a space before the colon.)")
+    raise Problem(f"There is no command :{name}; {meant} (To begin a prompt like that, put a space before the colon.)")

@@ -31,7 +31,7 @@ def main(typed: Sequence[str]) -> int:
     terminal = Terminal(environment.home / "history") if sys.stdin.isatty() else None
     show = inline.encoder() if options.show else None
     if options.show and show is None:
-        say("This terminal shows no pictures (kitty's, iTerm2's or sixel): --show does nothing here.")
+        say("This terminal can't show pictures (in kitty's way, iTerm2's or sixel), so --show does nothing.")
     session = Session(graph_of(options), settings_of(options), options.out, terminal, show)
     with host.served(options.server, environment) as server:
         session.draw = lambda graph: draw(server, graph)
@@ -78,7 +78,7 @@ def rounds(session: Session, ask: Callable[[], str], alive: Callable[[], bool]) 
             if stopping or session.terminal is None or isinstance(stop, Ended):
                 raise
             stopping = True
-            say(f"{'' if text else chr(10)}Dropped. Ctrl-C again ends.")
+            say(f"{'' if text else chr(10)}Dropped. Press Ctrl-C again to end the session.")
         except Problem as problem:
             if not alive() or (session.terminal is None and isinstance(problem, Unreachable)):
                 raise

@@ -18,14 +18,13 @@ from pathlib import Path
 
 from . import models
 from .environment import ROOT, Environment, locate, variables
-from .findings import FINE, NOTE, WRONG, Finding, of_cards, of_disk, of_log, of_version
+from .findings import FINE, LITTLE, NOTE, WRONG, Finding, of_cards, of_disk, of_log, of_version
 from .logs import words
 from .ports import port_is_free
 from .problem import Problem
 from .process import run_module
 from .terminal import padded, say
 
-LITTLE = 2e9  # bytes of disk with which pictures soon can't be saved
 NEEDED = {True: LITTLE, False: 10e9}  # bytes: installed already, or not
 USUAL_PORT = 8188
 

@@ -14,6 +14,7 @@ from .logs import not_loaded
 
 FINE, NOTE, WRONG = "fine", "note", "wrong"
 OLDEST = (0, 27)  # of ComfyUI
+LITTLE = 2e9  # bytes of disk with which pictures soon can't be saved
 GPU_NEEDED = 8e9  # bytes of the full model's smallest card, docs/fullsize.md
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from . import api, models
 from .answers import understood
 from .environment import ROOT
-from .findings import FINE, NOTE, WRONG, Finding, of_cards, of_log, of_version
+from .findings import FINE, LITTLE, NOTE, WRONG, Finding, of_cards, of_disk, of_log, of_version
 from .host import logged
 from .problem import Problem
 
 STUCK = 15 * 60  # seconds on one prompt
+MOMENT = 1.0  # seconds
 CHECK = "./run models check on that machine says what is missing"
 
 
@@ -27,6 +30,7 @@ def of_server(url: str) -> Iterator[Finding]:
             python, torch = str(system["python_version"]).split()[0], system.get("pytorch_version", "unknown")
             yield Finding("Python", FINE, f"{python}, torch {torch}, {system['os']}")
             yield from of_cards(devices)
+            yield from of_their_disk(url, system.get("argv") or [])
             yield Finding("Memory", FINE, f"{system['ram_free'] / 1e9:.1f} of {system['ram_total'] / 1e9:.1f} GB free")
         with understood(url, "/object_info"):
             yield from of_nodes(server, api.ask(server, "/object_info"))
@@ -34,6 +38,16 @@ def of_server(url: str) -> Iterator[Finding]:
             yield of_queue(server)
     except Problem as problem:
         yield Finding("Server", WRONG, str(problem), "start ComfyUI there, as with ./run serve, or check the address")
+
+
+def of_their_disk(url: str, argv: list[str]) -> Iterator[Finding]:
+    """Of a server on this machine: where it writes its pictures, by its command line."""
+    if urllib.parse.urlsplit(url).hostname not in ("127.0.0.1", "localhost", "::1") or not argv:
+        return
+    flag = "--output-directory"
+    stated = argv[argv.index(flag) + 1] if flag in argv[:-1] else Path(argv[0]).parent / "output"
+    if Path(stated).is_dir():
+        yield of_disk(Path(stated), LITTLE)
 
 
 def of_nodes(server: api.Server, known: dict[str, Any]) -> Iterator[Finding]:
@@ -73,12 +87,30 @@ def of_their_models(known: dict[str, Any]) -> Finding:
 
 
 def of_queue(server: api.Server) -> Finding:
-    queue = api.ask(server, "/queue")
-    running, waiting = queue["queue_running"], queue["queue_pending"]
+    running, waiting = queue_of(server)
+    if waiting and not running:  # as between two prompts, for a moment
+        time.sleep(MOMENT)
+        running, waiting = queue_of(server)
     says = f"{len(running)} running, {len(waiting)} waiting"
-    since = [entry[3].get("create_time") for entry in running if len(entry) > 3 and isinstance(entry[3], dict)]
-    seconds = max((time.time() - at / 1000 for at in since if isinstance(at, int | float)), default=0.0)
-    if (waiting and not running) or seconds > STUCK:
-        advice = "if nothing is being drawn, its prompt worker has died: restart that ComfyUI"
-        return Finding("Queue", WRONG, f"{says}; the running one came {seconds / 60:.0f} minutes ago", advice)
+    seconds = at_work(server, running)
+    if seconds > STUCK:
+        says += f"; the one that runs began {seconds / 60:.0f} minutes ago"
+    if seconds > STUCK or (waiting and not running):
+        advice = "if nothing is being drawn there, its prompt worker has died: restart that ComfyUI"
+        return Finding("Queue", WRONG, says, advice)
     return Finding("Queue", FINE, says)
+
+
+def queue_of(server: api.Server) -> tuple[list[Any], list[Any]]:
+    queue = api.ask(server, "/queue")
+    return queue["queue_running"], queue["queue_pending"]
+
+
+def at_work(server: api.Server, running: list[Any]) -> float:
+    """Seconds that the prompt has run: since it was sent, or since the one before it ended; 0 where none is told."""
+    times = [entry[3].get("create_time") for entry in running if len(entry) > 3 and isinstance(entry[3], dict)]
+    if running:
+        for record in api.ask(server, "/history?max_items=1").values():
+            times += [data.get("timestamp") for _, data in (record.get("status") or {}).get("messages", [])]
+    known = [at / 1000 for at in times if isinstance(at, int | float)]
+    return time.time() - max(known) if known else 0.0

@@ -197,7 +197,7 @@ def test_a_picture_is_opened_by_the_systems_program(session, monkeypatch, tmp_pa
 
 def test_one_ctrl_c_drops_and_a_second_ends(session, capsys):
     assert texts_of(session(KeyboardInterrupt(), "a", KeyboardInterrupt(), "b")) == [("a", 2), ("b", 3)]
-    assert capsys.readouterr().out.count("Dropped. Ctrl-C again ends.") == 2
+    assert capsys.readouterr().out.count("Dropped. Press Ctrl-C again to end the session.") == 2
     with pytest.raises(KeyboardInterrupt):
         session("a", KeyboardInterrupt(), KeyboardInterrupt(), "never")
 

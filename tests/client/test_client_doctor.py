@@ -14,7 +14,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 from aiohttp import web
 from fake_host import FakeHost
-from newbie_pack.client import doctor, findings, host
+from newbie_pack.client import doctor, findings, host, server_doctor
 from newbie_pack.client.environment import ROOT
 from newbie_pack.version import pack_version
 
@@ -154,6 +154,7 @@ def server(**changed):
         "/newbie_xml/version": {"version": pack_version()},
         "/internal/logs/raw": {"entries": [{"m": "fine\n"}]},
         "/queue": {"queue_running": [], "queue_pending": []},
+        "/history": {},
     } | changed  # fmt: skip
     for path, body in answers.items():
 
@@ -165,7 +166,9 @@ def server(**changed):
 
 
 @pytest.fixture
-def ask(capsys):
+def ask(capsys, monkeypatch):
+    monkeypatch.setattr(server_doctor, "MOMENT", 0.0)
+
     def asked(**changed):
         fake = server(**changed)
         try:
@@ -194,7 +197,7 @@ def old(number):
         ({"/object_info": 500}, "Server", "500"),
         ({"/system_stats": {"system": {}}}, "Server", "does not answer as ComfyUI does"),
         ({"/system_stats": 404}, "Server", "404"),
-        ({"/queue": {"queue_running": [old(1)], "queue_pending": [old(2)]}}, "Queue", "60 minutes ago"),
+        ({"/queue": {"queue_running": [old(1)], "queue_pending": [old(2)]}}, "Queue", "began 60 minutes ago"),
         ({"/queue": {"queue_running": [], "queue_pending": [old(2)]}}, "Queue", "0 running, 1 waiting"),
         ({"/queue": []}, "Server", "does not answer as ComfyUI does"),
     ],
@@ -202,6 +205,23 @@ def old(number):
 def test_what_is_wrong_with_a_server_is_told(ask, changed, about, says):
     code, found = ask(**changed)
     assert code == 1 and any(one.state == "wrong" and one.about == about and says in one.says for one in found)
+
+
+def test_a_prompt_that_waited_long_has_not_run_long(ask):
+    """It is at work since the one before it ended."""
+    ended = {"status": {"messages": [["execution_success", {"timestamp": time.time() * 1000 - 5000}]]}}
+    queue = {"queue_running": [old(1)], "queue_pending": [old(2)]}
+    code, found = ask(**{"/queue": queue, "/history": {"id": ended}})
+    assert code == 0 and states(found)["Queue"] == "fine"
+
+
+def test_the_disk_of_a_server_on_this_machine_is_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": GB}))
+    argv = ["/comfy/main.py", "--output-directory", str(tmp_path)]
+    (found,) = server_doctor.of_their_disk("http://localhost:1", argv)
+    assert found.state == "wrong" and str(tmp_path) in found.says
+    assert not list(server_doctor.of_their_disk("http://10.0.0.1:1", argv))
+    assert not list(server_doctor.of_their_disk("http://localhost:1", ["/nowhere/main.py", "--output-directory"]))
 
 
 @pytest.mark.parametrize("log", [404, {}, {"entries": [{}]}, []])

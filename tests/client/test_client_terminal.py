@@ -119,7 +119,7 @@ def test_ctrl_c_cancels_in_the_host_and_a_second_one_ends(person, fake):
     person.types("hang\r")
     person.sees("NewBieSample")
     person.types("\x03")
-    person.sees("Dropped. Ctrl-C again ends.")
+    person.sees("Dropped. Press Ctrl-C again to end the session.")
     assert len(fake.cancelled) == 1
     person.sees("Enter prompt")
     person.types("half a line\x03")  # the second in a row
