@@ -135,8 +135,9 @@ def _alone(at: Server, work: Callable[[Connection], Coroutine[Any, Any, Value]])
 
 
 async def _drawn(host: Connection, prompt: Prompt, show: Callable[[Progress], None]) -> tuple[Picture, ...]:
-    job_id = await host.submit(prompt)
+    job_id = str(uuid.uuid4())
     try:
+        await host.submit(prompt, job_id)
         async with contextlib.aclosing(host.stream(job_id)) as events:
             async for event in events:
                 if isinstance(event, Job):

@@ -16,6 +16,7 @@ import pytest
 sys.path.append(str(Path(__file__).parent))
 from fake_comfy import GRAPH, FakeComfy
 from newbie_pack.client.environment import ROOT
+from newbie_pack.client.lines import QUESTION
 
 pty = pytest.importorskip("pty")
 readline = pytest.importorskip("readline")
@@ -46,6 +47,21 @@ class Person:
 
     def types(self, text: str) -> None:
         os.write(self.terminal, text.encode())
+
+    def answers(self, text: str) -> None:
+        self.sees(QUESTION)
+        self.types(text)
+
+    def interrupts(self, text: str) -> None:
+        """Ctrl-C until it is answered: readline takes no notice of one that comes while it writes its question."""
+        for _ in range(30):
+            self.types("\x03")
+            try:
+                self.sees(text, 2.0)
+            except AssertionError:
+                continue
+            return
+        raise AssertionError(self.seen)
 
     def ends(self) -> int:
         while True:
@@ -78,9 +94,7 @@ def program(tmp_path, fake) -> tuple[list[str], dict[str, str]]:
 
 @pytest.fixture
 def person(program):
-    one = Person(*program)
-    one.sees("Enter prompt (XML or plain text): ")
-    return one
+    return Person(*program)
 
 
 def pasted(text: str) -> str:
@@ -89,26 +103,23 @@ def pasted(text: str) -> str:
 
 
 def test_a_session(person, fake, tmp_path):
-    person.types(pasted(XML))
-    person.types("\r")
+    person.answers(pasted(XML) + "\r")
     person.sees("newbie-001.png  ")
-    person.types(pasted(":seed 3\n：种子，7") + "\r")  # two lines, two commands
+    person.answers(pasted(":seed 3\n：种子，7") + "\r")  # two lines, two commands
     person.sees("The next picture has the seed 3.")
     person.sees("The next picture has the seed 7.")
-    person.types("".join(f"{line}\r" for line in XML.split("\n")))  # pasted, but not marked as that
+    person.answers("".join(f"{line}\r" for line in XML.split("\n")))  # pasted, but not marked as that
     person.sees("newbie-002.png  ")
-    person.types("<scene>\r<n>a\r\r")  # an empty line ends what is unfinished
+    person.answers("<scene>\r<n>a\r\r")  # an empty line ends what is unfinished
     assert "line 2, column 1: <n> is never closed" in person.sees("^\r\n")
-    person.sees("Enter prompt")
-    person.types("\x1b[A\x1b[A\r")  # up twice: the XML, whole
+    person.answers("\x1b[A\x1b[A\r")  # up twice: the XML, whole
     person.sees("newbie-003.png  ")
-    person.sees("Enter prompt")
-    person.types(":edit\r")
-    person.sees("Enter prompt")
+    person.answers(":edit\r")
+    person.sees(QUESTION)
     person.sees("</scene>")
     person.types("\x1b[D" * len("</scene>") + "<style>flat</style>\r")
     person.sees("newbie-004.png  ")
-    person.types("\x04")
+    person.answers("\x04")
     assert person.ends() == 0
     edited = XML.replace("</scene>", "<style>flat</style></scene>")
     assert fake.drawn == {(XML, 1): 1, (XML, 7): 1, (XML, 8): 1, (edited, 8): 1}
@@ -116,24 +127,23 @@ def test_a_session(person, fake, tmp_path):
 
 
 def test_ctrl_c_cancels_in_the_host_and_a_second_one_ends(person, fake):
-    person.types("hang\r")
+    person.answers("hang\r")
     person.sees("NewBieSample")
     person.types("\x03")
     person.sees("Dropped. Press Ctrl-C again to end the session.")
     assert len(fake.cancelled) == 1
-    person.sees("Enter prompt")
-    person.types("half a line\x03")  # the second in a row
-    person.sees("Stopped.")
+    person.answers("half a line")
+    person.interrupts("Stopped.")  # the second in a row
     assert person.ends() == 130
 
 
 def test_ctrl_c_at_a_line_drops_the_line(person, fake):
-    person.types("half a line\x03")
-    person.sees("Dropped.")
-    person.sees("Enter prompt")
-    person.types("1girl\r")
+    person.answers("half a line")
+    person.sees("half a line")
+    person.interrupts("Dropped.")
+    person.answers("1girl\r")
     person.sees("newbie-001.png  ")
-    person.types("\r")  # an empty line at the question
+    person.answers("\r")  # an empty line at the question
     assert person.ends() == 0 and fake.drawn == {("1girl", 1): 1}
 
 
