@@ -64,7 +64,7 @@ def running(
     with tempfile.TemporaryDirectory(prefix="newbie-host-") as temporary:
         run = Path(temporary)
         log = run / "host.log"
-        guard = [str(environment.python), str(Path(__file__).with_name("guard.py"))]
+        guard = [str(environment.python), "-P", str(Path(__file__).with_name("guard.py"))]
         command = [*guard, *arguments(environment, run, port, on_cpu(environment, device)), *flags]
         process = None
         try:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...client import manifest
+from ...client.queue import manifest
 from .host import ROOT
 
 WRONG = "<character_1><n>rin</n> <pose>standing </character_1>"
@@ -104,7 +104,7 @@ def create(home: Path, url: str, many: int, steps: int) -> Told:
 
 
 def run(typed: Sequence[str]) -> subprocess.Popen[str]:
-    module = {"queue": "client.run_queue", "create": "client.create"}[typed[0]]
+    module = {"queue": "client.queue.command", "create": "client.create"}[typed[0]]
     command = [sys.executable, "-P", str(ROOT / "client" / "inside.py"), module, *typed[1:]]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, encoding="utf-8")

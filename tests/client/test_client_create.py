@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from newbie_pack.client import arguments, batch, create, inline, lines, workflow
+from newbie_pack.client import arguments, create, inline, lines, workflow
 from newbie_pack.client.api import Unreachable
 from newbie_pack.client.colon_commands import COMMANDS, command_of
 from newbie_pack.client.environment import ROOT
 from newbie_pack.client.problem import Ended, Problem
+from newbie_pack.client.queue import batch
 from newbie_pack.client.session import Session, free_name
 from newbie_pack.client.workflow import Settings
 

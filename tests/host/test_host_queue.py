@@ -16,7 +16,7 @@ WRONG = "<character_1><n>rin</n> <pose>standing </character_1>"
 
 
 def command(server, tmp_path, *options):
-    run = [sys.executable, "-P", str(ROOT / "client" / "inside.py"), "client.run_queue"]
+    run = [sys.executable, "-P", str(ROOT / "client" / "inside.py"), "client.queue.command"]
     files = [str(tmp_path / "prompts.jsonl"), "--out", str(tmp_path / "out")]
     return [*run, *files, "--server", server.url, "--steps", "2", "--size", "256x256", *options]
 

@@ -18,19 +18,20 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from . import api, manifest, report
-from .answers import Progress
-from .arguments import graph_of, settings_of
+from .. import api
+from ..answers import Progress
+from ..arguments import graph_of, settings_of
+from ..commands import parser_of
+from ..environment import locate
+from ..problem import INTERRUPTED, Problem, Unfinished
+from ..terminal import Line as Shown
+from ..terminal import say
+from ..workflow import Prompt
+from . import manifest, report
 from .batch import Task, read, tasks
-from .commands import parser_of
 from .dispatch import Dispatch
-from .environment import locate
 from .manifest import DONE, FAILED, Line, Manifest
-from .problem import INTERRUPTED, Problem, Unfinished
 from .station import PROMPT, Local, Remote, Station
-from .terminal import Line as Shown
-from .terminal import say
-from .workflow import Prompt
 
 FEW = 5  # lines of a kind that are shown before it is only counted
 
@@ -78,9 +79,9 @@ def main(typed: Sequence[str]) -> int:
 def draw(left: Mapping[str, Task], base: Prompt, options: argparse.Namespace, kept: Manifest) -> None:
     with contextlib.ExitStack() as open_until_the_end:
         if options.ray is not None:
-            from . import ray_stations
+            from .cluster import cluster
 
-            stations = open_until_the_end.enter_context(ray_stations.cluster(options.ray, options.actors))
+            stations = open_until_the_end.enter_context(cluster(options.ray, options.actors))
         elif options.server:
             stations = [Remote(api.server(one)) for one in dict.fromkeys(options.server)]
         else:

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
-from newbie_pack.client.schedule import DEPTH, FIRST_PROBE, MOST_TRIES, Schedule
+from newbie_pack.client.queue.schedule import DEPTH, FIRST_PROBE, MOST_TRIES, Schedule
 
 
 def ready(jobs, *servers):

@@ -21,8 +21,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .picture import write
-from .problem import Problem, Unfinished
+from ..picture import write
+from ..problem import Problem, Unfinished
 
 NAME = "manifest.jsonl"
 DONE, FAILED = "done", "failed"

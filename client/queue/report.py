@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..picture import write
 from .batch import Task
 from .manifest import DONE, FAILED, Line, Manifest, pictures
-from .picture import write
 
 PAGE, SHEET = "index.html", "sheet.jpg"
 SIDE = 256  # pixels of a picture on the sheet

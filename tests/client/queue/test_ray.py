@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from newbie_pack.client import manifest, run_queue, schedule
+from newbie_pack.client.queue import command, manifest, schedule
 
 ray = pytest.importorskip("ray", reason="Ray is an extra: pip install ray")
 psutil = pytest.importorskip("psutil")
@@ -58,7 +58,7 @@ def test_two_actors_one_killed_and_a_host_killed(tmp_path, monkeypatch, capsys):
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
     options = ["--workflow", str(tmp_path / "graph.json"), "--out", str(out), "--ray", "--actors", "2"]
-    code = run_queue.main([str(tmp_path / "prompts.txt"), *options])
+    code = command.main([str(tmp_path / "prompts.txt"), *options])
     said = capsys.readouterr().out
     assert killed == ["hosts", "actors"] and code == 0, said
     lines = list({line["job"]: line for line in manifest.lines(out / manifest.NAME)}.values())
@@ -71,5 +71,5 @@ def test_two_actors_one_killed_and_a_host_killed(tmp_path, monkeypatch, capsys):
 def test_without_an_address_that_answers_it_is_one_sentence(tmp_path, capsys):
     (tmp_path / "prompts.txt").write_text("a")
     options = ["--out", str(tmp_path / "out"), "--ray", "127.0.0.1:1"]
-    code = run_queue.main([str(tmp_path / "prompts.txt"), *options])
+    code = command.main([str(tmp_path / "prompts.txt"), *options])
     assert code == 3 and "Ray does not answer at 127.0.0.1:1" in capsys.readouterr().out

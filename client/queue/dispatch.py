@@ -16,15 +16,15 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
-from .answers import Progress
-from .api import Gone
+from ..answers import Progress
+from ..api import Gone
+from ..problem import Problem, Unfinished
+from ..trouble import HostError, Interrupted
+from ..workflow import Prompt, Settings
 from .batch import Task
 from .manifest import DONE, FAILED, Line, Manifest
-from .problem import Problem, Unfinished
 from .schedule import MOST_TRIES, Schedule
 from .station import PROMPT, STATION, Station, fault
-from .trouble import HostError, Interrupted
-from .workflow import Prompt, Settings
 
 GIVE_UP = 300.0  # seconds without any station after which a run ends
 GOODBYE = 10.0  # seconds in which stations take back what they are at

@@ -14,12 +14,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from . import api
-from .environment import ROOT
-from .problem import Problem
+from .. import api
+from ..environment import ROOT
+from ..problem import Problem
+from ..trouble import HostError, Interrupted
+from ..workflow import Prompt
 from .station import Drawn, Show, Station
-from .trouble import HostError, Interrupted
-from .workflow import Prompt
 
 KINDS = {kind.__name__: kind for kind in (HostError, Interrupted, api.Gone, api.Stuck, Problem)}
 PATIENCE = 10.0  # seconds for a cluster's head to answer
@@ -109,7 +109,7 @@ def actor_class() -> type:
             spec.loader.exec_module(inside)
             inside.load_pack(Path(root))
             from newbie_pack.client.environment import locate
-            from newbie_pack.client.station import Local
+            from newbie_pack.client.queue.station import Local
 
             here = locate(Path(root))
             self.local = Local(here, name, flags=("--output-directory", str(here.home / "output" / name)))

@@ -14,13 +14,27 @@ import time
 from pathlib import Path
 
 import pytest
-from newbie_pack.client import api, dispatch, manifest, picture, run_queue, schedule, station
+from newbie_pack.client import api, picture
 from newbie_pack.client.problem import Problem
+from newbie_pack.client.queue import command, dispatch, manifest, schedule, station
 
 sys.path.append(str(Path(__file__).parent))
 from fake_comfy import GRAPH, PROGRAM, FakeComfy
 
-ROOT = Path(run_queue.__file__).resolve().parent.parent
+HURRIED = """
+import importlib.util, sys
+from pathlib import Path
+root = Path(sys.argv.pop(1))
+spec = importlib.util.spec_from_file_location("inside", root / "client" / "inside.py")
+inside = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(inside)
+inside.load_pack(root)
+from newbie_pack.client import api, problem
+from newbie_pack.client.queue import command
+api.LOOK_AGAIN = 0.05
+sys.exit(problem.exit_code(lambda: command.main(sys.argv[1:])))
+"""
+ROOT = Path(api.__file__).resolve().parent.parent
 
 
 @pytest.fixture
@@ -57,7 +71,7 @@ def run(tmp_path, capsys):
             prompts = tmp_path / "prompts.txt"
         out = tmp_path / "out"
         servers = [word for one in servers for word in ("--server", one if isinstance(one, str) else one.url)]
-        code = run_queue.main(
+        code = command.main(
             [str(prompts), *servers, "--out", str(out), "--workflow", str(tmp_path / "graph.json"), *options]
         )
         last = {line["job"]: line for line in manifest.lines(out / manifest.NAME)}
@@ -117,15 +131,10 @@ def test_stopped_or_killed_it_goes_on(fake, run, tmp_path, ending, api_of):
         host.jobs_api = api_of == "jobs"
     (tmp_path / "prompts.txt").write_text("\n".join(PROMPTS))
     out = tmp_path / "out"
-    code = "import sys; from pathlib import Path; sys.path[:0] = [sys.argv.pop(1)]; import inside\n"
-    code += (
-        "inside.load_pack(Path(inside.__file__).parents[1]); from newbie_pack.client import api, problem, run_queue\n"
-    )
-    code += "api.LOOK_AGAIN = 0.05; sys.exit(problem.exit_code(lambda: run_queue.main(sys.argv[1:])))"
     servers = [word for host in hosts for word in ("--server", host.url)]
-    command = [str(tmp_path / "prompts.txt"), *servers, "--out", str(out), "--workflow", str(tmp_path / "graph.json")]
+    typed = [str(tmp_path / "prompts.txt"), *servers, "--out", str(out), "--workflow", str(tmp_path / "graph.json")]
     for least in (3, 8, 13):
-        process = subprocess.Popen([sys.executable, "-c", code, str(ROOT / "client"), *command], stdout=subprocess.PIPE)
+        process = subprocess.Popen([sys.executable, "-c", HURRIED, str(ROOT), *typed], stdout=subprocess.PIPE)
         while len(list(out.glob("*.png"))) < least and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(ending)

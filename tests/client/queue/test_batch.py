@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from newbie_pack.client import arguments, batch
+from newbie_pack.client import arguments
 from newbie_pack.client.problem import Problem
+from newbie_pack.client.queue import batch
 from newbie_pack.client.workflow import Settings, apply
 
 sys.path.append(str(Path(__file__).parent))

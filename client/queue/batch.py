@@ -27,10 +27,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from .arguments import SETTINGS, read_text
-from .lines import prompts
-from .problem import Problem
-from .workflow import SEED_END, Prompt, Settings, apply, seed_of
+from ..arguments import SETTINGS, read_text
+from ..lines import prompts
+from ..problem import Problem
+from ..workflow import SEED_END, Prompt, Settings, apply, seed_of
 
 KINDS = (".xml", ".json", ".txt", ".jsonl", ".csv")
 PROMPT_NAMES = ("prompt", "xml")

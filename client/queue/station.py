@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from . import api, host
-from .answers import IN_PROGRESS, Job, Progress, understood
-from .environment import Environment
-from .picture import checked
-from .problem import Problem
-from .trouble import NO_DISK, NO_MEMORY, NO_MODEL, HostError
-from .workflow import Prompt
+from .. import api, host
+from ..answers import IN_PROGRESS, Job, Progress, understood
+from ..environment import Environment
+from ..picture import checked
+from ..problem import Problem
+from ..trouble import NO_DISK, NO_MEMORY, NO_MODEL, HostError
+from ..workflow import Prompt
 
 PROMPT, STATION, DISK = "prompt", "station", "disk"
 LACKING = {"missing_node_type", NO_MODEL, NO_MEMORY}  # of what is wrong, what another host may have
