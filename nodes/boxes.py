@@ -1,4 +1,4 @@
-"""Boxes that another node drew, as the places of a scene's characters."""
+"""What was drawn elsewhere, as the places of a scene's characters: boxes, and painted masks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from comfy_api.latest import io
+from torch import Tensor
 
 from ..xml_prompt import GRID, Box, Scene
 from .common import CATEGORY, PIXELS, SceneSocket, check_layout, checked, scene_output
+
+INSIDE = 0.5
 
 
 def flat(boxes: Any) -> list[dict[str, Any]]:
@@ -50,6 +53,59 @@ def placed(scene: Scene, boxes: Sequence[Box]) -> Scene:
         )
     moved = [replace(who, box=box, more_boxes=()) for who, box in zip(scene.characters, boxes, strict=False)]
     return replace(scene, characters=(*moved, *scene.characters[len(boxes) :]))
+
+
+# Painted masks: the boxes of the characters that they are painted for
+
+
+def box_of_mask(mask: Tensor) -> Box:
+    """The smallest box of whole grid lines around all of [B, H, W] or [H, W] above INSIDE. Raises ValueError."""
+    height, width = mask.shape[-2:]
+    inside = (mask > INSIDE).reshape(-1, height, width).any(0)
+    rows, columns = (inside.any(axis).nonzero().flatten().tolist() for axis in (1, 0))
+    if not rows:
+        raise ValueError("The mask is empty: paint where the character is, or disconnect the mask.")
+    left, right = _around(columns[0], columns[-1] + 1, width)
+    top, bottom = _around(rows[0], rows[-1] + 1, height)
+    return Box(left, top, right, bottom)
+
+
+def _around(first: int, last: int, size: int) -> tuple[float, float]:
+    return float(first * GRID // size), float(math.ceil(last * GRID / size))
+
+
+def masks_of(masks: Tensor | None, characters: int) -> tuple[Tensor | None, ...]:
+    """A batch [B, H, W] -> one mask [H, W] a character; None where it is empty.
+
+    Raises ValueError for too many, and for one that is painted so faintly that it has no inside.
+    """
+    if masks is None:
+        return ()
+    batch = masks.reshape(-1, *masks.shape[-2:])
+    if len(batch) > characters:
+        raise ValueError(
+            f"There are {len(batch)} masks for {characters} characters: connect one per character, in the prompt's "
+            "order."
+        )
+    for number, mask in enumerate(batch, start=1):
+        if 0 < mask.max() <= INSIDE:
+            raise ValueError(
+                f"Mask {number} is too faint (nowhere above {INSIDE:g}): paint it brighter, or leave it empty to use "
+                f"the character's box."
+            )
+    return tuple(mask if (mask > INSIDE).any() else None for mask in batch)
+
+
+def with_mask_boxes(scene: Scene, masks: Sequence[Tensor | None]) -> Scene:
+    """The scene with the box around each mask stated for its character, in place of all its boxes."""
+    characters = list(scene.characters)
+    for index, mask in enumerate(masks):
+        if mask is not None:
+            characters[index] = replace(characters[index], box=box_of_mask(mask), more_boxes=())
+    return replace(scene, characters=tuple(characters))
+
+
+# The node
 
 
 class NewBieBoxes(io.ComfyNode):

@@ -11,8 +11,8 @@ import torch
 from comfy_api.latest import io
 
 from ..xml_prompt import UNSTATED, Box, Field, Message, PromptError, PromptWarning, Scene, Tag, at_line, parse, to_xml
+from .boxes import box_of_mask
 from .common import CATEGORY, SceneSocket, checked, scene_output
-from .masks import box_of_mask
 
 FIELDS = ("name", "gender", "appearance", "clothing", "expression", "action", "position", "negative")
 GENDERS = (UNSTATED, "girl", "boy", "other")
