@@ -72,11 +72,13 @@ def benchmarks(root: Path) -> dict[str, str]:
 COMMANDS = {
     "setup": Command("install the virtual environment and ComfyUI, nothing else", "setup", here=True),
     "demo": Command("draw a picture from an XML prompt with the built-in mini model", "demo", arguments.demo),
-    "create": Command("ask for prompts and draw them, one after the other", "create", arguments.create),
+    "create": Command("ask for prompts and draw them, one after the other", "session.command", arguments.create),
     "queue": Command("draw every prompt of some files, on one server or many", "queue.command", arguments.queue),
     "serve": Command("run ComfyUI with this pack, for the browser", "serve", arguments.serve),
     "prompt": Command("show, check, render or convert a prompt's file, without starting ComfyUI", "prompt_tool"),
-    "doctor": Command("say what is missing or wrong, and what to do about it", "doctor", arguments.doctor, here=True),
+    "doctor": Command(
+        "say what is missing or wrong, and what to do about it", "doctor.command", arguments.doctor, here=True
+    ),
     "test": Command(
         "run the tests; further arguments go to pytest",
         "testing",

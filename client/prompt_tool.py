@@ -28,7 +28,7 @@ from ..xml_prompt import (
 )
 from .arguments import read_text, size
 from .problem import Problem
-from .verdict import pointed
+from .session.verdict import pointed
 
 SQUARE = (1, 1)
 

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import SETTINGS, read_text
-from ..lines import prompts
 from ..problem import Problem
+from ..session.lines import prompts
 from ..workflow import SEED_END, Prompt, Settings, apply, seed_of
 
 KINDS = (".xml", ".json", ".txt", ".jsonl", ".csv")

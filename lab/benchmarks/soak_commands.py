@@ -104,7 +104,7 @@ def create(home: Path, url: str, many: int, steps: int) -> Told:
 
 
 def run(typed: Sequence[str]) -> subprocess.Popen[str]:
-    module = {"queue": "client.queue.command", "create": "client.create"}[typed[0]]
+    module = {"queue": "client.queue.command", "create": "client.session.command"}[typed[0]]
     command = [sys.executable, "-P", str(ROOT / "client" / "inside.py"), module, *typed[1:]]
     pipe = subprocess.PIPE
     return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, text=True, encoding="utf-8")

@@ -177,7 +177,7 @@ def test_drawing_on_another_server_sets_nothing_up_where_its_modules_are(monkeyp
     monkeypatch.setattr("newbie_pack.client.setup.prepare", lambda root, wanted: pytest.fail("a set-up was begun"))
     monkeypatch.setattr("newbie_pack.client.process.run_module", lambda *given: started.append(given) or 7)
     assert commands.launch(ROOT, ["create", "--server", "x"]) == 7
-    assert started == [(Path(sys.executable), ROOT, "client.create", ["--server", "x"])]
+    assert started == [(Path(sys.executable), ROOT, "client.session.command", ["--server", "x"])]
     monkeypatch.setattr(commands, "CLIENT", ("aiohttp", "no_such_module"))
     with pytest.raises(pytest.fail.Exception, match="a set-up was begun"):
         commands.launch(ROOT, ["create", "--server", "x"])

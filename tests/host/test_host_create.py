@@ -91,8 +91,9 @@ ODD = [
 
 def test_what_the_client_accepts_is_what_the_host_draws(server):
     """Through the real node: refused alike, and read as the same scene, for a sample of the corpus and odd texts."""
-    from newbie_pack.client import api, verdict
+    from newbie_pack.client import api
     from newbie_pack.client.problem import Problem
+    from newbie_pack.client.session import verdict
     from newbie_pack.xml_prompt import parse, to_xml
 
     folders = [ROOT / "tests" / "data" / name for name in ("valid", "invalid", "field", "plain")]

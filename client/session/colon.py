@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..xml_prompt import system_language
-from . import workflow
+from ...xml_prompt import system_language
+from .. import workflow
+from ..picture import write
+from ..problem import Problem
+from ..terminal import cut, padded, say
+from ..workflow import SEED_END, Settings
 from .lines import COMMAND
-from .picture import write
-from .problem import Problem
 from .session import Session, whole
-from .terminal import cut, padded, say
-from .workflow import SEED_END, Settings
 
 
 class Quit(Exception):

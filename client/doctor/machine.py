@@ -1,29 +1,21 @@
-"""`./run doctor`: what is there, what is wrong with it, and what to do; of this machine, or of a server.
-
-Runs before any set-up too, in whatever Python there is: only a server's answers need aiohttp.
-"""
+"""What this machine has; looked at in whatever Python there is, before any set-up too."""
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
 from pathlib import Path
 
-from . import models
-from .environment import ROOT, Environment, locate, variables
+from .. import models
+from ..environment import ROOT, Environment, locate, variables
+from ..logs import words
+from ..ports import port_is_free
+from ..problem import Problem
 from .findings import FINE, LITTLE, NOTE, WRONG, Finding, of_cards, of_disk, of_log, of_version
-from .logs import words
-from .ports import port_is_free
-from .problem import Problem
-from .process import run_module
-from .terminal import padded, say
 
 NEEDED = {True: LITTLE, False: 10e9}  # bytes: installed already, or not
 USUAL_PORT = 8188
@@ -45,38 +37,6 @@ if "torch" not in found["missing"]:
             found["devices"].append({"name": name, "vram_free": free, "vram_total": total})
 print(json.dumps(found))
 """
-
-
-def main(typed: Sequence[str]) -> int:
-    """Returns 0 where nothing is wrong, 1 otherwise."""
-    from .commands import parser_of  # which imports the set-up, and the set-up nothing of ours
-
-    options = parser_of("doctor").parse_args(typed)
-    if options.server is None:
-        findings = list(of_machine())
-    elif importlib.util.find_spec("aiohttp"):
-        from .server_doctor import of_server  # needs aiohttp
-
-        findings = list(of_server(options.server))
-    else:
-        python = locate().python
-        if not python.exists():
-            raise Problem("A server can be asked once the set-up is done: ./run setup, or set COMFYUI_PATH.")
-        return run_module(python, ROOT, "client.doctor", typed)
-    wrong = sum(finding.state == WRONG for finding in findings)
-    if options.json:
-        sys.stdout.write(json.dumps({"wrong": wrong, "findings": [asdict(one) for one in findings]}) + "\n")
-        return min(wrong, 1)
-    width = max(len(finding.about) for finding in findings) + 2
-    for one in findings:
-        say(f"{one.state:5}  {padded(one.about, width)}{one.says}")
-        if one.advice:
-            say(f"       {' ' * width}-> {one.advice}")
-    say({0: "Nothing is wrong.", 1: "1 thing is wrong."}.get(wrong, f"{wrong} things are wrong."))
-    return min(wrong, 1)
-
-
-# --- this machine -----------------------------------------------------------------------------------------------------
 
 
 def of_machine() -> Iterator[Finding]:

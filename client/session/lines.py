@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from ..xml_prompt import ROOTS
+from ...xml_prompt import ROOTS
 
 QUESTION = "Enter prompt (XML or plain text): "
 GO_ON = "... "

@@ -11,7 +11,7 @@ import threading
 
 import numpy
 import pytest
-from newbie_pack.client import inline
+from newbie_pack.client.session import inline
 from PIL import Image
 
 

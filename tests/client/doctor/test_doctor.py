@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent.parent))
 from aiohttp import web
 from fake_host import FakeHost
-from newbie_pack.client import doctor, findings, host, server_doctor
+from newbie_pack.client import host
+from newbie_pack.client.doctor import command, findings, machine
+from newbie_pack.client.doctor import server as server_doctor
 from newbie_pack.client.environment import ROOT
 from newbie_pack.version import pack_version
 
@@ -28,7 +30,7 @@ def states(found) -> dict[str, str]:
 
 
 def doctored(capsys, *typed: str) -> tuple[int, list[findings.Finding]]:
-    code = doctor.main([*typed, "--json"])
+    code = command.main([*typed, "--json"])
     told = json.loads(capsys.readouterr().out)
     found = [findings.Finding(**one) for one in told["findings"]]
     assert told["wrong"] == sum(one.state == "wrong" for one in found) and code == min(1, told["wrong"])
@@ -40,7 +42,7 @@ def doctored(capsys, *typed: str) -> tuple[int, list[findings.Finding]]:
 
 
 @pytest.fixture
-def machine(tmp_path, monkeypatch):
+def installed(tmp_path, monkeypatch):
     """A ComfyUI of a user's, in so far as the doctor looks at it."""
     comfyui = tmp_path / "ComfyUI"
     comfyui.mkdir()
@@ -51,11 +53,11 @@ def machine(tmp_path, monkeypatch):
     monkeypatch.setenv("COMFYUI_PYTHON", sys.executable)
     monkeypatch.setenv("NEWBIE_HOME", str(tmp_path / "home"))
     probed = {"version": "3.11.7", "missing": [], "torch": "2.11", "devices": []}
-    monkeypatch.setattr(doctor, "PROBE", f"print({json.dumps(json.dumps(probed))})")
+    monkeypatch.setattr(machine, "PROBE", f"print({json.dumps(json.dumps(probed))})")
     return comfyui
 
 
-def test_a_machine_that_is_in_order(machine, capsys, tmp_path):
+def test_a_machine_that_is_in_order(installed, capsys, tmp_path):
     code, found = doctored(capsys)
     assert code == 0 and states(found)["ComfyUI"] == "fine" and states(found)["Models"] == "note"
     assert {"System", "Pack", "ComfyUI", "Python", "GPU", "Disk", "Models", "Port"} == set(states(found))
@@ -63,7 +65,7 @@ def test_a_machine_that_is_in_order(machine, capsys, tmp_path):
 
 
 def test_the_probe_is_answered_by_a_real_python():
-    answer = subprocess.run([sys.executable, "-c", doctor.PROBE, "torch", "nosuch"], capture_output=True, text=True)
+    answer = subprocess.run([sys.executable, "-c", machine.PROBE, "torch", "nosuch"], capture_output=True, text=True)
     found = json.loads(answer.stdout)
     assert found["missing"] == ["nosuch"] and found["torch"] and isinstance(found["devices"], list)
 
@@ -94,15 +96,15 @@ def test_nothing_is_installed_yet(tmp_path):
         (lambda comfyui: os.environ.update(COMFYUI_PYTHON="/bin/false"), "Python", "COMFYUI_PYTHON"),
     ],
 )
-def test_what_is_wrong_is_told(machine, capsys, break_it, about, advice):
-    break_it(machine)
+def test_what_is_wrong_is_told(installed, capsys, break_it, about, advice):
+    break_it(installed)
     code, found = doctored(capsys)
     assert code == 1 and states(found)[about] == "wrong"
     assert any(advice in one.advice for one in found if one.about == about and one.state == "wrong")
 
 
-def test_packages_that_are_missing_come_with_the_command(machine, capsys, monkeypatch):
-    monkeypatch.setattr(doctor, "PROBE", 'print(\'{"version": "3.12.0", "missing": ["lxml"]}\')')
+def test_packages_that_are_missing_come_with_the_command(installed, capsys, monkeypatch):
+    monkeypatch.setattr(machine, "PROBE", 'print(\'{"version": "3.12.0", "missing": ["lxml"]}\')')
     _, found = doctored(capsys)
     (python,) = [one for one in found if one.about == "Python"]
     assert python.state == "wrong" and python.advice == f'"{sys.executable}" -m pip install lxml'
@@ -123,11 +125,11 @@ def test_cards():
 
 def test_a_mini_that_is_not_there_whole(monkeypatch, tmp_path):
     (tmp_path / "vae.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
-    monkeypatch.setattr(doctor, "mini_files", lambda: [tmp_path / "vae.safetensors", tmp_path / "jina.safetensors"])
-    assert doctor.of_pack().state == "wrong"
+    monkeypatch.setattr(machine, "mini_files", lambda: [tmp_path / "vae.safetensors", tmp_path / "jina.safetensors"])
+    assert machine.of_pack().state == "wrong"
 
 
-def test_nodes_that_did_not_load_are_told_with_their_reason(machine, capsys, tmp_path):
+def test_nodes_that_did_not_load_are_told_with_their_reason(installed, capsys, tmp_path):
     (tmp_path / "home").mkdir()
     other = "Cannot import /x/custom_nodes/other module for custom nodes: no"
     ours = f"Error while calling comfy_entrypoint in {ROOT}: No module named 'lxml'"
@@ -240,7 +242,7 @@ def test_a_server_that_is_down(capsys):
     assert code == 1 and [one.about for one in found] == ["Server"] and "does not answer" in found[0].says
 
 
-def test_text_for_people(machine, capsys):
-    assert doctor.main([]) == 0
+def test_text_for_people(installed, capsys):
+    assert command.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "Nothing is wrong." and lines[0].startswith("fine   System")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..xml_prompt import PromptError, Scene, at_line, convert, layout, parse, system_language
-from .problem import Problem
-from .workflow import Prompt, Settings, prompt_places
+from ...xml_prompt import PromptError, Scene, at_line, convert, layout, parse, system_language
+from ..problem import Problem
+from ..workflow import Prompt, Settings, prompt_places
 
 Reader = Callable[[str], Scene]
 READERS: dict[str, Reader] = {"NewBieXMLPrompt": parse, "NewBieTextToXML": convert}

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import verdict, workflow
+from .. import workflow
+from ..picture import write
+from ..problem import Problem
+from ..terminal import say
+from ..workflow import SEED_END, Prompt, Settings
+from . import verdict
 from .inline import Encoder
 from .lines import Terminal
-from .picture import write
-from .problem import Problem
-from .terminal import say
-from .workflow import SEED_END, Prompt, Settings
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`./run create`: prompt after prompt, drawn by one host. lines says what one prompt is, colon_commands what `:` does.
+"""`./run create`: prompt after prompt, drawn by one host.
 
 At a terminal an empty line, `:quit` or Ctrl-D at the question ends. Ctrl-C drops what is at hand, the line typed or
 the picture drawn, and a second one ends. A file or a pipe ends where it ends.
@@ -9,17 +9,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from . import host, inline
-from .api import Unreachable
-from .arguments import graph_of, settings_of
-from .colon_commands import Quit, command_of
-from .commands import parser_of
-from .environment import locate
+from .. import host
+from ..api import Unreachable
+from ..arguments import graph_of, settings_of
+from ..commands import parser_of
+from ..environment import locate
+from ..picture import draw
+from ..problem import Ended, Problem
+from ..terminal import say
+from . import inline
+from .colon import Quit, command_of
 from .lines import QUESTION, Terminal, prompts
-from .picture import draw
-from .problem import Ended, Problem
 from .session import Session
-from .terminal import say
 
 
 def main(typed: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ import itertools
 import time
 
 import pytest
-from newbie_pack.client import lines
+from newbie_pack.client.session import lines
 
 
 def typed(*given: str):

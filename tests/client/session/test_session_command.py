@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from newbie_pack.client import arguments, create, inline, lines, workflow
+from newbie_pack.client import arguments, workflow
 from newbie_pack.client.api import Unreachable
-from newbie_pack.client.colon_commands import COMMANDS, command_of
 from newbie_pack.client.environment import ROOT
 from newbie_pack.client.problem import Ended, Problem
 from newbie_pack.client.queue import batch
-from newbie_pack.client.session import Session, free_name
+from newbie_pack.client.session import command, inline, lines
+from newbie_pack.client.session.colon import COMMANDS, command_of
+from newbie_pack.client.session.session import Session, free_name
 from newbie_pack.client.workflow import Settings
 
 PNG = b"\x89PNG one picture"
@@ -48,7 +49,7 @@ def session(tmp_path):
             return [PNG], 1.25
 
         one.draw = draw
-        one.failed = create.rounds(one, terminal.ask, lambda: True)
+        one.failed = command.rounds(one, terminal.ask, lambda: True)
         return one
 
     return made
@@ -214,7 +215,7 @@ def test_ctrl_c_while_drawing_drops_that_picture_alone(session, tmp_path):
         return [PNG], 1.0
 
     one.draw, one.terminal = draw, Typed("a", "b")
-    create.rounds(one, one.terminal.ask, lambda: True)
+    command.rounds(one, one.terminal.ask, lambda: True)
     assert [(kept.settings.xml, kept.settings.seed) for kept in one.drawn] == [("b", 2)]
 
 
@@ -237,7 +238,7 @@ def test_a_host_that_died_ends_the_rounds(session):
 
     one.draw = draw
     with pytest.raises(Problem, match="stopped while drawing"):
-        create.rounds(one, Typed("a").ask, lambda: False)
+        command.rounds(one, Typed("a").ask, lambda: False)
 
 
 def test_a_server_that_is_gone_ends_a_pipe_but_not_a_terminal(session):
@@ -246,15 +247,15 @@ def test_a_server_that_is_gone_ends_a_pipe_but_not_a_terminal(session):
 
     one = session()
     one.draw = draw
-    assert create.rounds(one, Typed("a", "b").ask, lambda: True) == 2
+    assert command.rounds(one, Typed("a", "b").ask, lambda: True) == 2
     one.terminal = None
     with pytest.raises(Unreachable):
-        create.rounds(one, Typed("a", "b").ask, lambda: True)
+        command.rounds(one, Typed("a", "b").ask, lambda: True)
 
 
 def test_a_pipe_is_asked_like_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n1girl\n\n<scene>\n</scene>\n"))
-    ask = create.asker()
+    ask = command.asker()
     assert [ask(), ask(), ask()] == ["1girl", "<scene>\n</scene>", ""]
     assert capsys.readouterr().out == lines.QUESTION * 3
 

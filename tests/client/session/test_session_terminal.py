@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent.parent / "queue"))
 from fake_comfy import GRAPH, FakeComfy
 from newbie_pack.client.environment import ROOT
-from newbie_pack.client.lines import QUESTION
+from newbie_pack.client.session.lines import QUESTION
 
 pty = pytest.importorskip("pty")
 readline = pytest.importorskip("readline")
@@ -89,7 +89,7 @@ def program(tmp_path, fake) -> tuple[list[str], dict[str, str]]:
     variables = {**os.environ, "TERM": "xterm", "NEWBIE_HOME": str(tmp_path / "home"), "PYTHONUTF8": "1"}
     variables |= {"LC_ALL": "C.UTF-8", "INPUTRC": os.devnull}
     variables = {name: value for name, value in variables.items() if name not in ("EDITOR", "VISUAL", "COMFYUI_PATH")}
-    return [sys.executable, "-P", str(ROOT / "client" / "inside.py"), "client.create", *options], variables
+    return [sys.executable, "-P", str(ROOT / "client" / "inside.py"), "client.session.command", *options], variables
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .environment import ROOT
-from .logs import not_loaded
+from ..environment import ROOT
+from ..logs import not_loaded
 
 FINE, NOTE, WRONG = "fine", "note", "wrong"
 OLDEST = (0, 27)  # of ComfyUI
