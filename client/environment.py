@@ -6,6 +6,7 @@ Looks, and makes nothing; set-up is what installs.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from pathlib import Path
 from .problem import Problem
 
 ROOT = Path(__file__).resolve().parent.parent  # this repository
+OLDEST = (0, 27)  # of ComfyUI
 PACKAGES = {"cv2": "opencv-python-headless"}  # modules that are called otherwise than their package
 
 
@@ -85,6 +87,12 @@ def check_theirs(environment: Environment, wanted: tuple[str, ...]) -> None:
             f"{environment.python} lacks {', '.join(missing)}: "
             f'run "{environment.python}" -m pip install {" ".join(missing)}'
         )
+
+
+def too_old(version: str) -> bool:
+    """Whether ComfyUI of this version lacks what the pack needs; of an unknown one that can't be told."""
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    return bool(numbers) and numbers < OLDEST
 
 
 def models_folder(home: Path) -> Path:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from . import api
 from .answers import understood
-from .environment import ROOT, Environment, models_folder, variables
+from .environment import ROOT, Environment, models_folder, too_old, variables
 from .logs import last, not_loaded, said, words
 from .ports import free_port
 from .problem import Problem
@@ -112,7 +112,9 @@ def served(url: str | None, environment: Environment) -> Iterator[api.Server]:
             yield running.server()
     else:
         server = api.server(url)
-        check_pack(server)
+        version = check_pack(server)
+        if too_old(version):
+            raise Problem(f"{url} is ComfyUI {version}: update it to 0.27 or newer.")
         yield server
 
 
@@ -171,12 +173,15 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, star
         time.sleep(0.1)
 
 
-def check_pack(server: api.Server, log: Path | None = None) -> None:
-    """Raises Problem when no host answers, or one without this pack's nodes. `log`: of one that we have started."""
+def check_pack(server: api.Server, log: Path | None = None) -> str:
+    """The host's version. Raises Problem when none answers, or one without this pack's nodes.
+
+    `log`: of one that we have started.
+    """
     with understood(server.url, "/system_stats"):
         version = api.ask(server, "/system_stats").get("system", {}).get("comfyui_version", "of an unknown version")
     if api.ask(server, f"/object_info/{FIRST_NODE}"):
-        return
+        return str(version)
     told = not_loaded(words(log) if log else logged(server))
     mine = [line for line in told if ROOT.name in line] or told
     where = f"{server.log} may say why" if server.log else "put it into custom_nodes there, and restart that ComfyUI"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..environment import ROOT
+from ..environment import ROOT, too_old
 from ..logs import not_loaded
 
 FINE, NOTE, WRONG = "fine", "note", "wrong"
-OLDEST = (0, 27)  # of ComfyUI
 LITTLE = 2e9  # bytes of disk with which pictures soon can't be saved
 GPU_NEEDED = 8e9  # bytes of the full model's smallest card, docs/fullsize.md
 
@@ -29,10 +27,9 @@ class Finding:
 
 
 def of_version(version: str, where: str) -> Finding:
-    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    if numbers and numbers < OLDEST:
+    if too_old(version):
         return Finding("ComfyUI", WRONG, f"{version}{where}", "update it: this pack needs 0.27 or newer")
-    return Finding("ComfyUI", FINE if numbers else NOTE, f"{version}{where}")
+    return Finding("ComfyUI", FINE if version[:1].isdigit() else NOTE, f"{version}{where}")
 
 
 def of_cards(devices: list[dict[str, Any]]) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from .. import api, host
 from ..answers import IN_PROGRESS, Job, Progress, understood
-from ..environment import Environment
+from ..environment import Environment, too_old
 from ..picture import checked
 from ..problem import Problem
 from ..trouble import NO_DISK, NO_MEMORY, NO_MODEL, HostError
@@ -27,7 +27,6 @@ from ..workflow import Prompt
 PROMPT, STATION, DISK = "prompt", "station", "disk"
 LACKING = {"missing_node_type", NO_MODEL, NO_MEMORY}  # of what is wrong, what another host may have
 SILENT_LEAST, SILENT_PICTURES = 60.0, 3.0  # seconds, or pictures' time, without progress: then a station is stuck
-OLDEST = (0, 27)
 
 Show = Callable[[Progress], None]
 
@@ -71,8 +70,7 @@ class Remote:
     async def check(self, graph: Prompt) -> dict[str, str]:
         connection = await self._connection()
         versions = await versions_of(connection)
-        number = tuple(int(part) if part.isdigit() else 0 for part in versions["comfyui"].split(".")[:2])
-        if number < OLDEST:
+        if too_old(versions["comfyui"]):
             raise Problem(f"{self.name} is ComfyUI {versions['comfyui']}: 0.27 or newer is needed.")
         kinds = sorted({node["class_type"] for node in graph.values()})
         missing = [kind for kind in kinds if not await connection.ask(f"/object_info/{kind}")]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import errno
+import sys
+from pathlib import Path
 
 import pytest
-from newbie_pack.client import trouble
+from newbie_pack.client import environment, host, ports, trouble
 from newbie_pack.client.picture import write
 from newbie_pack.client.problem import Problem
+
+sys.path.append(str(Path(__file__).parent / "queue"))
+from fake_comfy import FakeComfy
 
 PROMPT = {"2": {"class_type": "NewBieLoader", "inputs": {}, "_meta": {"title": "Loader"}}}
 
@@ -87,3 +92,47 @@ def test_a_picture_that_cannot_be_written_here(monkeypatch, tmp_path, number, ad
     with pytest.raises(Problem, match=advice):
         write(tmp_path / "a.png", b"")
     assert not list(tmp_path.iterdir())
+
+
+# --- a server that runs already ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake():
+    server = FakeComfy()
+    yield server
+    server.kill()
+
+
+def served(url: str) -> None:
+    with host.served(url, environment.locate()):
+        pass
+
+
+def test_a_server_in_order_is_taken(fake):
+    served(fake.url)
+
+
+def test_a_server_that_is_old_is_told(fake):
+    fake.version = "0.24.1"
+    with pytest.raises(Problem, match=r"is ComfyUI 0\.24\.1: update it to 0\.27 or newer"):
+        served(fake.url)
+
+
+def test_a_server_without_the_pack_is_told(fake):
+    fake.kinds.clear()
+    with pytest.raises(Problem, match="nodes did not load: put it into custom_nodes there, and restart that ComfyUI"):
+        served(fake.url)
+
+
+def test_a_server_that_is_down_is_told():
+    with pytest.raises(Problem, match=r"does not answer \(Connection refused\): start it, or check the address"):
+        served(f"http://127.0.0.1:{ports.free_port()}")
+
+
+@pytest.mark.parametrize(
+    ("version", "old"),
+    [("0.26.9", True), ("0.27.0", False), ("0.30", False), ("1.0", False), ("v0.3.1", True), ("?", False)],
+)
+def test_versions(version, old):
+    assert environment.too_old(version) is old
