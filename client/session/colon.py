@@ -46,7 +46,7 @@ def set_seed(session: Session, typed: str) -> None:
 def set_size(session: Session, typed: str) -> None:
     if typed:
         try:
-            size = workflow.parse_size(re.sub(r"(?<=\d)[\s,]+(?=\d)", "x", unicodedata.normalize("NFKC", typed)))
+            size = workflow.parse_size(re.sub(r"(?<=\d)[\s,、]+(?=\d)", "x", unicodedata.normalize("NFKC", typed)))
         except ValueError as error:
             raise Problem(f"{error}.") from None
         settings = replace(session.settings, size=size)
@@ -216,7 +216,7 @@ def command_of(text: str) -> Callable[[Session], None] | None:
     found = COMMAND.fullmatch(text)
     if found is None:
         return None
-    command, typed = named(unicodedata.normalize("NFKC", found[1] or found[3]).lower()), (found[2] or "").strip()
+    command, typed = named(unicodedata.normalize("NFKC", found[1] or found[3]).lower()), (found[2] or "").strip(" \t。")
     return lambda session: command.work(session, typed)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from .. import host
+from .. import host, workflow
 from ..api import Unreachable
 from ..arguments import graph_of, settings_of
 from ..commands import parser_of
@@ -28,14 +29,15 @@ def main(typed: Sequence[str]) -> int:
     options = parser_of("create").parse_args(typed)
     if sys.stdin is None:
         raise Problem("Standard input is closed, so no prompt can be read: use ./run demo --xml FILE to draw a file.")
+    graph, settings = graph_of(options), settings_of(options)
+    workflow.apply(graph, replace(settings, xml=""))  # what it has no place for is told before a host is started
     environment = locate()
     terminal = Terminal(environment.home / "history") if sys.stdin.isatty() else None
     show = inline.encoder() if options.show else None
     if options.show and show is None:
         say("This terminal can't show pictures (in kitty's way, iTerm2's or sixel), so --show does nothing.")
-    session = Session(graph_of(options), settings_of(options), options.out, terminal, show)
     with host.served(options.server, environment) as server:
-        session.draw = lambda graph: draw(server, graph)
+        session = Session(graph, settings, options.out, lambda graph: draw(server, graph), terminal, show)
         failed = rounds(session, terminal.ask if terminal else asker(), server.alive)
     return 1 if failed and terminal is None else 0
 

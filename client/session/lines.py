@@ -21,7 +21,7 @@ QUESTION = "Enter prompt (XML or plain text): "
 GO_ON = "... "
 KEPT = 500  # prompts in the history's file
 # A colon, also a full-width one, and a word. Single letters are emoticons, such as :d and :p, but for these, alone.
-COMMAND = re.compile(r"[:：]\s*(?:([^\W\d_]{2,})[\s,，:：=]*(.*)|([qh?？])\s*)")
+COMMAND = re.compile(r"[:：]\s*(?:([^\W\d_]{2,})[\s,，、。:：=]*(.*)|([qh?？])\s*)")
 NOT_TAGS = re.compile(r"<!--.*?-->|<!\[CDATA\[.*?]]>|<\?.*?\?>|<!DOCTYPE[^>]*>", re.DOTALL)
 TAG = re.compile(r"<(/?)([^\W\d][\w.-]*)(?=[\s/>])[^<>]*?(/?)>")  # not the emoticons <3 and <_<, not <lora:name:1>
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)

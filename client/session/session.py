@@ -28,20 +28,19 @@ class Drawn:
 
 @dataclass
 class Session:
-    """terminal: None where prompts come from a file or a pipe. show: how the terminal shows pictures, if it is to.
-    draw: the graph to its PNGs, and the seconds.
+    """draw: the graph to its PNGs, and the seconds. terminal: None where prompts come from a file or a pipe.
+    show: how the terminal shows pictures, if it is to.
     """
 
     graph: Prompt
     settings: Settings
     out: Path
+    draw: Callable[[Prompt], tuple[list[bytes], float]]
     terminal: Terminal | None = None
     show: Encoder | None = None
-    draw: Callable[[Prompt], tuple[list[bytes], float]] = lambda graph: ([], 0.0)
     drawn: list[Drawn] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        workflow.apply(self.graph, replace(self.settings, xml=""))  # what it has no place for is told now
         self.readers = verdict.readers_of(self.graph, self.settings)
         self.seed = self.settings.seed if self.settings.seed is not None else workflow.seed_of(self.graph)
 

@@ -41,14 +41,14 @@ def session(tmp_path):
         """One whose drawn graphs are kept in `.graphs`, and which has run to its end."""
         terminal = Typed(*texts)
         graph = workflow.load(ROOT / workflow.DEMO)
-        one = Session(graph, Settings(), tmp_path, None if piped else terminal, **more)
-        one.graphs = []
+        graphs = []
 
         def draw(graph):
-            one.graphs.append(graph)
+            graphs.append(graph)
             return [PNG], 1.25
 
-        one.draw = draw
+        one = Session(graph, Settings(), tmp_path, draw, None if piped else terminal, **more)
+        one.graphs = graphs
         one.failed = command.rounds(one, terminal.ask, lambda: True)
         return one
 
@@ -86,7 +86,8 @@ def test_warnings_are_told_and_the_prompt_is_drawn(session, capsys):
 
 
 @pytest.mark.parametrize(
-    "typed", [":seed 5", "：seed 5", ":种子 5", "：种子，5", ":种子5", ":seed=5", "： Seed　５", ":SEED：5"]
+    "typed",
+    [":seed 5", "：seed 5", ":种子 5", "：种子，5", ":种子5", ":seed=5", "： Seed　５", ":种子、5。"],
 )
 def test_a_command_is_read_however_its_colon_is_typed(session, typed):
     assert texts_of(session(typed, "a", "b")) == [("a", 5), ("b", 6)]
@@ -99,7 +100,7 @@ def test_emoticons_and_texts_are_prompts(text):
     assert command_of(text) is None
 
 
-@pytest.mark.parametrize("text", [":quit", "：退出", ":q", ":exit"])
+@pytest.mark.parametrize("text", [":quit", "：退出。", ":q", ":exit"])
 def test_the_session_can_be_left(session, text):
     assert session(text, "never").graphs == []
 
@@ -126,7 +127,7 @@ def test_what_cannot_be_done_is_a_sentence(session, capsys, typed, says):
     assert texts_of(done) == [("a", 2)]
 
 
-@pytest.mark.parametrize("typed", ["256x384", "256 384", "256，384", "２５６×３８４", "256*384"])
+@pytest.mark.parametrize("typed", ["256x384", "256 384", "256，384。", "256、384", "２５６×３８４", "256*384"])
 def test_the_size_stays_until_it_is_changed(session, typed):
     for graph in session(f":size {typed}", "a", "b").graphs:
         assert {"size": "custom", "size.width": 256, "size.height": 384}.items() <= graph["3"]["inputs"].items()
@@ -306,7 +307,7 @@ def test_no_prompt_names_a_file(session, tmp_path, prompt):
 def test_a_workflow_without_a_place_for_what_is_asked_is_told_first(session):
     with pytest.raises(Problem, match=r"2 nodes that a prompt is typed into"):
         redraw = workflow.load(ROOT / "workflows" / "api" / "NewBie redraw one character (mini).json")
-        Session(redraw, Settings(), Path())
+        Session(redraw, Settings(), Path(), lambda graph: ([], 0.0))
 
 
 @pytest.mark.parametrize(
