@@ -113,9 +113,7 @@ class NewBieCharacter(io.ComfyNode):
                 SceneSocket.Input("previous", optional=True, tooltip="The characters before this one."),
                 text("name", "A known character such as miku, any other name, or empty."),
                 io.Combo.Input(
-                    "gender",
-                    options=list(GENDERS),
-                    default=UNSTATED,
+                    "gender", options=list(GENDERS), default=UNSTATED,
                     tooltip="unstated: taken from the name and the tags.",
                 ),
                 text("appearance", "Hair, eyes, ears, accessories: comma-separated tags."),
@@ -125,8 +123,7 @@ class NewBieCharacter(io.ComfyNode):
                 text("position", "Where in the picture: left, right, center, top, bottom, or a combination."),
                 text("negative", "What to keep out of this character's area: comma-separated tags."),
                 io.Mask.Input(
-                    "mask",
-                    optional=True,
+                    "mask", optional=True,
                     tooltip="Places the character in the box around the mask's bright part, overriding position and "
                     "any bbox. To use the mask's exact shape, connect it to Encode Characters instead.",
                 ),

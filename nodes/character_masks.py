@@ -134,9 +134,8 @@ class NewBieCharacterMasks(io.ComfyNode):
                 SceneSocket.Input("scene", tooltip="The scene from a prompt node."),
                 io.Combo.Input(
                     "shape", options=[BOXES, GAPS, SILHOUETTES], default=BOXES,
-                    tooltip="boxes: the layout's boxes. boxes and gaps: including the space that an interaction "
-                    "opens. silhouettes: outlines from the sampler's last steps; connect positive and the sampler's "
-                    "latent.",
+                    tooltip="boxes: the layout's boxes. boxes and gaps: including the space that an interaction opens. "
+                    "silhouettes: outlines from the sampler's last steps; connect positive and the sampler's latent.",
                 ),
                 io.Int.Input(
                     "character", default=1, min=1, max=99,
