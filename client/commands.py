@@ -92,7 +92,7 @@ COMMANDS = {
 }
 
 
-PUBLISHED = ("models",)  # what works in the registry's archive, which has no set-up, no tests and no lab (.comfyignore)
+PUBLISHED = ("models", "doctor")  # what works in the registry's archive, which has no set-up and no lab (.comfyignore)
 
 
 def launch(root: Path, typed: Sequence[str]) -> int:
@@ -105,9 +105,14 @@ def launch(root: Path, typed: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="\n".join(f"  {name:8} {COMMANDS[name].help}" for name in there),
         epilog="Options of a command: ./run COMMAND --help. Where ./run does not start: python run COMMAND.\n"
-        "COMFYUI_PATH and COMFYUI_PYTHON use a ComfyUI you have; NEWBIE_DEVICE=cpu|gpu chooses where it computes;\n"
-        "NEWBIE_HOME moves what the set-up installs to another folder."
-        + ("" if whole else "\nThe other commands of the README come with the repository, not with this archive."),
+        "COMFYUI_PATH and COMFYUI_PYTHON use a ComfyUI you have"
+        + (
+            "; NEWBIE_DEVICE=cpu|gpu chooses where it computes;\n"
+            "NEWBIE_HOME moves what the set-up installs to another folder."
+            if whole
+            else ", where it is not the one around this folder.\n"
+            "The other commands of the README come with the repository, not with this archive."
+        ),
     )
     parser.add_argument("command", choices=there, metavar="COMMAND", help="one of the above")
     if not typed:

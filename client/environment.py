@@ -40,7 +40,7 @@ def locate(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Envi
     home = Path(variables.get("NEWBIE_HOME") or root / ".comfyui").expanduser().absolute()
     if home.exists() and not home.is_dir():
         raise Problem(f"{home} is a file: set NEWBIE_HOME to a folder, or to one that can be made.")
-    theirs = variables.get("COMFYUI_PATH")
+    theirs = variables.get("COMFYUI_PATH") or around(root)
     if not theirs:
         if variables.get("COMFYUI_PYTHON"):
             raise Problem("COMFYUI_PYTHON is set but COMFYUI_PATH is not: set both, or neither.")
@@ -52,6 +52,13 @@ def locate(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Envi
         raise Problem(f"COMFYUI_PATH is {comfyui}, which contains no main.py: set it to ComfyUI's own folder.")
     python = variables.get("COMFYUI_PYTHON")
     return Environment(root, home, Path(python).expanduser() if python else their_python(comfyui), comfyui, ours=False)
+
+
+def around(root: Path) -> Path | None:
+    """The ComfyUI in whose custom_nodes the archive lies; the repository, which has a set-up, goes by COMFYUI_PATH."""
+    comfyui = root.parent.parent
+    installed = root.parent.name == "custom_nodes" and (comfyui / "main.py").is_file()
+    return comfyui if installed and not (root / "setup").is_dir() else None
 
 
 def venv_python(venv: Path) -> Path:

@@ -1,4 +1,4 @@
-"""What the registry gets: packed by the rules of its own command, it runs in a real host, and ./run models with it.
+"""What the registry gets: packed by the rules of its own command, it runs in a real host, and its two commands with it.
 
 `comfy node pack` (comfy-cli 1.23) zips the files that git tracks but for those that .comfyignore matches, read as git
 reads its own patterns; we have no includes. Git does the same for us here.
@@ -22,7 +22,7 @@ import pytest
 from graphs import ROOT, changed, to_api
 from PIL import Image
 
-FILES = 190  # a third of them the page and its help, which the host fetches one by one
+FILES = 200  # a third of them the page and its help, which the host fetches one by one
 BYTES = 26_000_000  # of the archive
 FIRST = "NewBie first picture (mini)"
 META = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -53,7 +53,7 @@ def archive(names, tmp_path_factory):
 @pytest.fixture(scope="module")
 def pack(archive, tmp_path_factory):
     """As the host's manager installs it: the archive unpacked into a folder of the pack's name."""
-    folder = tmp_path_factory.mktemp("custom_nodes") / META["project"]["name"]
+    folder = tmp_path_factory.mktemp("ComfyUI") / "custom_nodes" / META["project"]["name"]
     with zipfile.ZipFile(archive) as packed:
         packed.extractall(folder)
     return folder
@@ -88,7 +88,10 @@ def test_a_host_runs_its_first_template(pack, comfyui, tmp_path_factory):
     assert str(pack) in told and "IMPORT FAILED" not in told
 
 
-def test_the_models_command_runs_in_it(pack, tmp_path):
+def test_its_commands_run_in_it(pack, comfyui, tmp_path, monkeypatch):
+    monkeypatch.delenv("COMFYUI_PATH", raising=False)
+    monkeypatch.delenv("COMFYUI_PYTHON", raising=False)
+
     def run(*words: str) -> subprocess.CompletedProcess:
         return subprocess.run([sys.executable, "run", *words], cwd=pack, capture_output=True, text=True, check=False)
 
@@ -99,6 +102,14 @@ def test_the_models_command_runs_in_it(pack, tmp_path):
     asked = run("demo")
     assert asked.returncode == 2 and "Traceback" not in asked.stderr and "choose from" in asked.stderr
     assert "come with the repository" in run("--help").stdout
+    nobody = run("doctor", "--server", "http://127.0.0.1:9")
+    assert nobody.returncode == 1 and "does not answer" in nobody.stdout and not nobody.stderr
+    there = {path.name for path in pack.parent.parent.iterdir()}
+    for path in comfyui.iterdir() if "main.py" not in there else ():
+        if path.name not in there | {"custom_nodes", "user", "output", "temp"}:
+            (pack.parent.parent / path.name).symlink_to(path)
+    found = run("doctor", "--json")
+    assert json.loads(found.stdout.splitlines()[0]) and str(pack.parent.parent) in found.stdout and not found.stderr
 
 
 def test_the_registrys_metadata():
