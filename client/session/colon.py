@@ -123,7 +123,7 @@ def history(session: Session, typed: str) -> None:
 def save(session: Session, typed: str) -> None:
     """The ending says what: the picture, its prompt, or the whole session as a list for `./run queue`."""
     last = session.nth("")
-    path = Path(typed).expanduser() if typed else last.paths[0].with_suffix(".xml")
+    path = new_file(typed) if typed else last.paths[0].with_suffix(".xml")
     if path.exists():
         raise Problem(f"{path} exists already: choose another name.")
     ending = path.suffix.lower()
@@ -143,6 +143,18 @@ def save(session: Session, typed: str) -> None:
         )
     write(path, data)
     say(str(path.absolute()))
+
+
+def new_file(typed: str) -> Path:
+    """Raises Problem for what no file can be called."""
+    try:
+        path = Path(typed).expanduser()
+        path.lstat()
+    except FileNotFoundError:
+        return path
+    except (OSError, RuntimeError, ValueError) as error:  # too long a name, nobody's home, a NUL
+        raise Problem(f"{typed!r} can't be the name of a file ({error}): choose another.") from error
+    return path
 
 
 def row(settings: Settings) -> dict[str, Any]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from newbie_pack.client import arguments, workflow
 from newbie_pack.client.api import Unreachable
 from newbie_pack.client.environment import ROOT
 from newbie_pack.client.problem import Ended, Problem
 from newbie_pack.client.queue import batch
 from newbie_pack.client.session import command, inline, lines
-from newbie_pack.client.session.colon import COMMANDS, command_of
+from newbie_pack.client.session.colon import COMMANDS, Quit, command_of
 from newbie_pack.client.session.session import Session, free_name
 from newbie_pack.client.workflow import Settings
 
@@ -100,6 +103,22 @@ def test_emoticons_and_texts_are_prompts(text):
     assert command_of(text) is None
 
 
+NAMES = sorted({name for command in COMMANDS for name in command.names} - {"open", "打开", "edit", "编辑", "修改"})
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(st.sampled_from(NAMES), st.one_of(st.text(max_size=12), st.from_regex(r"[\dx×,.a=/~ -]{0,12}", fullmatch=True)))
+def test_whatever_follows_a_command_is_done_or_a_sentence(session, name, typed):
+    one = session("a") if not hasattr(session, "one") else session.one
+    session.one = one
+    with contextlib.suppress(Problem, Quit):
+        work = command_of(f":{name} {typed}")
+        if work is not None and not typed.strip().startswith("/"):  # :save may go anywhere, as it is told
+            one.out.mkdir(exist_ok=True)
+            with contextlib.chdir(one.out):
+                work(one)
+
+
 @pytest.mark.parametrize("text", [":quit", "：退出。", ":q", ":exit"])
 def test_the_session_can_be_left(session, text):
     assert session(text, "never").graphs == []
@@ -168,6 +187,11 @@ def test_save_goes_by_the_ending(session, tmp_path, capsys):
     assert second.inputs == (("6.scheduler", "beta"),)
     assert (tmp_path / "newbie-002.xml").read_text() == "b\n"
     assert done.failed == 2 and "exists already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["~nobody-here/a.png", "a\x00.png", "a" * 300 + ".png", "no/such/folder.png"])
+def test_what_no_file_can_be_called_is_told(session, name):
+    assert session("a", f":save {name}", "b").failed == 1
 
 
 def test_history_and_help_are_lists(session, capsys, monkeypatch):

@@ -6,6 +6,8 @@ import itertools
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from newbie_pack.client.session import lines
 
 
@@ -169,3 +171,20 @@ def test_a_history_that_cannot_be_kept_costs_nothing_else(tmp_path, monkeypatch)
     monkeypatch.setattr("builtins.input", lambda question: "1girl")
     monkeypatch.setattr(lines, "pasted", never)
     assert terminal.ask() == "1girl"
+
+
+MARKS = """
+<scene> </scene> <n>a</n> <character_1> </character_1> <!-- --> { } ``` <a/> :seed,5 < " <lora:a:1> &lt;scene&gt;
+<![CDATA[ <?x \ufeff
+"""
+LINE = st.one_of(
+    st.text(st.characters(exclude_characters="\r\n"), max_size=20),
+    st.sampled_from([*MARKS.split(), "", " ", "<Prompt Start>"]),
+)
+
+
+@given(st.lists(LINE, max_size=12))
+def test_no_line_is_lost_or_doubled(given_lines):
+    found = [line for prompt in lines.prompts(f"{line}\n" for line in given_lines) for line in prompt.split("\n")]
+    told = [line.rstrip("\r\n").removeprefix("\ufeff").strip() for line in given_lines]
+    assert [line.strip() for line in found if line.strip()] == [part for part in told if part]
