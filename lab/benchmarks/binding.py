@@ -35,11 +35,12 @@ from ..training.autoencoder import encode
 from ..training.generate import decode
 from .binding_arms import ARMS, STEPS, USUAL, Judged, change, coverage, judged, paint
 from .binding_measures import table
-from .binding_scenes import PictureSet, Truth, picture_sets, truth_of
+from .binding_scenes import UNUSUAL, PictureSet, Truth, picture_sets, truth_of
 from .binding_tables import SHOWN, STOCK, STRICT, SUMMARY, Row, Seen, rows_of, tables
 from .host import ROOT, chosen_device
 
 DRAWN, RECONSTRUCTED = "drawings", "reconstructions"
+PLACES = ("usual", "unstated", "sparse", *UNUSUAL)
 SHEET = 12  # pictures of each set on the contact sheet
 
 
@@ -126,7 +127,7 @@ def run(options: argparse.Namespace) -> None:
     if options.again and not (options.out / f"{DRAWN}.npz").is_file():
         raise Problem(f"{options.out} holds nothing of an earlier run: leave --again out, or name that run's folder.")
     options.out.mkdir(parents=True, exist_ok=True)
-    sets = picture_sets(options.count)
+    sets = [test for test in picture_sets(options.count) if test.kind in options.places]
     truths = {test.name: truth_of(test) for test in sets}
     drawn = {} if options.again else drawings(sets)  # before the device is touched: the drawing forks
     mini = None if options.again else load(options.weights, chosen_device())
@@ -173,6 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
                         "1/2 in unusual places")
     parser.add_argument("--out", type=Path, required=True, help="folder for tables, contact sheets and what was seen")
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=USUAL, metavar="ARM", help=" ".join(ARMS))
+    parser.add_argument("--places", nargs="+", choices=PLACES, default=PLACES, metavar="SET", help=" | ".join(PLACES))
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--again", action="store_true", help="count again what an earlier run left in the folder")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")

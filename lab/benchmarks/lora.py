@@ -39,6 +39,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from ...client.problem import Problem
 from ...isolation.lora_layers import (
     CAPTION,
     EVERYTHING,
@@ -78,14 +79,23 @@ ACCESSORY = list(VALUES).index("accessory")
 # ------------------------------------------------------------------ pictures
 
 
+def present(folder: Path) -> tuple[str, ...]:
+    """The concepts that there are LoRAs of. Raises Problem where there are fewer than two."""
+    found = tuple(name for name in NAMES if (folder / f"{name}.safetensors").is_file())
+    if len(found) < 2:
+        raise Problem(f"{folder} needs LoRAs of two concepts or more: make them with ./run mini lora --out {folder}.")
+    return found
+
+
 def read(folder: Path) -> list[Target]:
-    """All concepts' LoRAs, stacked, by the training network's layers."""
-    files = [load_file(folder / f"{name}.safetensors") for name in NAMES]
-    paths = [key.removeprefix("diffusion_model.").removesuffix(".lora_A.weight") for key in files[0] if "lora_A" in key]
+    """All concepts' LoRAs that are there, stacked, by the training network's layers."""
+    files = {NAMES.index(name): load_file(folder / f"{name}.safetensors") for name in present(folder)}
+    first = next(iter(files.values()))
+    paths = [key.removeprefix("diffusion_model.").removesuffix(".lora_A.weight") for key in first if "lora_A" in key]
     return [
         Target(path, layer_of([
             (number, Pair(*(file[f"diffusion_model.{path}.lora_{side}.weight"].float() for side in "AB"), 1.0))
-            for number, file in enumerate(files)
+            for number, file in files.items()
         ]))
         for path in paths
     ]
@@ -183,14 +193,14 @@ def by_hooks(
     return weighted_mean(predictions, weights)
 
 
-def scenes(people: int, count: int, seed: int) -> list[Picture]:
-    """Held-out looks; the first two people have each a concept of their own."""
+def scenes(people: int, count: int, seed: int, names: Sequence[str] = NAMES) -> list[Picture]:
+    """Held-out looks; the first two people have each a concept of their own, of these."""
     rng, made = random.Random(seed), []
     while len(made) < count:
         picture = sample_picture(rng, SIZE, people, held_out=True)
         if any(figure.height < 120 for figure in picture.figures):  # below it, a judge sees too little
             continue
-        for person, concept in enumerate(rng.sample(NAMES, min(people, 2))):
+        for person, concept in enumerate(rng.sample(names, min(people, 2))):
             picture = with_concept(picture, person, concept)
         made.append(picture)
     return made
@@ -218,7 +228,7 @@ def measure(
     return {
         "recall": share(has, own), "leak": share(has, there & ~own), "attributes": share(right, counted),
         "frechet": round(frechet(*features), 2),
-        **{f"recall {name}": share(has[:, i], own[:, i]) for i, name in enumerate(NAMES)},
+        **{f"recall {name}": share(has[:, i], own[:, i]) for i, name in enumerate(NAMES) if own[:, i].any()},
     }
 
 
@@ -228,7 +238,7 @@ def bench_pictures(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     yield {"judge": {name: round(100 * right, 1) for name, right in zip(NAMES, probe.right, strict=True)}}
     targets, tokenizers = read(options.loras), tokens.Tokenizers()
     for people in options.people:
-        pictures = scenes(people, options.count, 300 + people)
+        pictures = scenes(people, options.count, 300 + people, present(options.loras))
         rng = random.Random(people)
         described = [prompts.describe(picture, rng, complete=True) for picture in pictures]
         wearers = {
