@@ -9,6 +9,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TypeVar
 
 from comfy_api.latest import ComfyExtension, io
@@ -51,6 +52,13 @@ def register_check() -> None:
     register()
 
 
+def offer_loras() -> None:
+    """The built-in model's own, in the host's list."""
+    import folder_paths
+
+    folder_paths.add_model_folder_path("loras", str(Path(__file__).resolve().parent.parent / "mini" / "loras"))
+
+
 def alone(what: str, bring: Callable[[], Part]) -> Part | None:
     """What is brought, or None with a warning where this host can't give it what it needs."""
     try:
@@ -67,5 +75,6 @@ def alone(what: str, bring: Callable[[], Part]) -> Part | None:
 class NewBieExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         alone("The live prompt check", register_check)
+        alone("The built-in model's LoRA", offer_loras)
         found = [alone(name, partial(node, name, file)) for name, file in NODES.items()]
         return [one for one in found if one is not None]
