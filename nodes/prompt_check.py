@@ -98,7 +98,7 @@ def _told(message: Message, where: Any, language: str) -> dict[str, Any]:
     """Its line and column count within its field, where it is about one."""
     field, place = None, {"line": where.line, "column": where.column}
     said = dict(message.values)
-    if "field" in said:
+    if {"field", "message"} <= said.keys():
         field, message = said["field"], said["message"]
         within = dict(message.values)
         if "line" in within and "message" in within:

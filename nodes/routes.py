@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 
 from aiohttp import web
+
+import nodes as host
 
 from ..version import pack_version
 from ..xml_prompt import vocabulary
@@ -18,6 +21,7 @@ from . import language_page
 from .prompt_check import question, verdict
 
 ROOT = "/newbie_xml"
+WEB = Path(__file__).resolve().parent.parent / "web"
 MOST_BYTES = 1_000_000  # of a request
 
 
@@ -27,6 +31,20 @@ def register() -> None:
 
     if hasattr(PromptServer, "instance"):  # else: nodes in a script, without a page
         add_to(PromptServer.instance.routes)
+        for name, folder in host.EXTENSION_WEB_DIRS.items():
+            if Path(folder).resolve() == WEB:
+                add_help(PromptServer.instance.routes, name)
+
+
+def add_help(routes: web.RouteTableDef, pack: str) -> None:
+    """The page asks for help as docs/NODE/LOCALE.md first, and English help lies in docs/NODE.md."""
+
+    @routes.get(f"/extensions/{pack}/docs/{{node:NewBie[A-Za-z]+}}/en.md")
+    async def english(request: web.Request) -> web.StreamResponse:
+        page = WEB / "docs" / f"{request.match_info['node']}.md"
+        if not page.is_file():
+            raise web.HTTPNotFound
+        return web.FileResponse(page, headers={"Content-Type": "text/markdown"})
 
 
 def add_to(routes: web.RouteTableDef) -> None:

@@ -66,5 +66,7 @@ def host(comfyui, tmp_path_factory):
     from newbie_pack.client.environment import Environment
 
     environment = Environment(ROOT, tmp_path_factory.mktemp("home"), Path(sys.executable), comfyui, ours=True)
-    with hosts.running(environment, device="cpu") as running:
+    page = os.environ.get("NEWBIE_FRONT_END")  # the folder `static` of another comfyui_frontend_package
+    flags = ["--front-end-root", page] if page else []
+    with hosts.running(environment, device="cpu", flags=flags) as running:
         yield running

@@ -16,6 +16,12 @@ const NEW_SIZE = [440, 640]; // of a prompt node that the user adds
 const LIFE = 15_000; // milliseconds of a toast
 const BADGES = { ran: "#7a5a00", refused: "#a02020" }; // their colours
 const SIZE = "NewBieSize";
+// Options in Chinese: the host looks up the names of inputs alone.
+const OPTIONS = {
+  unstated: "未指定", girl: "女", boy: "男", other: "其他", auto: "自动", strict: "严格", gentle: "温和", off: "关闭",
+  "as the mode": "随模式", closed: "隔离", open: "放开", boxes: "方框", "boxes and gaps": "方框和间隙",
+  silhouettes: "轮廓", none: "无", default: "默认", custom: "自定义", "NewBie mini (built in)": "NewBie mini（内置）",
+};
 const SCENE = "NEWBIE_SCENE";
 const SCENE_COLOUR = "#f472b6";
 const PALETTE = "Comfy.ColorPalette";
@@ -103,6 +109,11 @@ function colourScenes() {
   document.documentElement.style.setProperty(`--color-datatype-${SCENE}`, SCENE_COLOUR);
 }
 
+function labelOptions(node) {
+  for (const { type, options } of node.widgets ?? [])
+    if (type === "combo") options.getOptionLabel ??= (value) => OPTIONS[value] ?? String(value ?? "");
+}
+
 /** NewBie Size comes first where a latent input is dragged to the empty canvas. */
 function suggestSize() {
   const suggested = globalThis.LiteGraph?.slot_types_default_in?.LATENT;
@@ -119,6 +130,7 @@ app.registerExtension({
     const definition = node.constructor.nodeData;
     if (!ours(definition)) return;
     colourScenes(); // the palette, loaded by now, knows the host's types alone
+    if (locale().startsWith("zh")) labelOptions(node);
     if (!speaks(definition)) return;
     const kind = PANELS[node.comfyClass] ?? {};
     if (kind.input && !app.configuringGraph) {

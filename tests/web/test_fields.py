@@ -180,3 +180,10 @@ def test_a_scenes_fields_are_checked_behind_its_characters_in_chinese(canvas, re
     opened.page.wait_for_selector(".newbie-warning >> text=背景")
     assert opened.page.locator(".newbie-warning").count() == 2
     assert {"外貌", "描述", "背景", "互动"} < set(opened.page.locator(".newbie-field-label").all_inner_texts())
+    assert "女" in opened.page.locator(".newbie-field select").first.inner_text()
+    assert values(opened)[1] == "girl"
+    opened.open_template("NewBie first picture (mini)")
+    mode = "app.graph.nodes.find(({ type }) => type === 'NewBieEncodeCharacters').widgets[0]"
+    assert opened.page.evaluate(f"() => {mode}.options.getOptionLabel({mode}.value)") == "自动"
+    if renderer == "nodes2":
+        opened.page.wait_for_selector("text=自动 >> visible=true")

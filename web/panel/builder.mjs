@@ -1,14 +1,14 @@
 // The fields of NewBie Character and NewBie Scene as chips, what is wrong with them, and where the character stands. The
 // node's own widgets stay what is saved and queued.
 import { aspectOf, lastPicture } from "./aspect.mjs";
-import { LAYOUT, LAYOUT_HEIGHT, newBar, PLAIN } from "./bar.mjs";
 import { checker } from "./check.mjs";
 import { knowledge } from "./complete.mjs";
 import { fieldList } from "./fields.mjs";
 import { layout as newLayout } from "./layout.mjs";
-import { messageList } from "./messages.mjs";
-import { entriesOf } from "./notes.mjs";
-import { addPanelWidget, afterRuns, dropPreviews, heightFollower, remember, setHidden } from "./widget.mjs";
+import { entriesOf, messageList } from "./messages.mjs";
+import {
+  addPanelWidget, afterRuns, dropPreviews, heightFollower, LAYOUT, LAYOUT_HEIGHT, newBar, PLAIN, remember, setHidden,
+} from "./widget.mjs";
 import { wordsOf } from "./words.mjs";
 
 const CHARACTER = "NewBieCharacter";

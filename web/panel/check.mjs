@@ -1,6 +1,6 @@
 // Asks the server's own reader about a prompt as it is typed: the last question counts, and one at a time is under way.
 
-const PATH = "/newbie_xml/check";
+export const PATH = "/newbie_xml/check";
 const PAUSE = 200; // milliseconds without a key
 
 /**
@@ -46,10 +46,4 @@ export function checker(api, question, answered) {
     clearTimeout(timer);
     timer = setTimeout(ask, now ? 0 : PAUSE);
   };
-}
-
-/** @param {object} api @returns {Promise<{character: string[], general: string[], positions: string[]}>} */
-export async function vocabulary(api) {
-  const answer = await api.fetchApi(PATH);
-  return answer.ok ? answer.json() : { character: [], general: [], positions: [] };
 }

@@ -1,5 +1,5 @@
 // What the editor offers while typing: elements, position words, names for `between`, and tags.
-import { vocabulary } from "./check.mjs";
+import { PATH } from "./check.mjs";
 import { characters, read } from "./xml.mjs";
 
 const NAME = /<n>\s*([^<]+?)\s*<\/n>|<name>\s*([^<]+?)\s*<\/name>/giu;
@@ -24,6 +24,12 @@ const elementOption = (name) => ({
     view.dispatch({ changes: { from: begin, to, insert }, selection: { anchor: begin + open.length } });
   },
 });
+
+/** @param {object} api @returns {Promise<{character: string[], general: string[], positions: string[]}>} */
+async function vocabulary(api) {
+  const answer = await api.fetchApi(PATH);
+  return answer.ok ? answer.json() : { character: [], general: [], positions: [] };
+}
 
 let known = null; // asked for once a page
 

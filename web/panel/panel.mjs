@@ -1,6 +1,6 @@
 // The panel that a node gets: an editor where it has a text, chips where it has fields, else what was said of it.
 import { builderPanel } from "./builder.mjs";
-import { notes } from "./notes.mjs";
+import { notes } from "./messages.mjs";
 import { promptPanel } from "./prompt.mjs";
 
 const STYLE = new URL("./panel.css", import.meta.url).href;

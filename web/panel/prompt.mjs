@@ -1,14 +1,14 @@
 // The panel of a prompt node: editor, layout and messages in one DOM widget beside the text widget, which stays the truth.
 import { aspectOf, lastPicture } from "./aspect.mjs";
-import { LAYOUT, LAYOUT_HEIGHT, newBar, PEOPLE, PLAIN } from "./bar.mjs";
 import { checker } from "./check.mjs";
 import { knowledge } from "./complete.mjs";
 import { editor as newEditor } from "./editor.mjs";
 import { layout as newLayout } from "./layout.mjs";
-import { messageList } from "./messages.mjs";
-import { entriesOf } from "./notes.mjs";
+import { entriesOf, messageList } from "./messages.mjs";
 import { peopleView } from "./people.mjs";
-import { addPanelWidget, afterRuns, dropPreviews, remember, setHidden } from "./widget.mjs";
+import {
+  addPanelWidget, afterRuns, dropPreviews, LAYOUT, LAYOUT_HEIGHT, newBar, PEOPLE, PLAIN, remember, setHidden,
+} from "./widget.mjs";
 import { wordsOf } from "./words.mjs";
 import { characters, formatted, withBox, withoutBox } from "./xml.mjs";
 
