@@ -2,8 +2,8 @@
 import { app } from "../../scripts/app.js";
 import { api } from "../../scripts/api.js";
 
-// Nodes with a text have an editor, those with fields show them as chips; all that say what they repaired, guessed or refused
-// have a list of it.
+// Nodes with a text have an editor, those with fields show them as chips; all that say what they repaired, guessed or
+// refused have a list of it.
 const PANELS = {
   NewBieXMLPrompt: { input: "xml", reader: "xml" },
   NewBieTextToXML: { input: "text", reader: "text" },

@@ -115,7 +115,7 @@ def test_the_sentence_of_a_refusal_is_in_a_toast(canvas):
     opened.open_template(FIRST)
     opened.write("<character_1>")
     opened.page.get_by_test_id("queue-button").click()
-    opened.page.wait_for_selector(".p-toast-message >> text=is never closed")
+    opened.page.wait_for_selector(":text('is never closed'):not(.newbie-panel *, .cm-tooltip *) >> visible=true")
 
 
 def test_a_page_without_our_nodes_pays_little(canvas):

@@ -33,7 +33,7 @@ def field(prompt, label):
 
 
 def test_everybody_is_one_click_away_and_nothing_changes_by_looking(prompt):
-    assert prompt.page.get_by_role("tab").all_inner_texts() == [*NAMES, "Picture"]
+    assert prompt.page.locator(".newbie-tabs [role=tab]").all_inner_texts() == [*NAMES, "Picture"]
     for i, name in enumerate(NAMES, start=1):
         prompt.page.get_by_role("tab", name=name).click()
         assert chips(prompt, "appearance") == [f"hair {i}", "eyes"]
@@ -81,7 +81,7 @@ def test_a_mistake_is_underlined_in_its_field_and_a_click_goes_there(prompt):
     place = prompt.page.locator(".newbie-warning .newbie-place")
     assert place.inner_text() == "19:22"
     place.click()
-    assert prompt.page.inner_text("[role=tab][aria-selected=true]") == "len"
+    assert prompt.page.inner_text(".newbie-tabs [aria-selected=true]") == "len"
     assert field(prompt, "appearance").locator(".cm-lintRange-warning").inner_text() == "("
     assert prompt.page.evaluate("() => document.activeElement.ariaLabel") == "appearance"
 

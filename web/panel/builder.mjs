@@ -1,5 +1,5 @@
-// The fields of NewBie Character and NewBie Scene as chips, what is wrong with them, and where the character stands. The
-// node's own widgets stay what is saved and queued.
+// The fields of NewBie Character and NewBie Scene as chips, what is wrong with them, and where the character stands.
+// The node's own widgets stay what is saved and queued.
 import { aspectOf, lastPicture } from "./aspect.mjs";
 import { checker } from "./check.mjs";
 import { knowledge } from "./complete.mjs";

@@ -46,8 +46,8 @@ class Tools extends WidgetType {
     tools.className = "newbie-tools";
     const add = (sign, word, run) => {
       const button = document.createElement("button");
-      Object.assign(button, { type: "button", textContent: sign, title: this.words(word), ariaLabel: this.words(word) });
-      button.tabIndex = -1;
+      Object.assign(button, { type: "button", textContent: sign, title: this.words(word), tabIndex: -1 });
+      button.ariaLabel = button.title;
       button.onpointerdown = (event) => (event.preventDefault(), run(view)); // the cursor stays where it is
       tools.append(button);
     };
@@ -111,6 +111,11 @@ function endTag(view) {
   return true;
 }
 
+function breakLine({ state, dispatch }) {
+  dispatch(state.replaceSelection("\n"));
+  return true;
+}
+
 function chips(words) {
   const tools = Decoration.widget({ widget: new Tools(words), side: 1 });
   const separator = Decoration.mark({ class: "newbie-separator" });
@@ -165,7 +170,7 @@ export function chipField({ text, label, hint, list, words, complete, changed })
         ...completionKeymap,
         { key: "Mod-ArrowUp", run: weigh(STEP) }, { key: "Mod-ArrowDown", run: weigh(-STEP) },
         { key: "Alt-ArrowLeft", run: shift(-1) }, { key: "Alt-ArrowRight", run: shift(1) },
-        { key: "Enter", run: endTag }, { key: "Shift-Enter", run: ({ state, dispatch }) => (dispatch(state.replaceSelection("\n")), true) },
+        { key: "Enter", run: endTag }, { key: "Shift-Enter", run: breakLine },
       ]),
     ] : [],
     keymap.of([...historyKeymap, ...defaultKeymap]),

@@ -43,7 +43,7 @@ export const knowledge = (api) =>
 /**
  * @param {{character: string[], general: string[], positions: string[]}} vocabulary
  * @param {{tags: [string, string][]}} list English tag, Chinese meaning
- * @returns {(context: object, field?: string) => object | null} a completion source; field: the text is a field's, not XML
+ * @returns {(context: object, field?: string) => object | null} a completion source; field: the text is of one, no XML
  */
 export function completions(vocabulary, list) {
   const tags = list.tags.map(([label, detail]) => ({ label, detail, type: "text" }));

@@ -1,5 +1,5 @@
-// What the reader repaired, guessed or refused, as a list: below a prompt, where a click jumps to the place, or on a node
-// without a panel of its own, while there is something to say.
+// What the reader repaired, guessed or refused, as a list: below a prompt, where a click jumps to the place, or on a
+// node without a panel of its own, while there is something to say.
 import { addPanelWidget, dropPreviews } from "./widget.mjs";
 import { wordsOf } from "./words.mjs";
 

@@ -12,8 +12,8 @@ const FACTOR = { "(": 1.1, "（": 1.1, "[": 0.9091, "{": 1.05 };
 const BETWEEN = /[,，、；\s]*/y; // not `;`, which `;)` begins with
 // Faces with a bracket or a `;`: nothing else in them could be taken for a mark.
 const FACES = [
-  "\\(^o^)/", "(o)_(o)", "(;_;)", "(^_^)", "(^o^)", "(>_<)", "(=_=)", "(._.)", "^_^;", ">:(", ">:)", ">;)", ";_;", ";w;",
-  "(:3", ":)", ":(", ";)", ";(", ";3", ";d", ";o", ";p", ";q", "d;", "=)", "=(",
+  "\\(^o^)/", "(o)_(o)", "(;_;)", "(^_^)", "(^o^)", "(>_<)", "(=_=)", "(._.)", "^_^;", ">:(", ">:)", ">;)", ";_;",
+  ";w;", "(:3", ":)", ":(", ";)", ";(", ";3", ";d", ";o", ";p", ";q", "d;", "=)", "=(",
 ];
 const AFTER_FACE = /[ \t\u3000]*(?:[,，、;；\n)）\]}]|[:：][0-9]*\.?[0-9]|::|$)/y;
 const AFTER_OPEN_FACE = /[ \t\u3000]*(?:[,，、;；\n]|$)/y;
@@ -95,7 +95,7 @@ function weighed(text, piece, marks) {
     const [one, ...others] = pieces(text, start, end, marks);
     if (!one) return false;
     weight *= factor;
-    [from, to] = others.length ? [start + /^\s*/.exec(text.slice(start, end))[0].length, others.at(-1).to] : [one.from, one.to];
+    [from, to] = [one.from, (others.at(-1) ?? one).to];
     return !others.length; // of a single tag more brackets may be taken
   };
   for (;;) {

@@ -13,7 +13,10 @@ export function placeOf(doc, { line, column }) {
   return { from, to: Math.min(from + length, at.to) };
 }
 
-/** What is underlined. @param {import("./check.mjs").Told | null} problem @param {import("./check.mjs").Told[]} warnings */
+/**
+ * What is underlined.
+ * @param {import("./check.mjs").Told | null} problem @param {import("./check.mjs").Told[]} warnings
+ */
 export function marksOf(doc, problem, warnings) {
   const told = [
     ...(problem ? [{ ...problem, severity: "error" }] : []),

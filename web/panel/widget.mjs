@@ -1,4 +1,4 @@
-// A panel as a widget of its own type: the front-end takes over the types that it knows, and leaves this one's element be.
+// A panel as a widget of a type of its own, whose element the front-end leaves be, and the buttons over it.
 
 import { behind, outputKey } from "./aspect.mjs";
 

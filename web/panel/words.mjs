@@ -60,7 +60,7 @@ const FIELDS = {
 
 /**
  * @param {string} locale such as `en` or `zh-TW`
- * @returns {((word: keyof typeof WORDS) => string) & {example: (field: string) => string, field: (name: string) => string}}
+ * @returns {((word: keyof typeof WORDS) => string) & Record<"example" | "field", (name: string) => string>}
  */
 export function wordsOf(locale) {
   const at = locale.toLowerCase().startsWith("zh") ? 1 : 0;

@@ -19,7 +19,9 @@ const SAME = {
   n: "name", pose: "action", 名字: "name", 性别: "gender", 外貌: "appearance", 服装: "clothing", 表情: "expression",
   动作: "action", 姿势: "action", 位置: "position", 负面: "negative", 风格: "style", 背景: "background", 互动: "interaction",
 };
-export const PERSON_FIELDS = ["name", "gender", "appearance", "clothing", "expression", "action", "position", "negative"];
+export const PERSON_FIELDS = [
+  "name", "gender", "appearance", "clothing", "expression", "action", "position", "negative",
+];
 export const PICTURE_FIELDS = [
   "caption", "count", "artists", "style", "background", "lighting", "atmosphere", "quality", "objects", "interaction",
 ];
@@ -42,16 +44,19 @@ function fieldOf(text, element) {
 
 /** Words between a block's elements. */
 function loose(text, block) {
-  const edges = [block.open.to, ...block.children.flatMap(({ open, close }) => [open.from, close.to]), block.close.from];
+  const inner = block.children.flatMap(({ open, close }) => [open.from, close.to]);
+  const edges = [block.open.to, ...inner, block.close.from];
   const found = [];
   for (let i = 0; i < edges.length; i += 2) {
     const words = text.slice(edges[i], edges[i + 1]).trim();
-    if (words) found.push({ name: "other", element: null, plain: true, ...trimmed(text, edges[i], edges[i + 1]), words });
+    const span = trimmed(text, edges[i], edges[i + 1]);
+    if (words) found.push({ name: "other", element: null, plain: true, ...span, words });
   }
   return found;
 }
 
-const holdsPeople = (element, people) => element.children.some((one) => people.includes(one) || holdsPeople(one, people));
+const holdsPeople = ({ children }, people) =>
+  children.some((one) => people.includes(one) || holdsPeople(one, people));
 
 /**
  * @param {string} text
@@ -60,15 +65,13 @@ const holdsPeople = (element, people) => element.children.some((one) => people.i
 export function scene(text) {
   const { elements, whole } = read(text);
   const people = characters(text, elements);
-  const around = elements.filter((one) =>
-    GENERAL.test(one.name) || holdsPeople(one, people) || (!one.parent && one.children.length && !people.includes(one)));
-  const inPicture = (one) => !people.includes(one) && !around.includes(one) && (!one.parent || around.includes(one.parent));
   const general = elements.find(({ name }) => GENERAL.test(name));
+  const isRoot = (one) => !one.parent && one.children.length && !people.includes(one);
+  const around = new Set(elements.filter((one) => GENERAL.test(one.name) || holdsPeople(one, people) || isRoot(one)));
+  const inPicture = (one) => !people.includes(one) && !around.has(one) && (!one.parent || around.has(one.parent));
+  const ofPerson = (element) => [...element.children.map((one) => fieldOf(text, one)), ...loose(text, element)];
   return {
-    people: people.map((element) => ({
-      element,
-      fields: [...element.children.map((one) => fieldOf(text, one)), ...loose(text, element)].sort((a, b) => a.from - b.from),
-    })),
+    people: people.map((element) => ({ element, fields: ofPerson(element).sort((a, b) => a.from - b.from) })),
     picture: [...elements.filter(inPicture).map((one) => fieldOf(text, one)), ...(general ? loose(text, general) : [])],
     whole,
   };
