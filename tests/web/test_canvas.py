@@ -45,6 +45,21 @@ def test_missing_files_are_offered_for_download(canvas):
     assert opened.page.get_by_role("button", name="Download").count() >= 1
 
 
+def test_the_first_picture_takes_four_clicks_and_no_typing(canvas):
+    """One fewer at the very first start, where the host opens the templates by itself."""
+    opened = canvas()
+    opened.open(BARE)
+    opened.page.get_by_role("button", name="Templates").first.click()
+    opened.page.get_by_role("dialog").get_by_text(ROOT.name, exact=True).click()
+    opened.page.get_by_role("dialog").get_by_text(FIRST, exact=True).first.click()
+    opened.page.wait_for_selector(".newbie-panel .cm-content >> visible=true")
+    # Fewer steps, for the test's time alone.
+    opened.node("NewBieSample", "node.widgets.find(({ name }) => name === 'steps').value = 2")
+    opened.page.get_by_test_id("queue-button").click()
+    saved = "Object.values(app.nodeOutputs).some(({ images }) => images?.some(({ type }) => type === 'output'))"
+    opened.page.wait_for_function(f"() => {saved}", timeout=120_000)
+
+
 def test_the_size_is_suggested_first_where_a_latent_is_wanted(canvas):
     assert canvas().page.evaluate("() => LiteGraph.slot_types_default_in.LATENT[0]") == "NewBieSize"
 
