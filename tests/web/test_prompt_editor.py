@@ -129,8 +129,9 @@ def test_a_key_in_a_long_prompt_takes_less_than_50_ms(prompt):
           for (let i = 0; i < 10; i += 1) {
             const begin = performance.now();
             document.execCommand("insertText", false, "x");
-            took.push(performance.now() - begin);
             await new Promise(requestAnimationFrame);
+            await new Promise((drawn) => setTimeout(drawn));
+            took.push(performance.now() - begin);
           }
           return took;
         }"""

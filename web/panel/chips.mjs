@@ -1,7 +1,7 @@
 // A list of tags as chips over its own text: a chip shows words and weight, and the text as typed where the cursor is.
 import {
-  Decoration, EditorView, StateEffect, StateField, WidgetType, autocompletion, completionKeymap, defaultKeymap,
-  historyKeymap, keymap, placeholder, setDiagnostics,
+  Decoration, EditorView, StateEffect, StateField, ViewPlugin, WidgetType, autocompletion, completionKeymap,
+  defaultKeymap, historyKeymap, keymap, placeholder, setDiagnostics,
 } from "./codemirror.mjs";
 import { exchanged, STEP, tagsOf, withWeight, without } from "./tags.mjs";
 import { marksOf, textView } from "./text_view.mjs";
@@ -119,18 +119,23 @@ function breakLine({ state, dispatch }) {
 function chips(words) {
   const tools = Decoration.widget({ widget: new Tools(words), side: 1 });
   const separator = Decoration.mark({ class: "newbie-separator" });
-  return StateField.define({
-    create: (state) => drawn(state),
-    update: (marks, transaction) =>
-      transaction.docChanged || transaction.selection || transaction.effects.length ? drawn(transaction.state) : marks,
-    provide: (field) => EditorView.decorations.from(field),
-  });
+  const marks = ViewPlugin.fromClass(class {
+    constructor(view) {
+      this.decorations = drawn(view);
+    }
+    update(update) {
+      const focused = update.transactions.some(({ effects }) => effects.some((effect) => effect.is(setFocus)));
+      if (update.docChanged || update.selectionSet || update.viewportChanged || focused) this.decorations = drawn(update.view);
+    }
+  }, { decorations: (plugin) => plugin.decorations });
+  return marks;
 
-  function drawn(state) {
-    const { tags, focused } = state.field(read);
+  function drawn({ state, viewport }) {
+    const { focused } = state.field(read);
+    const tags = state.field(read).tags.filter(({ from, to }) => from <= viewport.to && viewport.from <= to);
     const { head, empty } = state.selection.main;
     const ranges = [];
-    let end = 0;
+    let end = tags[0]?.from ?? 0;
     for (const tag of tags) {
       if (tag.from > end) ranges.push(separator.range(end, tag.from));
       end = tag.to;
@@ -144,7 +149,7 @@ function chips(words) {
       if (tag.words.to < tag.to)
         ranges.push(Decoration.replace({ widget: new Weight(tag.weight) }).range(tag.words.to, tag.to));
     }
-    if (end < state.doc.length) ranges.push(separator.range(end, state.doc.length));
+    if (end < viewport.to) ranges.push(separator.range(end, viewport.to));
     return Decoration.set(ranges, true);
   }
 }
@@ -175,6 +180,10 @@ export function chipField({ text, label, hint, list, words, complete, changed })
     ] : [],
     keymap.of([...historyKeymap, ...defaultKeymap]),
   ]);
-  const diagnose = (told) => view.dispatch(setDiagnostics(view.state, marksOf(view.state.doc, null, told)));
+  let underlined = false;
+  const diagnose = (told) => {
+    if (told.length || underlined) view.dispatch(setDiagnostics(view.state, marksOf(view.state.doc, null, told)));
+    underlined = told.length > 0;
+  };
   return { view, show, change, diagnose, remove: end };
 }

@@ -6,15 +6,18 @@
  * @typedef {{from: number, to: number, insert: string}} Change
  */
 
-const SEPARATORS = ",，、;；\n";
+const EDGE = /[([{（,，、;；\n]/g; // of a tag
 const CLOSED_BY = { "(": ")）", "（": ")）", "[": "]", "{": "}" };
 const FACTOR = { "(": 1.1, "（": 1.1, "[": 0.9091, "{": 1.05 };
+const CLOSING = ")）]}";
+const MARK = /\\[()[\]{}（）\\:：,，、;；\n]|::+|[()（）[\]{},，、;；\n]/g;
 const BETWEEN = /[,，、；\s]*/y; // not `;`, which `;)` begins with
 // Faces with a bracket or a `;`: nothing else in them could be taken for a mark.
 const FACES = [
   "\\(^o^)/", "(o)_(o)", "(;_;)", "(^_^)", "(^o^)", "(>_<)", "(=_=)", "(._.)", "^_^;", ">:(", ">:)", ">;)", ";_;",
   ";w;", "(:3", ":)", ":(", ";)", ";(", ";3", ";d", ";o", ";p", ";q", "d;", "=)", "=(",
 ];
+const FIRSTS = new Set(FACES.flatMap(([first]) => [first, first.toUpperCase()]));
 const AFTER_FACE = /[ \t\u3000]*(?:[,，、;；\n)）\]}]|[:：][0-9]*\.?[0-9]|::|$)/y;
 const AFTER_OPEN_FACE = /[ \t\u3000]*(?:[,，、;；\n]|$)/y;
 const NUMBER = "[0-9]{1,4}(?:\\.[0-9]{0,8})?|\\.[0-9]{1,8}";
@@ -23,6 +26,8 @@ const BARE_WEIGHT = /(?<=[^\s:：\\])[:：]([0-9]{0,2}\.[0-9]{1,4})$/;
 const NUMERIC_GROUP = new RegExp(`(${NUMBER})::(?!:)`, "y");
 const FOREIGN = /^[[{].*\||^\[.*[:：]\s{0,8}[0-9.]{1,8}\s{0,8}\]$/su; // a choice or a schedule weighs nothing
 export const [LEAST, MOST, STEP] = [0.05, 5, 0.05]; // weights that the keys reach, and how far one goes
+
+const SPECIAL = /[()（）[\]{}\\:：;]/; // without one a tag is its words
 
 const at = (pattern, text, place) => {
   pattern.lastIndex = place;
@@ -43,27 +48,25 @@ function marksOf(text) {
   const open = [];
   const begin = (place) => {
     const from = between(text, place);
-    const to = at(NUMERIC_GROUP, text, from) ? from : faceEnd(text, from);
+    const to = FIRSTS.has(text[from]) && !at(NUMERIC_GROUP, text, from) ? faceEnd(text, from) : from;
     for (let i = from; i < to; i += 1) literal.add(i);
     return to;
   };
-  for (let i = begin(0); i < text.length; ) {
-    const mark = text[i];
-    if (mark === "\\" && /[()[\]{}（）\\:：,，、;；\n]/.test(text[i + 1] ?? "")) {
-      literal.add(i).add(i + 1);
-      i += 2;
-    } else if (/[)）\]}]/.test(mark)) {
+  MARK.lastIndex = begin(0);
+  for (let found = MARK.exec(text); found; found = MARK.exec(text)) {
+    const { 0: mark, index: i } = found;
+    const next = MARK.lastIndex;
+    if (mark[0] === "\\") literal.add(i).add(i + 1);
+    else if (CLOSING.includes(mark)) {
       if (CLOSED_BY[text[open.at(-1)]]?.includes(mark)) {
         const from = open.pop();
         partner.set(from, i).set(i, from);
       } else literal.add(i);
-      i += 1;
-    } else if (mark in CLOSED_BY || SEPARATORS.includes(mark) || text.startsWith("::", i)) {
+    } else {
       if (mark in CLOSED_BY) open.push(i);
-      const next = i + (mark === ":" ? text.slice(i).search(/[^:]|$/) : 1);
-      const eyes = mark === ":" ? begin(next - 1) : 0; // the last of several colons may be those of `:)`
-      i = eyes > next ? eyes : begin(next);
-    } else i += 1;
+      const eyes = mark[0] === ":" ? begin(next - 1) : 0; // the last of several colons may be those of `:)`
+      MARK.lastIndex = eyes > next ? eyes : begin(next);
+    }
   }
   open.forEach((i) => literal.add(i));
   return { partner, literal };
@@ -75,7 +78,9 @@ function* pieces(text, start, end, { partner, literal }) {
     const group = i === first && at(NUMERIC_GROUP, text, i);
     const close = group ? text.indexOf("::", i + group[0].length) : -1;
     if (close >= 0 && close < end) i = close + 2;
-    while (i < end && (literal.has(i) || !(text[i] in CLOSED_BY || SEPARATORS.includes(text[i])))) i += 1;
+    EDGE.lastIndex = i;
+    while (EDGE.test(text) && literal.has(EDGE.lastIndex - 1));
+    i = EDGE.lastIndex ? Math.min(EDGE.lastIndex - 1, end) : end;
     if (i < end && text[i] in CLOSED_BY) {
       i = (partner.get(i) ?? end) < end ? partner.get(i) + 1 : i + 1;
       continue;
@@ -90,6 +95,7 @@ function* pieces(text, start, end, { partner, literal }) {
 /** The piece without the brackets that weigh all of it. */
 function weighed(text, piece, marks) {
   let { from, to } = piece;
+  if (!SPECIAL.test(text.slice(from, to))) return { ...piece, words: piece, weight: 1 };
   let weight = 1;
   const inner = (start, end, factor) => {
     const [one, ...others] = pieces(text, start, end, marks);
