@@ -27,7 +27,7 @@ from ..xml_prompt import (
     to_xml,
 )
 from .arguments import read_text, size
-from .problem import Problem
+from .problem import Problem, shown
 from .session.verdict import pointed
 
 SQUARE = (1, 1)
@@ -77,7 +77,7 @@ def check_all(options: argparse.Namespace) -> int:
         for warning in scene.warnings:
             sys.stdout.write(told(file, warning))
         people, warnings = len(scene.characters), len(scene.warnings)
-        sys.stdout.write(f"{file}: {counted(people, 'character')}, {counted(warnings, 'warning')}\n")
+        sys.stdout.write(f"{shown(file)}: {counted(people, 'character')}, {counted(warnings, 'warning')}\n")
         worst = max(worst, 1 if warnings else 0)
     return worst
 
@@ -112,7 +112,7 @@ def read(file: str, reader: Callable[[str], Scene] = parse) -> Scene | None:
         scene = reader(read_text(file if file == "-" else Path(file)))
         layout(scene)
     except Problem as problem:
-        sys.stderr.write(f"{problem}\n")
+        sys.stderr.write(f"{shown(str(problem))}\n")
     except PromptError as error:
         sys.stderr.write(told(file, error))
         if error.source and error.line:
@@ -125,7 +125,7 @@ def read(file: str, reader: Callable[[str], Scene] = parse) -> Scene | None:
 def told(file: str, said: PromptError | PromptWarning) -> str:
     """As compilers write it, in the process's language."""
     place = f"{file}:{said.line}:{said.column}" if said.line else file
-    return f"{place}: {said.message.text(system_language())}\n"
+    return shown(f"{place}: {said.message.text(system_language())}\n")
 
 
 def counted(number: int, name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ...xml_prompt import PromptError, Scene, at_line, convert, layout, parse, system_language
-from ..problem import Problem
+from ..problem import Problem, shown
 from ..workflow import Prompt, Settings, prompt_places
 
 Reader = Callable[[str], Scene]
@@ -37,5 +37,6 @@ def check(text: str, readers: tuple[Reader, ...]) -> list[str]:
 def pointed(source: str, column: int) -> str:
     """The line with a caret below the column; of a long line only what is near."""
     start = max(0, column - 60)
-    lead = "".join(c if c == "\t" else "\u3000" if ord(c) > 0x2E7F else " " for c in source[start : column - 1])
-    return f"    {source[start : start + 100]}\n    {lead}^\n"
+    before = shown(source[start : column - 1])
+    lead = "".join(c if c == "\t" else "\u3000" if ord(c) > 0x2E7F else " " for c in before)
+    return f"    {shown(source[start : start + 100])}\n    {lead}^\n"

@@ -69,6 +69,16 @@ def test_a_warning_and_an_error_name_their_place(file, capsys):
     ]
 
 
+@pytest.mark.parametrize("typed", ["<n>\x1b[31m</n>", "<n>红\x00</n>"])
+def test_letters_that_a_terminal_obeys_are_shown_and_the_caret_stands_below_its_place(file, capsys, typed):
+    name = file(typed, "a\x1b]0;x\x07.xml")
+    assert prompt_tool.main(["check", name]) == 2
+    place, line, caret = capsys.readouterr().err.splitlines()
+    assert "\x1b" not in place + line and "\\x1b]0;x\\x07.xml:1:" in place
+    width = sum(2 if ord(letter) > 0x2E7F else 1 for letter in line[: line.index("\\x")])
+    assert sum(2 if letter == "\u3000" else 1 for letter in caret) == width + 1
+
+
 @pytest.mark.parametrize(
     ("locale", "warned", "refused"), [("zh_CN.UTF-8", "不是已知字段", "没有结束"), ("C", "not a known", "never")]
 )
