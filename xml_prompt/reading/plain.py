@@ -93,6 +93,7 @@ _AND = re.compile(
 _BARE_WORDS = 2  # `a girl`
 _SENTENCE_WORDS = 4  # of a clause of a sentence
 _NAME_SIGNS = 10  # of a name in Chinese or Japanese
+_WORDS = re.compile(r"[^\W\d_][^:：|<>{}\[\]]*")
 _CROWD = re.compile("[人们群众達]")  # 人群 is no name
 
 
@@ -583,22 +584,24 @@ def _roster(label: str, tags: Sequence[PlacedTag]) -> Roster | None:
     if several is None:
         return None
     gender, stated = several
-    unknown = [tag.text for tag, _ in takewhile(lambda placed: not _is_of_a_table(placed.tag.text), tags)]
+    unknown = [tag.text for tag, _ in takewhile(lambda placed: _may_be_named(placed.tag.text), tags)]
     if stated and len(unknown) == stated:  # as many as the label says, in small letters too; 和 may be part of a name
         return Roster(gender, tuple(unknown), stated)
     names, used = [], 0
     for text in unknown:
         pieces = [piece.strip() for piece in _SEVERAL.split(text)]
-        pieces = pieces if all(pieces) else [text]
-        if any(map(_is_of_a_table, pieces)) or not (stated > len(names) or all(map(_looks_named, pieces))):
+        one_sign = any(len(piece) < 2 and not piece.isascii() for piece in pieces)  # 大和 is a name
+        pieces = pieces if all(pieces) and (not one_sign or len(pieces) == stated) else [text]
+        if not all(map(_may_be_named, pieces)) or not (stated > len(names) or all(map(_looks_named, pieces))):
             break
         names, used = [*names, *pieces], used + 1
     sure = all(map(_looks_named, names)) or len(names) == stated
     return Roster(gender, tuple(names), used) if 2 <= len(names) <= MOST_ALIKE and sure else None
 
 
-def _is_of_a_table(text: str) -> bool:
-    return bool(people_in(text) or field_of_person(text) or _of_picture(text) or joint_interaction(text))
+def _may_be_named(text: str) -> bool:
+    known = people_in(text) or field_of_person(text) or _of_picture(text) or joint_interaction(text)
+    return not known and _WORDS.fullmatch(text) is not None
 
 
 def _looks_named(text: str) -> bool:
