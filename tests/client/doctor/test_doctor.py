@@ -199,7 +199,7 @@ def old(number):
         ({"/object_info": 500}, "Server", "500"),
         ({"/system_stats": {"system": {}}}, "Server", "does not answer as ComfyUI does"),
         ({"/system_stats": 404}, "Server", "404"),
-        ({"/queue": {"queue_running": [old(1)], "queue_pending": [old(2)]}}, "Queue", "began 60 minutes ago"),
+        ({"/queue": {"queue_running": [old(1)], "queue_pending": [old(2)]}}, "Queue", "minutes ago"),
         ({"/queue": {"queue_running": [], "queue_pending": [old(2)]}}, "Queue", "0 running, 1 waiting"),
         ({"/queue": []}, "Server", "does not answer as ComfyUI does"),
     ],

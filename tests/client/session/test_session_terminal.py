@@ -54,10 +54,10 @@ class Person:
 
     def interrupts(self, text: str) -> None:
         """Ctrl-C until it is answered: readline takes no notice of one that comes while it writes its question."""
-        for _ in range(30):
+        for _ in range(6):
             self.types("\x03")
             try:
-                self.sees(text, 2.0)
+                self.sees(text, 10.0)
             except AssertionError:
                 continue
             return
