@@ -49,13 +49,15 @@ def unfinished(text: str) -> bool:
         bare = STRING.sub("", text)
         return bare.count("{") + bare.count("[") > bare.count("}") + bare.count("]")
     if text.startswith("<"):
-        found = elements(text)
+        found = outline(text)
         return "<!--" in text or (found is not None and found[1])
     return not text  # a system prompt and nothing behind it
 
 
-def elements(text: str) -> tuple[list[str], bool] | None:
-    """The outermost elements' names, and whether one is still open; None where a tag is closed in the wrong place."""
+def outline(text: str) -> tuple[list[str], bool] | None:
+    """The outermost elements' names, and whether one is still open; None where the text has none, or closes one in the
+    wrong place."""
+    text = body(text)
     roots: list[str] = []
     inside: list[str] = []
     for closing, name, empty in TAG.findall(text):
@@ -67,7 +69,7 @@ def elements(text: str) -> tuple[list[str], bool] | None:
             roots.append(name)
         if not empty:
             inside.append(name)
-    return roots, bool(inside)
+    return (roots, bool(inside)) if roots and text.startswith("<") else None
 
 
 def belongs(text: str, line: str) -> bool:
@@ -75,20 +77,21 @@ def belongs(text: str, line: str) -> bool:
     if len(text) > LONGEST:
         return False
     begun = BEGINS.match(line.replace("&lt;", "<").replace("&gt;", ">") if text.startswith("&lt;") else line)
-    found = elements(body(text)) if body(text).startswith("<") else None
-    if found and found[0] and begun:
+    found = outline(text)
+    if found and begun:
         roots, opened = found
         return begun[1] not in ROOTS and begun[1] not in roots and (opened or roots[0] not in ROOTS)
-    blank = text.endswith("\n\n")  # a prompt that is never closed takes no plain text from beyond a blank line
-    return unfinished(text) and not (blank and found and not line.lstrip().startswith("<"))
+    # Markup that is never closed takes no plain text from beyond a blank line.
+    beyond = text.endswith("\n\n") and body(text).startswith("<") and not line.lstrip().startswith("<")
+    return unfinished(text) and not beyond
 
 
 def complete(text: str) -> bool:
     """Whether no further line could belong to the prompt."""
     if unfinished(text):
         return False
-    found = elements(body(text)) if body(text).startswith("<") else None
-    return not found or not found[0] or found[0][0] in ROOTS
+    found = outline(text)
+    return found is None or found[0][0] in ROOTS
 
 
 def prompts(lines: Iterable[str]) -> Iterator[str]:
@@ -148,7 +151,8 @@ class Terminal:
         readline.set_auto_history(False)
         readline.parse_and_bind("set enable-bracketed-paste on")  # a paste is one text, its line ends included
         for text in self._kept():
-            readline.add_history(text)
+            with contextlib.suppress(ValueError):  # of letters that a terminal never sends
+                readline.add_history(text)
 
     def ask(self, before: str = "") -> str:
         """One prompt. `before` is in the line already, to be changed. Raises EOFError and KeyboardInterrupt."""

@@ -126,6 +126,10 @@ def test_a_prompt_that_is_never_closed_takes_no_other_with_it(after):
     assert list(lines.prompts(["<scene>\n", "<n>a\n", "\n", f"{after}\n"])) == ["<scene>\n<n>a", after]
 
 
+def test_a_comment_that_is_never_closed_takes_no_other_with_it():
+    assert list(lines.prompts(["<!-- a\n", "b\n", "\n", "1girl\n"])) == ["<!-- a\nb", "1girl"]
+
+
 def test_a_file_of_which_nothing_is_ever_closed_is_read_in_time():
     start = time.monotonic()
     found = list(lines.prompts(["<scene>\n", *("<n>a, a, a, a, a, a, a, a, a, a, a, a, a, a\n" for _ in range(4000))]))
@@ -158,7 +162,7 @@ def test_prompts_of_several_lines_stay_in_the_history(tmp_path, monkeypatch):
         monkeypatch.setattr(lines, "pasted", never)
         assert terminal.ask() == text
     readline.clear_history()
-    path.write_text(path.read_text() + "no json\n[1]\n")
+    path.write_text(path.read_text() + 'no json\n[1]\n"a\\u0000b"\n"\\ud800"\n')
     lines.Terminal(path)
     found = [readline.get_history_item(n + 1) for n in range(readline.get_current_history_length())]
     assert found[:2] == ["<scene>\n</scene>", "红发"] and len(found) == 3
