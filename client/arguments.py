@@ -88,7 +88,10 @@ def add_server(parser: argparse.ArgumentParser, which: str = USED) -> None:
 def add_workflow(parser: argparse.ArgumentParser) -> None:
     """What a command that fills any workflow takes."""
     parser.add_argument(
-        "--workflow", type=graph, metavar="FILE", help="a workflow in API form (default: the mini's, for one picture)"
+        "--workflow",
+        type=graph,
+        metavar="FILE",
+        help="a workflow in API form, or a picture that one has drawn (default: the mini's)",
     )
     parser.add_argument(
         "--prompt",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,8 +50,13 @@ SIZE = "NewBieSize"
 
 
 def load(path: Path) -> Prompt:
+    """The graph in a JSON file, or in a PNG that ComfyUI has saved. Raises Problem."""
     try:
-        prompt = json.loads(path.read_text("utf-8-sig"))
+        data = path.read_bytes()
+        text = drawn_by(data) if data.startswith(b"\x89PNG") else data.decode("utf-8-sig")
+        if not text:
+            raise Problem(f"{path} holds no workflow: choose one in API form, or a picture as ComfyUI has saved it.")
+        prompt = json.loads(text)
     except FileNotFoundError:
         raise Problem(f"{path} is missing: check the name of the workflow's file.") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -60,6 +66,18 @@ def load(path: Path) -> Prompt:
     if not isinstance(prompt, dict) or not prompt or not all(map(is_node, prompt.values())):
         raise Problem(f"{path} is not a workflow in API form: export it with the menu's Export (API).")
     return prompt
+
+
+def drawn_by(png: bytes) -> str:
+    """The graph that drew the picture, of the text chunk "prompt", https://www.w3.org/TR/png-3/#11tEXt; "" without."""
+    at = 8
+    while at + 8 <= len(png):
+        length, kind = struct.unpack(">I4s", png[at : at + 8])
+        keyword, _, text = png[at + 8 : at + 8 + length].partition(b"\0")
+        if kind == b"tEXt" and keyword == b"prompt":
+            return text.decode("latin-1")
+        at += length + 12
+    return ""
 
 
 def is_node(node: Any) -> bool:

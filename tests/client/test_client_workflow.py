@@ -6,6 +6,8 @@ import pytest
 from newbie_pack.client import workflow
 from newbie_pack.client.environment import ROOT
 from newbie_pack.client.problem import Problem
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 GRAPH = {
     "7": {"class_type": "NewBieXMLPrompt", "inputs": {"xml": "<old/>"}},
@@ -154,6 +156,20 @@ def test_a_file_that_is_no_api_workflow_is_told(tmp_path, content, words):
 def test_a_graph_as_it_is_sent_to_the_host_is_one_too(tmp_path):
     (tmp_path / "w.json").write_text(json.dumps({"prompt": GRAPH, "client_id": "me"}), "utf-8-sig")
     assert workflow.load(tmp_path / "w.json") == GRAPH
+
+
+def test_a_picture_holds_the_graph_that_drew_it(tmp_path):
+    info = PngInfo()
+    info.add_text("workflow", "{}")
+    info.add_text("prompt", json.dumps({**GRAPH, "7": {**GRAPH["7"], "inputs": {"xml": "红发"}}}))
+    Image.new("RGB", (1, 1)).save(tmp_path / "a.png", pnginfo=info)
+    assert workflow.load(tmp_path / "a.png")["7"]["inputs"] == {"xml": "红发"}
+    Image.new("RGB", (1, 1)).save(tmp_path / "b.png")
+    whole = (tmp_path / "a.png").read_bytes()
+    for data in ((tmp_path / "b.png").read_bytes(), *(whole[:end] for end in range(4, len(whole) - 40, 7))):
+        (tmp_path / "c.png").write_bytes(data)
+        with pytest.raises(Problem, match=r"holds no workflow|cannot be read as JSON"):
+            workflow.load(tmp_path / "c.png")
 
 
 def test_a_missing_file_is_told(tmp_path):
