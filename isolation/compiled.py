@@ -27,6 +27,10 @@ from .plan import Plan
 from .silhouettes import owned, scores_in
 
 PATCHES, AFTER_LAYER = "patches", "double_block"  # the host's transformer options: functions called behind every layer
+UNTRACED = (
+    "NewBie: passes with isolated characters run uncompiled, because torch.compile can't compile this model, or what "
+    "other nodes do in it, in one piece."
+)
 PEOPLE = 8  # rows of the table of whose the text is, so that it is the same for fewer
 
 
@@ -164,7 +168,7 @@ class Caller:
         *args: Any, **kwargs: Any,
     ) -> tuple[Tensor, Traced] | None:
         """A call of the part, whose codes are given; None where it can't be traced, which is not tried again."""
-        from torch._dynamo.exc import FailOnRecompileLimitHit, Unsupported
+        from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException
 
         if self.settings != settings:
             self.settings, self.compiled = settings, torch.compile(call, **{**settings, "fullgraph": True})
@@ -173,8 +177,8 @@ class Caller:
         try:
             with torch.compiler.set_stance("default"):
                 return self.compiled(part.module._orig_mod, part.codes, part.refiners, inner, options, *args, **kwargs)
-        except (Unsupported, FailOnRecompileLimitHit) as problem:
-            log.info("NewBie: passes with isolated characters run uncompiled, because torch.compile can't trace them.")
+        except (TorchDynamoException, FailOnRecompileLimitHit) as problem:
+            log.info(UNTRACED)
             log.debug("%s", problem)
             self.compiled = None
             return None

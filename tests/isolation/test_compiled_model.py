@@ -13,6 +13,7 @@ import comfy.sample
 import torch
 import torch.nn.functional as F
 from comfy_api.torch_helpers import set_torch_compile_wrapper
+from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
 from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
 from newbie_pack.isolation import fused, nextdit
 from newbie_pack.isolation.carrier import conditioning
@@ -183,7 +184,7 @@ def test_what_can_not_be_traced_runs_as_it_is_written(mini, monkeypatch, caplog,
     with caplog.at_level("INFO"):
         drawn = latents(compiled(model, backend, keys), positive, entry(None, seed=1), steps=3)
     torch.testing.assert_close(drawn, latents(model, positive, entry(None, seed=1), steps=3), rtol=1e-4, atol=1e-4)
-    assert caplog.text.count("can't trace them") == 1
+    assert caplog.text.count("in one piece") == 1
 
 
 @pytest.fixture
@@ -229,6 +230,18 @@ def test_where_isolation_is_over_the_plain_graph_runs(mini):
     plan = changed(BESIDE, end=0.5)
     latents(fast, entry(plan), entry(None, seed=1), steps=4)
     assert (backend.graphs, backend.runs) == (2, 2 * 4 - 1)  # the last step's is looked at, uncompiled
+
+
+@pytest.mark.parametrize("node", [EasyCacheNode, LazyCacheNode])
+@pytest.mark.parametrize("keys", [WHOLE, SOME])
+def test_a_cache_on_a_compiled_model_draws_what_it_draws_on_a_plain_one(mini, node, keys):
+    """Its wrapper decides in the middle of the network by what it has seen, which no graph holds."""
+    positive, negative = entry(BESIDE), entry(None, seed=1)
+    drawn = []
+    for model in (mini[0], compiled(mini[0], Counting(), keys)):
+        (cached,) = node.execute(model, 100.0, 0.0, 1.0, False).result
+        drawn.append(latents(cached, positive, negative, steps=6))
+    torch.testing.assert_close(drawn[1], drawn[0], rtol=1e-4, atol=1e-4)
 
 
 def test_an_older_torch_says_so(mini, monkeypatch):
