@@ -44,8 +44,11 @@ def cluster(address: str, actors: int | None) -> Iterator[list[Station]]:
         raise Problem(f"Ray does not answer at {address or 'this machine'}: {str(error).strip()}.") from error
     try:
         cards = int(ray.cluster_resources().get("GPU", 0))
-        count = actors or cards or len(ray.nodes())
+        count = actors or cards or sum(node["Alive"] for node in ray.nodes())
         card = {"num_gpus": 1} if cards else {"num_cpus": 1}
+        most = cards or int(ray.cluster_resources().get("CPU", 0))
+        if count > most:
+            raise Problem(f"--actors {count} is more than this cluster has: {most} {'cards' if cards else 'cores'}.")
         actor = ray.remote(max_restarts=-1, max_concurrency=AT_ONCE, **card)(actor_class())
         names = ("COMFYUI_PATH", "COMFYUI_PYTHON", "NEWBIE_HOME", "NEWBIE_DEVICE")
         variables = {name: os.environ[name] for name in names if name in os.environ}

@@ -33,6 +33,7 @@ from .dispatch import Dispatch
 from .manifest import DONE, FAILED, Line, Manifest
 from .station import PROMPT, Local, Remote, Station
 
+GOODBYE = 30.0  # seconds for stations to end
 FEW = 5  # lines of a kind that are shown before it is only counted
 
 
@@ -95,7 +96,9 @@ async def run(stations: Mapping[str, Station], left: Mapping[str, Task], base: P
         await Dispatch(left, base, stations, kept, watch).run()
     finally:
         watch.end()
-        await asyncio.gather(*(station.close() for station in stations.values()), return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE):
+                await asyncio.gather(*(station.close() for station in stations.values()), return_exceptions=True)
 
 
 def is_left(kept: Manifest, task: Task, retry: bool) -> bool:

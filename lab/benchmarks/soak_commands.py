@@ -20,6 +20,7 @@ from .host import ROOT
 WRONG = "<character_1><n>rin</n> <pose>standing </character_1>"
 EACH = 12  # every so manieth prompt is a wrong one
 PATIENCE = 1200.0  # seconds that a command may take
+ENDED = ("does not answer", "no longer has", "Interrupted", "ComfyUI stopped")  # what ends a prompt of create's
 SMALL = "512k"  # a disk for a few pictures
 
 
@@ -86,21 +87,24 @@ def judged(asked: Sequence[str], out: Path, said: str, codes: Counter[int]) -> T
 
 
 def create(home: Path, url: str, many: int, steps: int) -> Told:
-    """A pipe of prompts: each is a picture or says why not."""
+    """A pipe of prompts: each is a picture or says why not. Where its host has gone it ends, and is started again."""
     out = home / "create"
     out.mkdir()
-    asked = prompts(many)
-    process = run(["create", "--server", url, "--steps", str(steps), "--size", "256x256", "--out", str(out)])
-    said, _ = process.communicate("\n".join(asked) + "\n", timeout=PATIENCE)
-    pictures, drawn = len(list(out.glob("*.png"))), said.count(".png  ")
-    wrong = said.count("is never closed")
-    lost = many - drawn - wrong
-    faults = []
-    if pictures != drawn or wrong != sum(text == WRONG for text in asked) or process.returncode not in (0, 1):
-        faults.append(f"create: {pictures} pictures, {drawn} told, {wrong} wrong, {process.returncode}: {said[-500:]}")
-    if lost and said.count("does not answer") + said.count("no longer has") + said.count("Interrupted") < lost:
-        faults.append(f"create: {lost} prompts ended without a word: {said[-500:]}")
-    return Told("create", many, f"{drawn} pictures, {wrong} wrong, {lost} while no host was there", tuple(faults))
+    asked, left, drawn, wrong, gone = prompts(many), many, 0, 0, 0
+    faults, end = [], time.monotonic() + PATIENCE
+    while left and time.monotonic() < end:
+        process = run(["create", "--server", url, "--steps", str(steps), "--size", "256x256", "--out", str(out)])
+        said, _ = process.communicate("\n".join(asked[-left:]) + "\n", timeout=PATIENCE)
+        told = said.count(".png  "), said.count("is never closed")
+        without = min(1, left - sum(told))  # the prompt at which it ended
+        drawn, wrong, gone, left = drawn + told[0], wrong + told[1], gone + without, left - sum(told) - without
+        if without and not any(words in said for words in ENDED) or process.returncode not in (0, 1):
+            faults.append(f"create: exit code {process.returncode}: {said[-500:]}")
+        time.sleep(1.0 if left else 0.0)  # a host is being started
+    pictures = len(list(out.glob("*.png")))
+    if pictures != drawn or left:
+        faults.append(f"create: {pictures} pictures, {drawn} told, {left} prompts left.")
+    return Told("create", many, f"{drawn} pictures, {wrong} wrong, {gone} ended with their host or queue", tuple(faults))
 
 
 def run(typed: Sequence[str]) -> subprocess.Popen[str]:
