@@ -95,16 +95,18 @@ def create(home: Path, url: str, many: int, steps: int) -> Told:
     while left and time.monotonic() < end:
         process = run(["create", "--server", url, "--steps", str(steps), "--size", "256x256", "--out", str(out)])
         said, _ = process.communicate("\n".join(asked[-left:]) + "\n", timeout=PATIENCE)
-        told = said.count(".png  "), said.count("is never closed")
-        without = min(1, left - sum(told))  # the prompt at which it ended
-        drawn, wrong, gone, left = drawn + told[0], wrong + told[1], gone + without, left - sum(told) - without
-        if without and not any(words in said for words in ENDED) or process.returncode not in (0, 1):
+        told = [said.count(".png  "), said.count("is never closed"), sum(said.count(words) for words in ENDED)]
+        drawn, wrong, gone = drawn + told[0], wrong + told[1], gone + told[2]
+        left -= sum(told)
+        if process.returncode not in (0, 1) or (left and not told[2]):
             faults.append(f"create: exit code {process.returncode}: {said[-500:]}")
+            break
         time.sleep(1.0 if left else 0.0)  # a host is being started
     pictures = len(list(out.glob("*.png")))
     if pictures != drawn or left:
         faults.append(f"create: {pictures} pictures, {drawn} told, {left} prompts left.")
-    return Told("create", many, f"{drawn} pictures, {wrong} wrong, {gone} ended with their host or queue", tuple(faults))
+    sentence = f"{drawn} pictures, {wrong} wrong, {gone} ended with their host or queue"
+    return Told("create", many, sentence, tuple(faults))
 
 
 def run(typed: Sequence[str]) -> subprocess.Popen[str]:
