@@ -22,8 +22,8 @@ from pathlib import Path
 
 from . import api
 from .answers import understood
-from .environment import ROOT, Environment, models_folder, too_old, variables
-from .logs import last, not_loaded, said, words
+from .environment import Environment, models_folder, too_old, variables
+from .logs import about_us, last, not_loaded, said, words
 from .ports import free_port
 from .problem import Problem
 from .terminal import Line
@@ -183,7 +183,7 @@ def check_pack(server: api.Server, log: Path | None = None) -> str:
     if api.ask(server, f"/object_info/{FIRST_NODE}"):
         return str(version)
     told = not_loaded(words(log) if log else logged(server))
-    mine = [line for line in told if ROOT.name in line] or told
+    mine = [line for line in told if about_us(line)] or told
     where = f"{server.log} may say why" if server.log else "put it into custom_nodes there, and restart that ComfyUI"
     raise Problem(
         f"ComfyUI {version} runs at {server.url} (0.27 or newer is needed), but this pack's nodes did not load: "

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from .environment import ROOT
+
 LEVEL = re.compile(r"^\[\w+\] ")
 NOT_LOADED = re.compile("calling comfy_entrypoint|Cannot import|did not return a|module for custom nodes")
 
@@ -26,3 +28,8 @@ def said(text: str) -> list[str]:
 def not_loaded(lines: list[str]) -> list[str]:
     """Of a log's lines, those that say which nodes could not be loaded, and why."""
     return list(dict.fromkeys(LEVEL.sub("", line.strip()) for line in lines if NOT_LOADED.search(line)))
+
+
+def about_us(line: str) -> bool:
+    """Whether a line names this pack's folder, here or on another machine."""
+    return re.search(rf"[\\/]{re.escape(ROOT.name)}(?=[\s:]|$)", line) is not None

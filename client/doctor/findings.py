@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..environment import ROOT, too_old
-from ..logs import not_loaded
+from ..environment import too_old
+from ..logs import about_us, not_loaded
 
 FINE, NOTE, WRONG = "fine", "note", "wrong"
 LITTLE = 2e9  # bytes of disk with which pictures soon can't be saved
@@ -62,4 +62,4 @@ def of_log(lines: list[str], where: str) -> Iterator[Finding]:
     """Nodes that could not be loaded, and why. Ours must be; those of others are worth knowing."""
     for line in not_loaded(lines):
         advice = "with ComfyUI's Python: -m pip install -r requirements.txt; then restart it" if "lxml" in line else ""
-        yield Finding("Nodes", WRONG if ROOT.name in line else NOTE, f"{where} says: {line}", advice)
+        yield Finding("Nodes", WRONG if about_us(line) else NOTE, f"{where} says: {line}", advice)

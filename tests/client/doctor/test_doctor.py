@@ -131,7 +131,7 @@ def test_a_mini_that_is_not_there_whole(monkeypatch, tmp_path):
 
 def test_nodes_that_did_not_load_are_told_with_their_reason(installed, capsys, tmp_path):
     (tmp_path / "home").mkdir()
-    other = "Cannot import /x/custom_nodes/other module for custom nodes: no"
+    other = f"Cannot import /x/custom_nodes/{ROOT.name}_other module for custom nodes: no"
     ours = f"Error while calling comfy_entrypoint in {ROOT}: No module named 'lxml'"
     (tmp_path / "home" / "host.log").write_text(f"\x1b[31m[WARNING]\x1b[0m {other}\n[WARNING] {ours}\n{ours}\n")
     code, found = doctored(capsys)
