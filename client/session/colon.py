@@ -74,27 +74,28 @@ def edit(session: Session, typed: str) -> None:
     if session.terminal is None:
         raise Problem(":edit needs a terminal.")
     last = session.nth(typed).settings
-    command = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    text = edited(shlex.split(command), last.xml) if command else session.terminal.ask(last.xml)
-    if text.strip() in ("", last.xml):
+    editor = (os.environ.get("VISUAL") or os.environ.get("EDITOR") or "").strip()
+    text = (edited(editor, last.xml) if editor else session.terminal.ask(last.xml)).strip()
+    if text in ("", last.xml):
         say("Nothing was changed.")
-    else:
-        session.picture(text.strip(), last.seed)  # with the same seed, so that the change alone is seen
+        return
+    session.terminal.keep(text)  # what is wrong with it can be mended by the up arrow
+    session.picture(text, last.seed)  # with the same seed, so that the change alone is seen
 
 
-def edited(command: list[str], text: str) -> str:
+def edited(editor: str, text: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "prompt.xml"
         path.write_text(f"{text}\n", "utf-8", "surrogateescape")
         try:
-            code = subprocess.run([*command, str(path)]).returncode
+            code = subprocess.run([*shlex.split(editor), str(path)]).returncode
             if code:
-                raise Problem(f"{command[0]} ended with code {code}: the prompt stays as it was.")
+                raise Problem(f"{editor} ended with code {code}: the prompt stays as it was.")
             return path.read_text("utf-8-sig")
         except UnicodeDecodeError:
             raise Problem("The editor saved no UTF-8 text: save the prompt as UTF-8.") from None
-        except OSError as error:
-            raise Problem(f"{command[0]} does not start ({error.strerror}): set EDITOR to another.") from error
+        except (OSError, ValueError) as error:  # ValueError: quotes that are never closed
+            raise Problem(f"{editor} does not start ({error}): set EDITOR to another.") from error
 
 
 def open_picture(session: Session, typed: str) -> None:

@@ -166,10 +166,11 @@ class Terminal:
             self.readline.set_startup_hook(insert)
         text = read_prompt(input, pasted)
         if text:
-            self._keep(text)
+            self.keep(text)
         return text
 
-    def _keep(self, text: str) -> None:
+    def keep(self, text: str) -> None:
+        """Into the history, which the up arrow goes through."""
         if self.readline is None:
             return
         length = self.readline.get_current_history_length()

@@ -28,7 +28,10 @@ class Typed:
     """A terminal at which these are typed; an exception is raised."""
 
     def __init__(self, *texts: str | BaseException) -> None:
-        self.texts, self.before = list(texts), []
+        self.texts, self.before, self.kept = list(texts), [], []
+
+    def keep(self, text: str) -> None:
+        self.kept.append(text)
 
     def ask(self, before: str = "") -> str:
         self.before.append(before)
@@ -172,8 +175,17 @@ def test_an_editor_is_used_where_one_is_named(session, monkeypatch, tmp_path):
     assert [text for text, _ in texts_of(session("红发", ":edit"))] == ["红发", "红发\n，微笑"]
     monkeypatch.setenv("EDITOR", "false")
     assert session("a", ":edit").failed == 1
-    monkeypatch.setenv("EDITOR", "no-such-editor")
-    assert session("a", ":edit").failed == 1
+    for broken in ("no-such-editor", 'vi "', "/"):
+        monkeypatch.setenv("EDITOR", broken)
+        assert session("a", ":edit").failed == 1
+
+
+def test_an_edit_that_is_wrong_is_not_lost(session, monkeypatch, tmp_path):
+    program = tmp_path / "editor.py"
+    program.write_text("import sys; open(sys.argv[1], 'w').write('<scene><n>long</scene>')")
+    monkeypatch.setenv("EDITOR", f"{sys.executable} {program}")
+    done = session("a", ":edit")
+    assert done.failed == 1 and done.terminal.kept == ["<scene><n>long</scene>"]
 
 
 def test_save_goes_by_the_ending(session, tmp_path, capsys):
