@@ -36,7 +36,7 @@ PEOPLE = 8  # rows of the table of whose the text is, so that it is the same for
 
 @torch.library.custom_op("newbie::look", mutates_args=())
 def look(out: Tensor, own: Tensor, due: Tensor) -> Tensor:
-    """What a joint layer shows of the characters, as silhouettes.scores_in; zeros where it is not due.
+    """What a joint layer shows of the characters, as silhouettes.scores_in; anything where it is not due.
 
     One step in a graph whose inside the compiler does not see, so that the same graph serves for steps that are looked
     at and for those that are not. due: a truth value, on the processor, where asking for it waits for no device; on the
@@ -44,7 +44,7 @@ def look(out: Tensor, own: Tensor, due: Tensor) -> Tensor:
     """
     if due.device.type != "cpu":
         return scores_in(out, own) * due
-    return scores_in(out, own) if due else look_fake(out, own, due).zero_()
+    return scores_in(out, own) if due else look_fake(out, own, due)
 
 
 @look.register_fake

@@ -166,6 +166,18 @@ def test_the_hosts_caches_skip_steps(newbie, node, caplog):
     assert torch.equal(newbie.changed(model, newbie.positive, 4, 8)[0], right_half(4, 8))
 
 
+@pytest.mark.parametrize("sampler", ["heun", "dpmpp_2m_sde", "uni_pc", "res_multistep", "euler_ancestral_cfg_pp"])
+def test_a_cache_skips_under_every_kind_of_sampler(newbie, sampler, caplog):
+    """A step without a pass of the model is not one whose isolation was dropped."""
+    (model,) = EasyCacheNode.execute(newbie.model, 0.9, 0.0, 1.0, False).result
+    latent = {"samples": torch.zeros(1, 16, 8, 16)}
+    with caplog.at_level("INFO"):
+        stock.KSampler().sample(
+            model, 2, 6, 4.0, sampler, "simple", newbie.positive, newbie.negative, latent, 1.0
+        )
+    assert "skipped" in caplog.text and "isolat" not in caplog.text
+
+
 class Cached(torch.nn.Module):
     """As caches of blocks do it: in place of all layers, and in every second step it runs none of them."""
 
