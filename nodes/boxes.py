@@ -11,7 +11,7 @@ from comfy_api.latest import io
 from torch import Tensor
 
 from ..xml_prompt import GRID, Box, Scene
-from .common import CATEGORY, PIXELS, SceneSocket, check_layout, checked, scene_output
+from .common import CATEGORY, PIXELS, SceneSocket, check_layout, checked, scene_output, scene_outputs
 
 INSIDE = 0.5
 
@@ -128,10 +128,7 @@ class NewBieBoxes(io.ComfyNode):
                     "latent", tooltip="The latent that will be drawn: the boxes are in pixels of its picture."
                 ),
             ],
-            outputs=[
-                SceneSocket.Output("scene", display_name="scene", tooltip="The scene for Encode Characters."),
-                io.String.Output("xml_text", display_name="xml", tooltip="The same scene as XML."),
-            ],
+            outputs=scene_outputs(),
         )
 
     @classmethod

@@ -12,7 +12,7 @@ from comfy_api.latest import io
 
 from ..xml_prompt import UNSTATED, Box, Field, Message, PromptError, PromptWarning, Scene, Tag, at_line, parse, to_xml
 from .boxes import box_of_mask
-from .common import CATEGORY, SceneSocket, checked, scene_output
+from .common import CATEGORY, SceneSocket, checked, scene_output, scene_outputs
 
 FIELDS = ("name", "gender", "appearance", "clothing", "expression", "action", "position", "negative")
 GENDERS = (UNSTATED, "girl", "boy", "other")
@@ -128,10 +128,7 @@ class NewBieCharacter(io.ComfyNode):
                     "any bbox. To use the mask's exact shape, connect it to Encode Characters instead.",
                 ),
             ],
-            outputs=[
-                SceneSocket.Output("scene", display_name="scene", tooltip="All characters so far."),
-                io.String.Output("xml_text", display_name="xml", tooltip="The same scene as XML."),
-            ],
+            outputs=scene_outputs(scene="All characters so far."),
         )
 
     @classmethod
@@ -168,10 +165,7 @@ class NewBieScene(io.ComfyNode):
                     multiline=True,
                 ),
             ],
-            outputs=[
-                SceneSocket.Output("scene", display_name="scene", tooltip="The scene for Encode Characters."),
-                io.String.Output("xml_text", display_name="xml", tooltip="The same scene as XML."),
-            ],
+            outputs=scene_outputs(),
         )
 
     @classmethod

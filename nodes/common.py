@@ -47,8 +47,18 @@ def warnings_text(warnings: Sequence[PromptWarning]) -> str:
     return visible("\n".join(warning.text(language()) for warning in warnings))
 
 
+def scene_outputs(
+    id: str = "scene", scene: str = "The scene for Encode Characters.", xml: str = "The same scene as XML."
+) -> list[io.Output]:
+    """Of every prompt node's schema; scene and xml are tooltips."""
+    return [
+        SceneSocket.Output(id, display_name="scene", tooltip=scene),
+        io.String.Output("xml_text", display_name="xml", tooltip=xml),
+    ]
+
+
 def scene_output(scene: Scene, before: Scene | None = None) -> io.NodeOutput:
-    """The two outputs of every prompt node: the scene and its canonical XML.
+    """What those outputs give: the scene and its canonical XML.
 
     Its warnings are shown on the node, without those of the scene before, which are on that one's node.
     """

@@ -8,7 +8,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..xml_prompt import Lora, Scene, to_xml
-from .common import CATEGORY, SceneSocket, checked
+from .common import CATEGORY, SceneSocket, checked, scene_outputs
 
 EVERYONE = 0
 
@@ -55,10 +55,7 @@ class NewBieCharacterLoRA(io.ComfyNode):
                 strength("strength_model", "the picture"),
                 strength("strength_text", "how the character's text is read, if it has layers for that"),
             ],
-            outputs=[
-                SceneSocket.Output("scene_with_lora", display_name="scene", tooltip="The scene with the LoRA."),
-                io.String.Output("xml_text", display_name="xml", tooltip="The same scene as XML."),
-            ],
+            outputs=scene_outputs(id="scene_with_lora", scene="The scene with the LoRA."),
         )
 
     @classmethod

@@ -7,7 +7,7 @@ from dataclasses import replace
 from comfy_api.latest import io
 
 from ..xml_prompt import Message, PromptError, PromptWarning, Scene, convert, parse
-from .common import CATEGORY, SceneSocket, check_layout, checked, problem_of, scene_output
+from .common import CATEGORY, check_layout, checked, problem_of, scene_output, scene_outputs
 
 XML_EXAMPLE = """\
 <scene>
@@ -55,10 +55,7 @@ class NewBieXMLPrompt(io.ComfyNode):
                     "their line and column.",
                 ),
             ],
-            outputs=[
-                SceneSocket.Output("scene", display_name="scene", tooltip="The scene for Encode Characters."),
-                io.String.Output("xml_text", display_name="xml", tooltip="The prompt in its canonical form."),
-            ],
+            outputs=scene_outputs(xml="The prompt in its canonical form."),
         )
 
     @classmethod
@@ -91,10 +88,7 @@ class NewBieTextToXML(io.ComfyNode):
                     "Guesses are shown on the node. XML is read unchanged.",
                 ),
             ],
-            outputs=[
-                SceneSocket.Output("scene", display_name="scene", tooltip="The scene for Encode Characters."),
-                io.String.Output("xml_text", display_name="xml", tooltip="The same scene as XML."),
-            ],
+            outputs=scene_outputs(),
         )
 
     @classmethod
