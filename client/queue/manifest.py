@@ -87,6 +87,8 @@ class Manifest:
 def opened(folder: Path) -> Iterator[Manifest]:
     """Raises Problem where another run has it, or nothing can be written."""
     path = folder / NAME
+    if folder.exists() and not folder.is_dir():
+        raise Unfinished(f"{folder} is a file: choose a folder for the pictures with --out.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o644)
@@ -105,7 +107,7 @@ def opened(folder: Path) -> Iterator[Manifest]:
 
 def lines(path: Path) -> Iterator[Line]:
     """The lines about jobs; what is none, as where a disk has lost some, is passed over."""
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), path.open("rb") as file:
         for text in file:
             with contextlib.suppress(ValueError, RecursionError):
                 line = json.loads(text)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .. import api, host
-from ..answers import IN_PROGRESS, Job, Progress, understood
+from ..answers import IN_PROGRESS, Job, Progress, Refused, understood
 from ..environment import Environment, too_old
 from ..picture import checked
 from ..problem import Problem
@@ -118,7 +118,10 @@ class Remote:
         other = [picture.filename for picture in saved if not picture.filename.lower().endswith(".png")]
         if other:
             raise HostError(f"The workflow saved {other[0]}: let it save PNG pictures, as Save Image does.")
-        data = tuple([checked(await connection.download(picture), picture.filename) for picture in saved])
+        try:
+            data = tuple([checked(await connection.download(picture), picture.filename) for picture in saved])
+        except Refused as error:
+            raise api.Gone(f"{self.name} has drawn it, but no longer has the file {saved[0].filename}.") from error
         self._slowest = max(self._slowest, event.seconds)
         return Drawn(data, event.seconds)
 

@@ -315,6 +315,21 @@ def test_a_full_disk_here_stops_the_run_and_leaves_nothing_half(fake, run, tmp_p
     assert code == 0 and len(lines) == 20 and whole(lines, tmp_path / "out")
 
 
+def test_a_file_where_the_folder_should_be_is_told(run, tmp_path):
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(Problem, match="out is a file: choose a folder") as caught:
+        run(PROMPTS, [])
+    assert caught.value.code == 3 and (tmp_path / "out").read_text() == "mine"
+
+
+def test_a_server_that_loses_its_files_is_tried_thrice_and_takes_no_other_job_down(fake, run):
+    host = fake()
+    host.files = type("Lost", (dict,), {"get": lambda self, name: None})()
+    code, said, _ = run(["a"], [host])
+    assert code == 1 and "has drawn it, but no longer has the file" in said
+    assert host.received["a"] == schedule.MOST_TRIES and "is there again" not in said
+
+
 def test_two_runs_do_not_write_one_folder(fake, run, tmp_path):
     with manifest.opened(tmp_path / "out"), pytest.raises(Problem, match="Another run is writing"):
         run(PROMPTS, [fake()])
