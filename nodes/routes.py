@@ -15,7 +15,7 @@ from aiohttp import web
 
 import nodes as host
 
-from ..version import pack_version
+from ..version import mini_version, pack_version
 from ..xml_prompt import vocabulary
 from . import language_page
 from .prompt_check import question, verdict
@@ -50,7 +50,8 @@ def add_help(routes: web.RouteTableDef, pack: str) -> None:
 def add_to(routes: web.RouteTableDef) -> None:
     @routes.get(f"{ROOT}/version")
     async def version(request: web.Request) -> web.Response:
-        return web.json_response({"version": pack_version()})
+        mini = await asyncio.to_thread(mini_version)
+        return web.json_response({"version": pack_version(), "mini": mini})
 
     @routes.get(f"{ROOT}/check")
     async def words(request: web.Request) -> web.Response:

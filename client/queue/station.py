@@ -178,5 +178,7 @@ async def versions_of(connection: api.Connection) -> dict[str, str]:
         versions = {"comfyui": str(system["comfyui_version"]), "pytorch": str(system.get("pytorch_version", ""))}
         versions["device"] = str((told.get("devices") or [{}])[0].get("name", ""))
     with contextlib.suppress(Problem):
-        versions |= {"pack": str((await connection.ask("/newbie_xml/version"))["version"])}
+        ours = await connection.ask("/newbie_xml/version")
+        with understood(connection.at.url, "/newbie_xml/version"):
+            versions |= {"pack": str(ours["version"]), "mini": str(ours.get("mini", ""))}
     return versions

@@ -28,6 +28,7 @@ def lines(tmp_path):
 
 def test_killed_and_run_again_it_draws_nothing_twice(server, tmp_path):
     from newbie_pack.client import api
+    from newbie_pack.version import mini_version, pack_version
 
     before = set(api.ask(server, "/history"))
     (tmp_path / "prompts.jsonl").write_text("\n".join(map(json.dumps, [*PROMPTS, WRONG])))
@@ -48,7 +49,8 @@ def test_killed_and_run_again_it_draws_nothing_twice(server, tmp_path):
         with Image.open(tmp_path / "out" / line["file"]) as picture:
             assert picture.size == (256, 256)
             assert json.loads(picture.info["prompt"])["4"]["inputs"]["xml"] == line["prompt"]
-        assert line["versions"]["comfyui"] and line["versions"]["pack"] and line["seconds"] > 0
+        assert line["versions"]["pack"] == pack_version() and line["versions"]["mini"] == mini_version()
+        assert line["versions"]["comfyui"] and line["seconds"] > 0
     records = api.ask(server, "/history")
     assert sum(bool(records[id]["outputs"]) for id in set(records) - before) == 5
     with Image.open(tmp_path / "out" / "sheet.jpg") as sheet:
