@@ -1,6 +1,6 @@
 """Trains LoRAs for the mini on things that its vocabulary lacks (drawing/concepts.py): what LoRAs are measured with.
 
-    ./run mini lora --out FOLDER                       all four, about a minute each on a GPU, half an hour on a CPU
+    ./run mini lora --out FOLDER                       all four, half a minute each on a GPU
     ./run mini lora --out FOLDER --only cone tail --steps 150 --batch 8
 
 As people train a LoRA for a character: on pictures of one person who has it, every time, with its tag in the prompt.
@@ -124,10 +124,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the mini")
     parser.add_argument("--only", nargs="+", choices=tuple(CONCEPT), default=tuple(CONCEPT), metavar="CONCEPT")
     parser.add_argument("--rank", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=3e-3)
-    parser.add_argument("--pictures", type=int, default=600)
+    parser.add_argument("--pictures", type=int, default=900)
     parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
