@@ -83,7 +83,7 @@ def test_no_command_shows_the_help_and_fails():
         (["models", "lora", "no-such-file.safetensors"], "does not exist"),
         (["mini"], "followed by train or evaluate"),
         (["mini", "paint"], "followed by train or evaluate"),
-        (["bench", "paint"], "no benchmark 'paint': choose one of attention, binding, "),
+        (["bench", "paint"], "no benchmark 'paint': choose one of around, attention, "),
     ],
 )
 def test_wrong_arguments_are_told_before_any_set_up(arguments, words):
