@@ -146,6 +146,7 @@ def test_stopped_or_killed_it_goes_on(fake, run, tmp_path, ending, api_of):
     (out / ".half.png.part").write_bytes(b"half")
     code, _, lines = run(tmp_path / "prompts.txt", hosts)
     assert code == 0 and len(lines) == 20 and whole(lines, out)
+    assert all(map(json.loads, (out / manifest.NAME).read_text().splitlines()))  # the torn line is gone
     if ending == signal.SIGKILL:
         assert sum((host.drawn for host in hosts), hosts[0].drawn.__class__()) == {(text, 1): 1 for text in PROMPTS}
 
