@@ -66,15 +66,12 @@ class Manifest:
     def append(self, line: Line, safe: bool = True) -> None:
         """safe: the line is on the disk, not only in the system's memory, when this returns."""
         data = (json.dumps(line) + "\n").encode()
-        length = os.fstat(self._file).st_size
         try:
             while data:
                 data = data[os.write(self._file, data) :]
             if safe:
                 os.fsync(self._file)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._file, length)
             raise Unfinished(f"{self.folder / NAME} cannot be written: {error.strerror or error}.") from error
         self.last[line["job"]] = line
 
