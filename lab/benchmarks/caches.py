@@ -1,4 +1,4 @@
-"""What the host's caches of steps save and cost with isolated characters: the built-in model, through the host's nodes.
+"""What the host's caches of steps save and cost with isolated characters, on the built-in model.
 
     ./run bench caches --out FOLDER                       a table, rows.jsonl and contact sheets
     ./run bench caches --out FOLDER --arms none easy-0.2 lazy-0.2 --count 4

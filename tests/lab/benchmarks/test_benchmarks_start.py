@@ -16,8 +16,8 @@ from newbie_pack.client.problem import Problem
 
 ROOT = Path(commands.__file__).resolve().parent.parent
 NAMES = [
-    "attention", "binding", "colours", "decode", "fullsize", "fullsize_files", "gentle", "lora", "masks", "prompt",
-    "redraw", "rehearsal", "sampling", "soak", "style", "versions",
+    "around", "attention", "binding", "caches", "colours", "decode", "fullsize", "fullsize_files", "gentle", "lora",
+    "masks", "prompt", "redraw", "rehearsal", "sampling", "soak", "style", "versions",
 ]
 OWN = ("COMFYUI_PATH", "COMFYUI_PYTHON", "NEWBIE_HOME", "NEWBIE_HOST", "NEWBIE_DEVICE", "PYTHONPATH")
 ASK_ALL = """
