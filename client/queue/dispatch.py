@@ -192,7 +192,8 @@ class Dispatch:
 
 def settings_of(settings: Settings) -> dict[str, Any]:
     """What was asked for apart from prompt and seed."""
-    given = {name: getattr(settings, name) for name in ("steps", "guidance", "eta", "size")}
+    given = {name: getattr(settings, name) for name in ("steps", "guidance", "eta")}
+    given["size"] = "x".join(map(str, settings.size)) if settings.size else None
     return {name: value for name, value in given.items() if value is not None} | dict(settings.inputs)
 
 

@@ -58,7 +58,7 @@ def figure(line: Line, one: Line) -> str:
     address = html.escape(urllib.parse.quote(one["file"]))
     settings = ", ".join(f"{name} {value}" for name, value in line["settings"].items())
     versions = ", ".join(f"{name} {value}" for name, value in line["versions"].items() if value)
-    facts = [f"seed {line['seed']}" if line["seed"] is not None else "", settings, f"{line['seconds']:.1f} s"]
+    facts = [f"seed {line['seed']}" if line["seed"] is not None else "", settings, f"{line['seconds']:.1f}\u00a0s"]
     return (
         f'<figure><a href="{address}"><img loading="lazy" src="{address}" alt="{text(line["prompt"])}"></a>'
         f"<figcaption><b>{text(one['file'])}</b><span>{text(', '.join(filter(None, facts)))}</span>"
@@ -69,7 +69,7 @@ def figure(line: Line, one: Line) -> str:
 
 def failure(line: Line) -> str:
     return (
-        f"<li><b>{text(line['error'])}</b> <details><summary>{text(line['from'])}</summary>"
+        f"<li><b>{text(line['error'])}</b> <details><summary>{text(line['from'])}, seed {line['seed']}</summary>"
         f"<pre>{text(line['prompt'])}</pre></details></li>"
     )
 

@@ -20,7 +20,7 @@ KINDS = {"NewBieLoader", "NewBieXMLPrompt", "NewBieSample", "SaveImage"}
 GRAPH = {
     "1": {"class_type": "NewBieLoader", "inputs": {"diffusion_model": "NewBie mini (built in)"}},
     "2": {"class_type": "NewBieXMLPrompt", "inputs": {"xml": ""}},
-    "3": {"class_type": "NewBieSample", "inputs": {"seed": 1, "steps": 4, "model": ["1", 0], "scene": ["2", 0]}},
+    "3": {"class_type": "NewBieSample", "inputs": {"seed": 1, "steps": 4, "eta": 0.3, "model": ["1", 0], "scene": ["2", 0]}},
     "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
 }
 

@@ -94,12 +94,12 @@ PROMPTS = [f"prompt {n}" for n in range(20)]
 
 def test_every_prompt_is_drawn_once_and_written_down(fake, run, tmp_path):
     host = fake()
-    code, said, lines = run(PROMPTS, [host], "--seed", "7", "--set", "3.steps=9")
+    code, said, lines = run(PROMPTS, [host], "--seed", "7", "--set", "3.eta=0.5", "--steps", "9")
     assert code == 0 and "20 pictures of 20 there" in said
     assert host.drawn == {(prompt, 7): 1 for prompt in PROMPTS} and whole(lines, tmp_path / "out")
     assert {line["prompt"] for line in lines} == set(PROMPTS)
     (line,) = [line for line in lines if line["prompt"] == "prompt 3"]
-    assert (line["seed"], line["settings"], line["server"], line["error"]) == (7, {"3.steps": "9"}, host.url, None)
+    assert (line["seed"], line["settings"], line["server"], line["error"]) == (7, {"steps": 9, "3.eta": "0.5"}, host.url, None)
     assert line["versions"] == {"comfyui": "0.30.0", "pytorch": "2", "device": "fake"} and line["seconds"] > 0
     assert line["models"] == ["NewBie mini (built in)"]
 
