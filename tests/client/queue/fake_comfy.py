@@ -16,12 +16,13 @@ from pathlib import Path
 
 from aiohttp import web
 
-KINDS = {"NewBieLoader", "NewBieXMLPrompt", "NewBieSample", "SaveImage"}
+KINDS = {"NewBieLoader", "NewBieXMLPrompt", "NewBieSample", "NewBieSize", "SaveImage"}
 GRAPH = {
     "1": {"class_type": "NewBieLoader", "inputs": {"diffusion_model": "NewBie mini (built in)"}},
     "2": {"class_type": "NewBieXMLPrompt", "inputs": {"xml": ""}},
-    "3": {"class_type": "NewBieSample", "inputs": {"seed": 1, "steps": 4, "eta": 0.3, "model": ["1", 0], "scene": ["2", 0]}},
+    "3": {"class_type": "NewBieSample", "inputs": {"seed": 1, "steps": 4, "eta": 0.3, "model": ["1", 0]}},
     "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 0]}},
+    "5": {"class_type": "NewBieSize", "inputs": {"size": "mini 320 x 320"}},
 }
 
 

@@ -15,8 +15,6 @@ from newbie_pack.client.workflow import Settings, apply
 sys.path.append(str(Path(__file__).parent))
 from fake_comfy import GRAPH
 
-SIZED = {**GRAPH, "5": {"class_type": "NewBieSize", "inputs": {"size": "mini 320 x 320"}}}
-
 
 def read(tmp_path, name, content, *more):
     path = tmp_path / name
