@@ -123,6 +123,17 @@ def test_a_list_is_pasted_as_it_is_and_undo_stays_in_the_field(one):
     assert one.page.evaluate("() => app.graph.nodes.length") == 1
 
 
+def test_what_was_typed_is_one_step_of_the_graphs_undo(one):
+    at_end(one, "action")
+    one.page.keyboard.insert_text(", hat")
+    one.page.mouse.click(1500, 900)  # elsewhere
+    assert values(one)[5] == "waving, hat"
+    one.page.keyboard.press("Control+z")
+    one.until("() => app.graph.nodes[0]?.widgets[5].value === 'waving'")
+    one.page.wait_for_selector(f"{FIELD} >> nth=3")
+    assert field(one, "action").locator(".newbie-chip").all_inner_texts() == ["waving"]
+
+
 def test_a_wrong_field_is_told_while_it_is_typed(one):
     at_end(one, "position")
     one.page.keyboard.press("Control+a")
@@ -208,3 +219,14 @@ def test_a_scenes_fields_are_checked_behind_its_characters_in_chinese(canvas, re
     assert opened.page.evaluate(f"() => {mode}.options.getOptionLabel({mode}.value)") == "自动"
     if renderer == "nodes2":
         opened.page.wait_for_selector("text=自动 >> visible=true")
+
+
+@pytest.mark.parametrize(("palette", "brightest"), [("dark", True), ("light", False)])
+def test_colours_are_of_the_theme(canvas, renderer, palette, brightest):
+    """However the front-end's version says that it is dark."""
+    opened = canvas(renderer, "en", palette)
+    opened.open({"nodes": [CHARACTER], "links": [], "version": 0.4, "extra": VIEW})
+    opened.page.wait_for_selector(".newbie-weight")
+    colour = opened.page.evaluate("() => getComputedStyle(document.querySelector('.newbie-weight')).color")
+    red, green, blue = (int(part) for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
+    assert (red + green + blue > 382) is brightest
