@@ -144,7 +144,8 @@ export function builderPanel(host, node) {
     const people = told.characters.map((one, i) => ({
       ...one, ghost: i !== last, stated: i === last && FOUR_NUMBERS.test(named("position").value),
     }));
-    board.show(people, aspectOf(node), lastPicture(host, node), false);
+    const masked = node.inputs.some(({ name, link }) => name === "mask" && link != null);
+    board.show(people, aspectOf(node), lastPicture(host, node), masked ? words("masked") : "");
   }
 
   for (const widget of widgets) {

@@ -58,7 +58,7 @@ export function moved(box, corner, dx, dy, others = null) {
  * @param {(index: number, box: number[] | null) => void} options.place null: laid out by itself again
  * @param {(index: number) => void} [options.picked] by the user
  * @returns {{element: HTMLElement, show: (people: Person[], aspect: number, picture: string | null,
- *   locked: boolean) => void, choose: (index: number) => void}}
+ *   locked: string) => void, choose: (index: number) => void}}
  */
 export function layout({ words, place, picked }) {
   const element = document.createElement("div");
@@ -75,7 +75,7 @@ export function layout({ words, place, picked }) {
   /** @type {Person[]} */
   let people = [];
   let chosen = 0;
-  let locked = false;
+  let locked = ""; // why nothing can be moved
   let dragging = false;
 
   const others = (index) => people.filter((_, i) => i !== index).map(({ box }) => box);
@@ -108,7 +108,7 @@ export function layout({ words, place, picked }) {
       const field = document.createElement("input");
       Object.assign(field, { type: "number", min: 0, max: GRID, value: person.box[i], title: words(edge) });
       field.ariaLabel = words(edge);
-      field.disabled = locked || person.ghost;
+      field.disabled = Boolean(locked || person.ghost);
       field.onchange = () => {
         const box = [...people[chosen].box];
         box[i] = Number(field.value);
@@ -121,7 +121,7 @@ export function layout({ words, place, picked }) {
     name.style.setProperty("--newbie-person", colour(chosen));
     name.textContent = person.name || person.id;
     foot.replaceChildren(name, ...fields);
-    foot.title = locked ? words("locked") : words("hint");
+    foot.title = locked || words("hint");
   }
 
   function drag(event, index, corner) {
@@ -202,7 +202,7 @@ export function layout({ words, place, picked }) {
     if (people[chosen]?.ghost) chosen = people.findIndex(({ ghost }) => !ghost);
     frame.style.setProperty("--newbie-aspect", aspect);
     stage.style.backgroundImage = picture ? `url(${JSON.stringify(picture)})` : "";
-    element.classList.toggle("newbie-locked", locked);
+    element.classList.toggle("newbie-locked", Boolean(locked));
     stage.replaceChildren(...people.map(boxOf));
     choose(chosen);
     if (focused >= 0) stage.children[focused]?.focus({ preventScroll: true });

@@ -121,7 +121,7 @@ export function promptPanel(host, node, { input, reader }) {
     const blocks = markup ? characters(text()) : [];
     const editable = blocks.length === told.characters.length;
     if (told.problem) return; // the boxes of the last prompt that could be read stay
-    board.show(told.characters, aspectOf(node), lastPicture(host, node), !editable);
+    board.show(told.characters, aspectOf(node), lastPicture(host, node), editable ? "" : words("locked"));
   }
 
   const { callback } = truth;
