@@ -199,3 +199,12 @@ def test_a_character_of_its_own_node_is_dragged_among_ghosts(canvas, renderer):
     opened.page.wait_for_selector(".newbie-stated")
     opened.page.locator(BOX).nth(1).dblclick()
     assert opened.page.evaluate(f"() => {position}") == ""
+    opened.page.evaluate(
+        """() => {
+          const mask = LiteGraph.createNode("SolidMask");
+          app.graph.add(mask);
+          const target = app.graph.getNodeById(2);
+          mask.connect(0, target, target.inputs.findIndex(({ name }) => name === "mask"));
+        }"""
+    )
+    opened.page.wait_for_selector(".newbie-locked")

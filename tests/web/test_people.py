@@ -90,3 +90,18 @@ def test_broken_xml_is_not_edited_in_fields(prompt):
     prompt.write("<character_1><n>miku</n><pose>waving</character_1>")
     prompt.page.wait_for_selector(".newbie-field >> text=Close every tag first")
     assert prompt.page.locator(".newbie-field .cm-content").count() == 0
+
+
+def test_lines_of_windows_and_json_are_written_as_they_should_be(prompt):
+    prompt.write(EIGHT.replace("\n", "\r\n"))
+    prompt.page.locator(".newbie-tabs [role=tab]", has_text="rin").click()
+    field(prompt, "appearance").locator(".cm-content").click()
+    prompt.page.keyboard.press("Control+End")
+    prompt.page.keyboard.insert_text(", hat")
+    assert prompt.xml.replace("\r\n", "\n") == EIGHT.replace("(eyes:1.3)", "(eyes:1.3), hat")
+    written = '{"character_1": {"name": "miku"}, "image": {"tags": "1girl"}}'
+    prompt.write(written)
+    prompt.until("() => document.querySelectorAll('.newbie-box').length === 1")
+    assert prompt.page.locator(".newbie-add button >> visible=true").count() == 0
+    assert prompt.page.get_by_role("button", name="Add a person").count() == 0
+    assert prompt.xml == written

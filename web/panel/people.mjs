@@ -83,6 +83,7 @@ export function peopleView({ words, complete, text, change, chosen }) {
     const count = scene(text()).people.length;
     if (at >= count) at = count - 1; // with nobody left: the picture
     const { read, fields } = now();
+    const locked = /^\s*[{[]/u.test(text()) ? words("locked") : read.whole ? undefined : words("unformatted");
     const add = document.createElement("button");
     Object.assign(add, { type: "button", textContent: "+", title: words("addPerson"), ariaLabel: words("addPerson") });
     add.onclick = () => {
@@ -96,7 +97,7 @@ export function peopleView({ words, complete, text, change, chosen }) {
     };
     tabs.replaceChildren(
       ...read.people.map((person, i) => tab(nameOf(person, i), i, COLOURS[i % COLOURS.length])),
-      add,
+      ...(locked ? [] : [add]),
       tab(words("picture"), PICTURE),
     );
     const known = at === PICTURE ? PICTURE_FIELDS : PERSON_FIELDS;
@@ -105,9 +106,9 @@ export function peopleView({ words, complete, text, change, chosen }) {
       fields.map((field, i) => ({
         key: `${at}:${i}`, name: field.name, label: words.field(field.name), text: field.words,
         sentence: !field.plain || SENTENCES.includes(fieldName(field.name)),
-        fixed: read.whole ? undefined : words("unformatted"),
+        fixed: locked,
       })),
-      read.whole ? known.filter((name) => !present.has(name)).map((name) => ({ name, label: words.field(name) })) : [],
+      !locked ? known.filter((name) => !present.has(name)).map((name) => ({ name, label: words.field(name) })) : [],
     );
     list.diagnose((row) => {
       const field = fields[Number(row.key.split(":")[1])];

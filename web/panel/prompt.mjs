@@ -6,6 +6,7 @@ import { editor as newEditor } from "./editor.mjs";
 import { layout as newLayout } from "./layout.mjs";
 import { entriesOf, messageList } from "./messages.mjs";
 import { peopleView } from "./people.mjs";
+import { unixed } from "./text_view.mjs";
 import {
   addPanelWidget, afterRuns, dropPreviews, LAYOUT, LAYOUT_HEIGHT, newBar, PEOPLE, PLAIN, remember, setHidden,
 } from "./widget.mjs";
@@ -18,7 +19,7 @@ export function promptPanel(host, node, { input, reader }) {
   const words = wordsOf(host.locale());
   const truth = node.widgets.find(({ name }) => name === input);
   const markup = reader === "xml";
-  const text = () => String(truth.value ?? "");
+  const text = () => unixed(String(truth.value ?? ""));
   const linked = () => node.inputs?.find(({ widget }) => widget?.name === input)?.link != null;
 
   let complete = null;

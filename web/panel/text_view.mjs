@@ -1,6 +1,9 @@
 // A text as CodeMirror shows it, beside the one that counts: what both kinds of editor share.
 import { Annotation, EditorState, EditorView, drawSelection, history } from "./codemirror.mjs";
 
+/** As the view has it: it knows line feeds alone. */
+export const unixed = (text) => text.replace(/\r\n?/gu, "\n");
+
 const ELSEWHERE = Annotation.define(); // a change that whoever listens already has
 
 /** The place of a message: the word or the tag that begins there. Lines and columns count from 1. */
@@ -37,14 +40,15 @@ export function textView(text, changed, extensions) {
   });
   const view = new EditorView({
     state: EditorState.create({
-      doc: text,
+      doc: unixed(text),
       extensions: [history(), drawSelection(), EditorView.lineWrapping, listen, ...extensions],
     }),
   });
   // The front-end takes Ctrl+Z for the graph unless what has the focus says that it is a text area.
   Object.defineProperty(view.contentDOM, "type", { value: "textarea" });
 
-  const show = (now) => {
+  const show = (typed) => {
+    const now = unixed(typed);
     if (now === view.state.doc.toString()) return;
     const changes = { from: 0, to: view.state.doc.length, insert: now };
     view.dispatch({ changes, annotations: ELSEWHERE.of(true) });

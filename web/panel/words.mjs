@@ -24,7 +24,7 @@ const WORDS = {
   warning: ["Note", "提示"],
   line: ["line", "行"],
   nobody: ["Nobody to place yet", "还没有角色"],
-  locked: ["Only XML can be changed by dragging", "只有 XML 才能拖动修改"],
+  locked: ["Only XML can be changed here", "这里只能修改 XML"],
   masked: ["The mask says where this character is", "这个角色的位置由遮罩决定"],
   hint: ["Drag to move, corners to resize; arrow keys, Shift for larger steps; double click for automatic",
     "拖动移动，拖角缩放；方向键微调，Shift 加大步长；双击恢复自动"],
