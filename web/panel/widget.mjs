@@ -10,7 +10,7 @@ export const LAYOUT_HEIGHT = 240; // pixels
 const TYPE = "NEWBIE_PANEL";
 const STAYING = ["copy", "cut", "paste", "keydown", "keyup", "keypress", "wheel", "pointerdown", "contextmenu", "dblclick"];
 const QUEUE = "Enter"; // with Ctrl, from anywhere
-const [GAP, MARGINS] = [4, 20]; // pixels: between a panel's parts, and around it
+const [GAP, MARGINS, ROUNDED] = [4, 20, 2]; // pixels: between a panel's parts, around it, and off by rounding
 
 /**
  * @param {object} node
@@ -75,24 +75,33 @@ export function setHidden(node, widget, hidden) {
 }
 
 /**
- * Lets a node grow and shrink with what its panel holds.
+ * Lets a node grow and shrink with what its panel holds. A node that is only as high as it must be is saved as high as
+ * without a panel, so that what it holds changes nothing else in the graph.
  * @param {object} node
  * @param {HTMLElement[]} parts of the panel, which keep the height of their content
  * @param {() => number} more pixels for what takes the height that it is given
  */
 export function heightFollower(node, parts, more) {
+  const bare = node.computeSize()[1];
   let need = 0;
   const look = () => {
     const heights = parts.map(({ offsetHeight }) => offsetHeight).filter(Boolean);
     const now = heights.reduce((sum, height) => sum + height + GAP, MARGINS);
     if (!heights.length || now === need) return; // not on the screen
     const grown = need ? now - need : 0;
+    const unsized = !need && node.size[1] <= bare + ROUNDED;
     need = now;
-    node.setSize([node.size[0], Math.max(node.size[1] + grown, node.computeSize()[1])]);
+    const least = node.computeSize()[1];
+    node.setSize([node.size[0], unsized ? least : Math.max(node.size[1] + grown, least)]);
     node.graph?.setDirtyCanvas(true, true);
   };
   const observer = new ResizeObserver(look);
   parts.forEach((part) => observer.observe(part));
+  const { onSerialize } = node;
+  node.onSerialize = function (saved) {
+    onSerialize?.call(this, saved);
+    if (this.size[1] <= this.computeSize()[1] + ROUNDED) saved.size = [this.size[0], bare];
+  };
   return { least: () => need + more(), look, stop: () => observer.disconnect() };
 }
 
