@@ -119,16 +119,15 @@ function breakLine({ state, dispatch }) {
 function chips(words) {
   const tools = Decoration.widget({ widget: new Tools(words), side: 1 });
   const separator = Decoration.mark({ class: "newbie-separator" });
-  const marks = ViewPlugin.fromClass(class {
+  return ViewPlugin.fromClass(class {
     constructor(view) {
       this.decorations = drawn(view);
     }
-    update(update) {
-      const focused = update.transactions.some(({ effects }) => effects.some((effect) => effect.is(setFocus)));
-      if (update.docChanged || update.selectionSet || update.viewportChanged || focused) this.decorations = drawn(update.view);
+    update({ view, transactions, docChanged, selectionSet, viewportChanged }) {
+      const focused = transactions.some(({ effects }) => effects.some((effect) => effect.is(setFocus)));
+      if (docChanged || selectionSet || viewportChanged || focused) this.decorations = drawn(view);
     }
   }, { decorations: (plugin) => plugin.decorations });
-  return marks;
 
   function drawn({ state, viewport }) {
     const { focused } = state.field(read);
