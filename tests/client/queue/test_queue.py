@@ -56,7 +56,7 @@ def hurry(monkeypatch):
     monkeypatch.setattr(api, "LOOK_AGAIN", 0.05)
     monkeypatch.setattr(schedule, "FIRST_PROBE", 0.05)
     monkeypatch.setattr(schedule, "LAST_PROBE", 0.2)
-    monkeypatch.setattr(station, "SILENT_LEAST", 0.5)
+    monkeypatch.setattr(station, "SILENT_LEAST", 10.0)  # a busy machine is silent for longer than a broken worker
     monkeypatch.setattr(dispatch, "GIVE_UP", 3.0)
 
 
@@ -185,7 +185,8 @@ def test_a_cleared_queue_loses_nothing(fake, run, tmp_path):
     assert code == 0 and len(lines) == 20 and whole(lines, tmp_path / "out")
 
 
-def test_a_worker_that_has_died_is_noticed_and_its_jobs_go_elsewhere(fake, run):
+def test_a_worker_that_has_died_is_noticed_and_its_jobs_go_elsewhere(fake, run, monkeypatch):
+    monkeypatch.setattr(station, "SILENT_LEAST", 1.0)
     dead, well = fake(seconds=0.01), fake(seconds=0.05)
 
     def die():
