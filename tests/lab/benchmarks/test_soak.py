@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from newbie_pack.lab.benchmarks import soak
 
-GOOD = soak.Ended(0, "valid", soak.PICTURE, 1.0, 0, killed=False, resident=100)
+GOOD = soak.Ended(0, "valid", soak.PICTURE, 1.0, 0, killed=False, cleared=False, resident=100)
 
 
 @pytest.fixture
@@ -42,6 +42,10 @@ def test_a_second_picture_is_told(output):
 
 def test_a_prompt_whose_host_was_killed_may_fail(output):
     assert soak.faults([replace(GOOD, how=soak.ERROR, killed=True)], 1, output) == []
+
+
+def test_a_prompt_that_was_cleared_away_may_fail(tmp_path):
+    assert soak.faults([replace(GOOD, how=soak.ERROR, cleared=True)], 1, tmp_path) == []
 
 
 @pytest.mark.parametrize(("last", "told"), [(104, False), (106, True)])
