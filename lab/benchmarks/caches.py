@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -157,7 +158,7 @@ def run(options: argparse.Namespace) -> None:
         draw_all(host, arms, sets, done)
         done += 1
         saved = ", ".join(f"{name} {arm.passes / arms[NONE].passes:.2f}" for name, arm in arms.items())
-        print(f"{done} of {options.count} after {time.perf_counter() - begin:.0f} s; passes: {saved}", flush=True)
+        print(f"{done} of {options.count} after {time.perf_counter() - begin:.0f} s; passes: {saved}", file=sys.stderr)
     sets = [cut(test, done) for test in sets]
     rows = list(rows_of(load(options.weights, chosen_device()), arms, sets))
     options.out.mkdir(parents=True, exist_ok=True)
@@ -165,6 +166,9 @@ def run(options: argparse.Namespace) -> None:
         for test, (pictures, _) in zip(sets, arm.pictures, strict=True):
             write_sheet(options.out / f"{name}_{test.kind}_{test.people}.jpg", torch.stack(pictures))
     (options.out / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    if options.json:
+        print(*map(json.dumps, rows), sep="\n")
+        return
     print(measures.table(rows, COLUMNS))
     print(f"Recommended: {recommended(rows)}.")
 
@@ -177,5 +181,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=12, help="pictures of each of the three sets, drawn twice an arm")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further picture after these")
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
     run(parser.parse_args(arguments))
     return 0

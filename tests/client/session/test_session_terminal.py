@@ -53,11 +53,13 @@ class Person:
         self.types(text)
 
     def interrupts(self, text: str) -> None:
-        """Ctrl-C until it is answered: readline takes no notice of one that comes while it writes its question."""
-        for _ in range(6):
-            self.types("\x03")
+        """Ctrl-C until it is answered: readline takes no notice of one that comes while it writes its question, or
+        not before the next key.
+        """
+        for typed in ("\x03", " ") * 6:
+            self.types(typed)
             try:
-                self.sees(text, 10.0)
+                self.sees(text, 5.0)
             except AssertionError:
                 continue
             return
