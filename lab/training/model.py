@@ -1,7 +1,7 @@
 """The mini's networks for training: the host's architectures and key names, with what training needs besides.
 
 The host's classes run the mini (model_loader/mini.py). Training wants three things that they don't offer: captions of
-different length in one batch, attention rules of every sample's own, and gradients through compiled blocks. So these
+different length in one batch, attention rules of every sample's own, and pieces fused for the gradient too. So these
 are lean twins whose state dict loads into the host's classes unchanged; tests/lab holds the two against each other.
 Sources: comfy/ldm/lumina/model.py, text_encoders/llama.py, text_encoders/jina_clip_2.py and taesd/taesd.py in comfy.
 """
