@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "workflows"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+HASHES = json.loads((ROOT / "tests" / "data" / "model_hashes.json").read_text("utf-8"))
 BUILT_IN = {path.name for path in (ROOT / "mini" / "loras").iterdir()}
 FIRST = "NewBie first picture (mini)"
 TITLE = 30  # pixels above a node
@@ -67,6 +69,18 @@ def test_every_file_that_may_be_missing_can_be_downloaded(name):
         for model in models:
             assert model["url"].startswith("https://huggingface.co/") and model["url"].endswith("/" + model["name"])
             assert model["directory"] in ("diffusion_models", "text_encoders", "vae", "checkpoints")
+            if model["name"] in HASHES["known"]:
+                assert model["hash"] == HASHES["known"][model["name"]]["sha256"] and model["hash_type"] == "SHA256"
+            else:  # a wrong hash is worse than none: the table says why there is none
+                assert HASHES["unknown"][model["name"]] and "hash" not in model
+
+
+def test_hashes_are_whole_and_say_where_they_are_from():
+    offered = {model["name"] for name in NAMES for node in opened(name)["nodes"]
+               for model in node["properties"].get("models", [])}  # fmt: skip
+    assert offered == {*HASHES["known"], *HASHES["unknown"]} and HASHES["dated"]
+    for known in HASHES["known"].values():
+        assert re.fullmatch("[0-9a-f]{64}", known["sha256"]) and known["sources"]
 
 
 @pytest.mark.parametrize("name", NAMES)

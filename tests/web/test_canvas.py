@@ -45,6 +45,19 @@ def test_missing_files_are_offered_for_download(canvas):
     assert opened.page.get_by_role("button", name="Download").count() >= 1
 
 
+def test_a_file_with_a_hash_is_offered_as_well(canvas):
+    """The host's front-end takes the hash from a node's properties to the file that it finds missing."""
+    opened = canvas()
+    graph = json.loads((ROOT / "workflows" / "NewBie prompt on an SD checkpoint.json").read_text("utf-8"))
+    hashes = [model["hash"] for node in graph["nodes"] for model in node["properties"].get("models", [])]
+    opened.open(graph)
+    opened.page.get_by_role("button", name="View details").click()
+    opened.page.wait_for_selector("text=animagine-xl-4.0-opt.safetensors >> visible=true")
+    assert opened.page.get_by_role("button", name="Download").count() >= 1
+    saved = opened.page.evaluate("() => app.graph.serialize().nodes.flatMap((one) => one.properties.models ?? [])")
+    assert [model["hash"] for model in saved] == hashes != []
+
+
 def test_the_first_picture_takes_four_clicks_and_no_typing(canvas):
     """One fewer at the very first start, where the host opens the templates by itself."""
     opened = canvas()
