@@ -95,7 +95,7 @@ function tellRefusals(nodeErrors) {
     );
     if (!node || !sentences.size) continue;
     tell(path, "refused", [...sentences]);
-if (!around.length) toast(node, "refused", [...sentences]); // the host's own says only which input it was
+    if (!around.length) toast(node, "refused", [...sentences]); // the host's own says only which input it was
   }
 }
 

@@ -1,13 +1,11 @@
 // The fields of NewBie Character and NewBie Scene as chips, what is wrong with them, and where the character stands.
 // The node's own widgets stay what is saved and queued.
-import { aspectOf, lastPicture } from "./aspect.mjs";
-import { checker } from "./check.mjs";
-import { knowledge } from "./complete.mjs";
 import { fieldList } from "./fields.mjs";
+import { afterRuns, aspectOf, dropPreviews, lastPicture, remember } from "./graph.mjs";
 import { layout as newLayout } from "./layout.mjs";
-import { entriesOf, messageList } from "./messages.mjs";
+import { checker, knowledge } from "./server.mjs";
 import {
-  addPanelWidget, afterRuns, dropPreviews, heightFollower, LAYOUT, LAYOUT_HEIGHT, newBar, PLAIN, remember, setHidden,
+  addPanelWidget, entriesOf, heightFollower, LAYOUT, LAYOUT_HEIGHT, messageList, newBar, PLAIN, setHidden,
 } from "./widget.mjs";
 import { wordsOf } from "./words.mjs";
 

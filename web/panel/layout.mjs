@@ -32,7 +32,7 @@ function pull(edges, lines) {
  * @param {number[]} box @param {number[] | null} corner edges that move, null: all @param {number} dx @param {number} dy
  * @param {number[][]} others whose edges attract; with none given nothing does
  */
-export function moved(box, corner, dx, dy, others = null) {
+function moved(box, corner, dx, dy, others = null) {
   const attract = (axis, edges) => {
     if (!others) return 0;
     return pull(edges, [...THIRDS, ...others.flatMap((other) => [other[axis], other[axis + 2]])]);

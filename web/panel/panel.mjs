@@ -1,8 +1,13 @@
-// The panel that a node gets: an editor where it has a text, chips where it has fields, else what was said of it.
+// The panel that a node gets: an editor where it has a text, chips where it has fields, else what was said of it, while
+// there is something to say.
 import { builderPanel } from "./builder.mjs";
-import { notes } from "./messages.mjs";
+import { dropPreviews } from "./graph.mjs";
 import { promptPanel } from "./prompt.mjs";
+import { addPanelWidget, entriesOf, messageList } from "./widget.mjs";
+import { wordsOf } from "./words.mjs";
 
+const ROW = 22; // pixels of a message
+const MOST = 92;
 const STYLE = new URL("./panel.css", import.meta.url).href;
 
 function style() {
@@ -23,4 +28,45 @@ export function addPanel(host, node, kind) {
   style();
   if (kind.input) return promptPanel(host, node, kind);
   return kind.fields ? builderPanel(host, node) : notes(host, node);
+}
+
+function notes(host, node) {
+  let widget = null;
+  let height = 0;
+
+  const hide = () => {
+    if (!widget) return;
+    node.removeWidget(widget);
+    widget = null;
+    node.setSize([node.size[0], Math.max(node.size[1] - height, node.computeSize()[1])]);
+  };
+  const show = (entries) => {
+    hide();
+    if (entries.length) {
+      const panel = document.createElement("div");
+      panel.className = "newbie-panel";
+      const list = messageList(wordsOf(host.locale()), () => {});
+      list.show(entries);
+      panel.append(list.element);
+      const across = Math.max(20, (node.size[0] - 40) / 6);
+      const rows = entries.reduce((sum, { message }) => sum + Math.ceil(message.length / across), 0);
+      height = Math.min(MOST, rows * ROW + 8);
+      const tall = node.size[1];
+      widget = addPanelWidget(node, "newbie_notes", panel, () => height, () => height);
+      node.setSize([node.size[0], Math.max(tall + height, node.computeSize()[1])]);
+    }
+    node.graph?.setDirtyCanvas(true, true);
+  };
+  const { onSerialize } = node;
+  node.onSerialize = function (saved) {
+    onSerialize?.call(this, saved);
+    if (widget) saved.size = [this.size[0], this.size[1] - height]; // the list is not saved, nor is its room
+  };
+  return {
+    ran: (lines) => show(entriesOf(lines, "warning")),
+    refused(lines) {
+      show(entriesOf(lines, "problem"));
+      dropPreviews(host.app, node);
+    },
+  };
 }

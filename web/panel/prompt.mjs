@@ -1,14 +1,11 @@
 // The panel of a prompt node: editor, layout and messages in one DOM widget beside the text widget, which stays the truth.
-import { aspectOf, lastPicture } from "./aspect.mjs";
-import { checker } from "./check.mjs";
-import { knowledge } from "./complete.mjs";
-import { editor as newEditor } from "./editor.mjs";
+import { editor as newEditor, unixed } from "./editors.mjs";
+import { peopleView } from "./fields.mjs";
+import { afterRuns, aspectOf, dropPreviews, lastPicture, remember } from "./graph.mjs";
 import { layout as newLayout } from "./layout.mjs";
-import { entriesOf, messageList } from "./messages.mjs";
-import { peopleView } from "./people.mjs";
-import { unixed } from "./text_view.mjs";
+import { checker, knowledge } from "./server.mjs";
 import {
-  addPanelWidget, afterRuns, dropPreviews, LAYOUT, LAYOUT_HEIGHT, newBar, PEOPLE, PLAIN, remember, setHidden,
+  addPanelWidget, entriesOf, LAYOUT, LAYOUT_HEIGHT, messageList, newBar, PEOPLE, PLAIN, setHidden,
 } from "./widget.mjs";
 import { wordsOf } from "./words.mjs";
 import { characters, formatted, withBox, withoutBox } from "./xml.mjs";

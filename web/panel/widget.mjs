@@ -1,6 +1,6 @@
-// A panel as a widget of a type of its own, whose element the front-end leaves be, and the buttons over it.
-
-import { behind, outputKey } from "./aspect.mjs";
+// What a node's panel is made of: a widget of a type of its own, whose element the front-end leaves be, the buttons over it,
+// its height, and the list of what the reader repaired, guessed or refused.
+import { remember } from "./graph.mjs";
 
 export const LAYOUT = "newbie.layout";
 export const PLAIN = "newbie.plain"; // the host's own widgets instead
@@ -105,27 +105,51 @@ export function heightFollower(node, parts, more) {
   return { least: () => need + more(), look, stop: () => observer.disconnect() };
 }
 
-/** @param {object} app after a change that was not typed: one step for the graph's undo */
-export function remember(app) {
-  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
-  (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
-}
+/**
+ * @typedef {{kind: "problem" | "warning", message: string, line?: number, column?: number,
+ *   action?: {label: string, run: () => void}}} Entry
+ */
 
-/** Calls `drawn` whenever a run is over, as long as the node is there. */
-export function afterRuns(api, node, drawn) {
-  api.addEventListener("execution_success", drawn);
-  const { onRemoved } = node;
-  node.onRemoved = function () {
-    onRemoved?.call(this);
-    api.removeEventListener("execution_success", drawn);
+/**
+ * @param {(word: string) => string} words
+ * @param {(line: number, column: number) => void} jump
+ * @returns {{element: HTMLElement, show: (entries: Entry[]) => void}}
+ */
+export function messageList(words, jump) {
+  const element = document.createElement("ul");
+  element.className = "newbie-messages";
+  element.setAttribute("role", "status");
+  element.hidden = true;
+
+  const row = ({ kind, message, line, column, action }) => {
+    const item = document.createElement("li");
+    item.className = `newbie-${kind}`;
+    item.title = words(kind);
+    if (line) {
+      const place = document.createElement("button");
+      place.type = "button";
+      place.className = "newbie-place";
+      place.textContent = `${line}:${column}`;
+      place.onclick = () => jump(line, column);
+      item.append(place, " ");
+    }
+    item.append(message);
+    if (action) {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "newbie-action";
+      button.textContent = action.label;
+      button.onclick = action.run;
+      item.append(" ", button);
+    }
+    return item;
   };
+
+  const show = (entries) => {
+    element.replaceChildren(...entries.map(row));
+    element.hidden = entries.length === 0;
+  };
+  return { element, show };
 }
 
-/** Takes the pictures of the last layout off the nodes that preview a prompt which has been refused. */
-export function dropPreviews(app, node) {
-  for (const preview of behind(node).filter(({ type }) => type === "NewBieLayoutPreview")) {
-    delete app.nodeOutputs[outputKey(preview)];
-    preview.imgs = preview.images = undefined;
-    preview.graph.setDirtyCanvas(true, true);
-  }
-}
+export const entriesOf = (lines, kind) => lines.filter(Boolean).map((message) => ({ kind, message }));

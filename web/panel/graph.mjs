@@ -1,4 +1,5 @@
-// The picture that a prompt will become: its shape, found through the latent that meets the scene, without a run.
+// The graph around a node, found without a run: the shape of the picture that its prompt will become, what was drawn from
+// it last; and what a panel tells the graph.
 
 const FURTHEST = 40; // nodes, so that a loop ends
 
@@ -9,7 +10,7 @@ const sourceOf = (graph, input) => {
 };
 
 /** @param {object} node @returns {object[]} all nodes that its outputs lead to, nearest first */
-export function behind(node) {
+function behind(node) {
   const found = [];
   const queue = [node];
   for (const seen = new Set([node]); queue.length && found.length < FURTHEST; ) {
@@ -48,11 +49,36 @@ export function aspectOf(node) {
 }
 
 /** What the page knows a node's outputs by: its number, behind that of the subgraph which it is in. */
-export const outputKey = ({ id, graph }) => (graph.isRootGraph ?? true ? String(id) : `${graph.id}:${id}`);
+const outputKey = ({ id, graph }) => (graph.isRootGraph ?? true ? String(id) : `${graph.id}:${id}`);
 
 /** @param {{app: object, api: object}} host @returns {string | null} the address of the last picture drawn from it */
 export function lastPicture({ app, api }, node) {
   const pictures = behind(node).filter(({ type }) => type !== "NewBieLayoutPreview")
     .flatMap((drawn) => app.nodeOutputs[outputKey(drawn)]?.images ?? []);
   return pictures.length ? api.apiURL(`/view?${new URLSearchParams(pictures[0])}`) : null;
+}
+
+/** @param {object} app after a change that was not typed: one step for the graph's undo */
+export function remember(app) {
+  const tracker = app.extensionManager?.workflow?.activeWorkflow?.changeTracker;
+  (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
+}
+
+/** Calls `drawn` whenever a run is over, as long as the node is there. */
+export function afterRuns(api, node, drawn) {
+  api.addEventListener("execution_success", drawn);
+  const { onRemoved } = node;
+  node.onRemoved = function () {
+    onRemoved?.call(this);
+    api.removeEventListener("execution_success", drawn);
+  };
+}
+
+/** Takes the pictures of the last layout off the nodes that preview a prompt which has been refused. */
+export function dropPreviews(app, node) {
+  for (const preview of behind(node).filter(({ type }) => type === "NewBieLayoutPreview")) {
+    delete app.nodeOutputs[outputKey(preview)];
+    preview.imgs = preview.images = undefined;
+    preview.graph.setDirtyCanvas(true, true);
+  }
 }

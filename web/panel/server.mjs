@@ -1,6 +1,54 @@
-// What the editor offers while typing: elements, position words, names for `between`, and tags.
-import { PATH } from "./check.mjs";
+// What the server's own reader knows: its verdict on a prompt as it is typed, where the last question counts and one at a
+// time is under way; and what may be typed next: elements, position words, names for `between`, and tags.
 import { characters, read } from "./xml.mjs";
+
+const PATH = "/newbie_xml/check";
+const PAUSE = 200; // milliseconds without a key
+
+/**
+ * @typedef {{message: string, line: number, column: number}} Told
+ * @typedef {{problem: Told | null, warnings: Told[], hint: string | null, xml: string | null,
+ *   characters: {id: string, name: string, box: import("./xml.mjs").Box, stated: boolean}[]}} Verdict
+ */
+
+/**
+ * @param {object} api the host's
+ * @param {() => object} question the request's body, asked for when it is sent
+ * @param {(verdict: Verdict) => void} answered
+ * @returns {(now?: boolean) => void} call it whenever the prompt has changed
+ */
+export function checker(api, question, answered) {
+  let timer = 0;
+  let asking = false;
+  let again = false;
+
+  async function ask() {
+    if (asking) {
+      again = true;
+      return;
+    }
+    asking = true;
+    try {
+      const body = JSON.stringify(question());
+      const headers = { "Content-Type": "application/json" };
+      const answer = await api.fetchApi(PATH, { method: "POST", headers, body });
+      if (answer.ok && !again) answered(await answer.json());
+    } catch (error) {
+      console.debug("NewBie: the prompt could not be checked", error); // the server is away: the run will tell
+    } finally {
+      asking = false;
+      if (again) {
+        again = false;
+        ask();
+      }
+    }
+  }
+
+  return (now = false) => {
+    clearTimeout(timer);
+    timer = setTimeout(ask, now ? 0 : PAUSE);
+  };
+}
 
 const NAME = /<n>\s*([^<]+?)\s*<\/n>|<name>\s*([^<]+?)\s*<\/name>/giu;
 const CHARACTER = /^(?:character|char|角色|人物)/iu;
@@ -45,7 +93,7 @@ export const knowledge = (api) =>
  * @param {{tags: [string, string][]}} list English tag, Chinese meaning
  * @returns {(context: object, field?: string) => object | null} a completion source; field: the text is of one, no XML
  */
-export function completions(vocabulary, list) {
+function completions(vocabulary, list) {
   const tags = list.tags.map(([label, detail]) => ({ label, detail, type: "text" }));
   const byChinese = list.tags.map(([label, detail]) => ({ label: detail, detail: label, apply: label, type: "text" }));
   const positions = vocabulary.positions.map((label) => ({ label, type: "keyword" }));
