@@ -37,11 +37,12 @@ from .answers import (
     Refused,
     ended_job,
     progress_of,
+    refusal,
+    refused,
     understood,
 )
+from .answers import HostError as HostError  # which the functions below raise
 from .problem import Problem
-from .trouble import HostError as HostError  # which the functions below raise
-from .trouble import refusal, refused
 from .workflow import Prompt
 
 LOOK_AGAIN = 2.0  # seconds without a message after which the host is asked
@@ -109,11 +110,6 @@ def poll(at: Server, job_id: str) -> Job | None:
 def cancel(at: Server, job_id: str) -> None:
     """Stops the prompt, waiting or running; nothing where it has ended."""
     _alone(at, lambda host: host.cancel(job_id))
-
-
-def interrupt(at: Server) -> None:
-    """Stops whatever runs."""
-    _alone(at, lambda host: host.read("/interrupt", {}))
 
 
 def download(at: Server, picture: Picture) -> bytes:

@@ -73,11 +73,6 @@ def serve(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def doctor(parser: argparse.ArgumentParser) -> None:
-    add_server(parser, "look at a ComfyUI that runs already, such as http://127.0.0.1:8188 (default: at this machine)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object: {wrong, findings}")
-
-
 USED = "use a ComfyUI that runs already, such as http://127.0.0.1:8188 (default: start one)"
 
 

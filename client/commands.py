@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import arguments
 from .problem import Problem
 
 CLIENT = ("aiohttp", "lxml", "numpy", "PIL")  # what drawing on other servers needs: no set-up, where it is there
@@ -28,13 +27,14 @@ class Command:
     """module: whose main(arguments) does it, or what tells the module and its arguments from what is typed (None: all
     has been said).
 
-    parsed: adds the options that are checked before the set-up; None: the module's own parser checks them. wanted:
-    modules that the Python of a ComfyUI you have must offer. here: in the Python that runs ./run, without a set-up.
+    parsed: arguments has its options, under its name, and they are checked before the set-up; else the module's own
+    parser checks them. wanted: modules that the Python of a ComfyUI you have must offer. here: in the Python that runs
+    ./run, without a set-up.
     """
 
     help: str
     module: str | Callable[[Path, Sequence[str]], tuple[str, Sequence[str]] | None]
-    parsed: Callable[[argparse.ArgumentParser], None] | None = None
+    parsed: bool = False
     wanted: tuple[str, ...] = ("lxml",)
     here: bool = False
 
@@ -71,14 +71,12 @@ def benchmarks(root: Path) -> dict[str, str]:
 
 COMMANDS = {
     "setup": Command("install the virtual environment and ComfyUI, nothing else", "setup", here=True),
-    "demo": Command("draw a picture from an XML prompt with the built-in mini model", "demo", arguments.demo),
-    "create": Command("ask for prompts and draw them, one after the other", "session.command", arguments.create),
-    "queue": Command("draw every prompt of some files, on one server or many", "queue.command", arguments.queue),
-    "serve": Command("run ComfyUI with this pack, for the browser", "serve", arguments.serve),
+    "demo": Command("draw a picture from an XML prompt with the built-in mini model", "demo", parsed=True),
+    "create": Command("ask for prompts and draw them, one after the other", "session.command", parsed=True),
+    "queue": Command("draw every prompt of some files, on one server or many", "queue.command", parsed=True),
+    "serve": Command("run ComfyUI with this pack, for the browser", "serve", parsed=True),
     "prompt": Command("show, check, render or convert a prompt's file, without starting ComfyUI", "prompt_tool"),
-    "doctor": Command(
-        "say what is missing or wrong, and what to do about it", "doctor.command", arguments.doctor, here=True
-    ),
+    "doctor": Command("say what is missing or wrong, and what to do about it", "doctor", here=True),
     "test": Command(
         "run the tests; further arguments go to pytest",
         "testing",
@@ -120,11 +118,11 @@ def launch(root: Path, typed: Sequence[str]) -> int:
         return 2
     name, rest = parser.parse_args(typed[:1]).command, typed[1:]
     command = COMMANDS[name]
-    options = parser_of(name).parse_args(rest) if command.parsed is not None else None
+    options = parser_of(name).parse_args(rest) if command.parsed else None
     if command.here:
         return importlib.import_module(f".{command.module}", __package__).main(rest)
-    from .process import run_module  # not in the archive, where nothing needs them
-    from .setup import prepare
+    from .environment import run_module
+    from .setup import prepare  # not in the archive, where nothing needs it
 
     work = (f"client.{command.module}", rest) if isinstance(command.module, str) else command.module(root, rest)
     if work is None:
@@ -134,9 +132,9 @@ def launch(root: Path, typed: Sequence[str]) -> int:
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
-    """The parser of a command whose options are in the table."""
-    command = COMMANDS[name]
-    parser = argparse.ArgumentParser(prog=f"./run {name}", description=command.help)
-    assert command.parsed is not None
-    command.parsed(parser)
+    """The parser of a command whose options are in arguments."""
+    from . import arguments  # not in the archive
+
+    parser = argparse.ArgumentParser(prog=f"./run {name}", description=COMMANDS[name].help)
+    getattr(arguments, name)(parser)
     return parser

@@ -1,4 +1,5 @@
-"""Where things are: this pack's own environment below the repository, or the ComfyUI that a user has.
+"""Where things are: this pack's own environment below the repository, or the ComfyUI that a user has. And what its log
+says, which ports are free, and the way into its Python.
 
 Looks, and makes nothing; set-up is what installs.
 """
@@ -7,16 +8,20 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from .problem import Problem
 
 ROOT = Path(__file__).resolve().parent.parent  # this repository
+WHOLE = (ROOT / "setup").is_dir()  # or the registry's archive, which has no set-up, no server and no lab
 OLDEST = (0, 27)  # of ComfyUI
+LEVEL = re.compile(r"^\[\w+\] ")  # of a log's line
+NOT_LOADED = re.compile("calling comfy_entrypoint|Cannot import|did not return a|module for custom nodes")
 PACKAGES = {"cv2": "opencv-python-headless"}  # modules that are called otherwise than their package
 
 
@@ -115,3 +120,70 @@ def variables(environment: Environment, inherited: Mapping[str, str]) -> dict[st
     if not environment.ours:
         changed["PYTHONDONTWRITEBYTECODE"] = "1"
     return changed
+
+
+# What a ComfyUI's log says
+
+
+def log_end(log: Path, lines: int = 12) -> str:
+    return "\n".join(log_lines(log)[-lines:])
+
+
+def log_lines(log: Path) -> list[str]:
+    return lines_of(log.read_text("utf-8", "replace"))
+
+
+def lines_of(text: str) -> list[str]:
+    """A log's lines that say something, without their colours."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    return [line for line in text.splitlines() if line.strip()]
+
+
+def not_loaded(lines: list[str]) -> list[str]:
+    """Of a log's lines, those that say which nodes could not be loaded, and why."""
+    return list(dict.fromkeys(LEVEL.sub("", line.strip()) for line in lines if NOT_LOADED.search(line)))
+
+
+def about_us(line: str) -> bool:
+    """Whether a line names this pack's folder, here or on another machine."""
+    return re.search(rf"[\\/]{re.escape(ROOT.name)}(?=[\s:]|$)", line) is not None
+
+
+# Ports of this machine's loopback
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        if os.name != "nt":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+# From the launcher's Python into the environment's
+
+
+def run_module(python: Path, root: Path, module: str, arguments: Sequence[str]) -> int:
+    """Becomes main(arguments) of a module of the pack, in that Python."""
+    return become([str(python), "-P", str(root / "client" / "inside.py"), module, *arguments])
+
+
+def become(command: Sequence[str]) -> int:
+    """One process for one command: signals, terminal and exit code are the program's own. Windows waits for it."""
+    inherited = dict(os.environ, PYTHONUTF8="1")
+    sys.stdout.flush()
+    try:
+        if os.name != "nt":
+            os.execve(command[0], list(command), inherited)
+        return subprocess.run(command, env=inherited).returncode
+    except OSError as error:
+        raise Problem(f"{command[0]} does not run: {error.strerror or error}.") from error

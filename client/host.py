@@ -22,9 +22,18 @@ from pathlib import Path
 
 from . import api
 from .answers import understood
-from .environment import Environment, models_folder, too_old, variables
-from .logs import about_us, last, not_loaded, said, words
-from .ports import free_port
+from .environment import (
+    Environment,
+    about_us,
+    free_port,
+    lines_of,
+    log_end,
+    log_lines,
+    models_folder,
+    not_loaded,
+    too_old,
+    variables,
+)
 from .problem import Problem
 from .terminal import Line
 
@@ -164,12 +173,12 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, star
     while True:
         if process.poll() is not None:
             code = process.returncode
-            raise Problem(f"ComfyUI stopped while starting (exit code {code}). The end of its log:\n{last(log)}")
+            raise Problem(f"ComfyUI stopped while starting (exit code {code}). The end of its log:\n{log_end(log)}")
         with contextlib.suppress(Problem):
             api.ask(api.server(url), "/system_stats")
             return
         if time.monotonic() - start > BOOT_SECONDS:
-            raise Problem(f"ComfyUI did not answer within {BOOT_SECONDS:.0f} s. The end of its log:\n{last(log)}")
+            raise Problem(f"ComfyUI did not answer within {BOOT_SECONDS:.0f} s. The end of its log:\n{log_end(log)}")
         time.sleep(0.1)
 
 
@@ -182,7 +191,7 @@ def check_pack(server: api.Server, log: Path | None = None) -> str:
         version = api.ask(server, "/system_stats").get("system", {}).get("comfyui_version", "of an unknown version")
     if api.ask(server, f"/object_info/{FIRST_NODE}"):
         return str(version)
-    told = not_loaded(words(log) if log else logged(server))
+    told = not_loaded(log_lines(log) if log else logged(server))
     mine = [line for line in told if about_us(line)] or told
     where = f"{server.log} may say why" if server.log else "put it into custom_nodes there, and restart that ComfyUI"
     raise Problem(
@@ -194,7 +203,7 @@ def check_pack(server: api.Server, log: Path | None = None) -> str:
 def logged(server: api.Server) -> list[str]:
     """What the host has logged, as far as it tells."""
     with contextlib.suppress(Problem, KeyError, TypeError):
-        return said("".join(entry["m"] for entry in api.ask(server, "/internal/logs/raw")["entries"]))
+        return lines_of("".join(entry["m"] for entry in api.ask(server, "/internal/logs/raw")["entries"]))
     return []
 
 

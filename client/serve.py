@@ -7,9 +7,7 @@ from collections.abc import Sequence
 
 from . import host
 from .commands import parser_of
-from .environment import locate
-from .logs import last
-from .ports import port_is_free
+from .environment import locate, log_end, port_is_free
 from .problem import Problem
 
 USUAL_PORT = 8188
@@ -27,4 +25,4 @@ def main(typed: Sequence[str]) -> int:
         sys.stdout.write(f"{running.url}  (Ctrl-C stops; pictures go to {pictures}; log: {running.log})\n")
         sys.stdout.flush()
         code = running.process.wait()
-        raise Problem(f"ComfyUI stopped (exit code {code}). The end of its log:\n{last(running.log)}")
+        raise Problem(f"ComfyUI stopped (exit code {code}). The end of its log:\n{log_end(running.log)}")

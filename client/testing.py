@@ -6,8 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from .environment import ROOT, locate
-from .process import become
+from .environment import ROOT, become, locate
 
 
 def main(typed: Sequence[str]) -> int:

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from .. import api
+from ..answers import HostError, Interrupted
 from ..environment import ROOT
 from ..problem import Problem
-from ..trouble import HostError, Interrupted
 from ..workflow import Prompt
 from .station import Drawn, Show, Station
 

@@ -16,10 +16,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
-from ..answers import Progress
+from ..answers import HostError, Interrupted, Progress
 from ..api import Gone
 from ..problem import Problem, Unfinished
-from ..trouble import HostError, Interrupted
 from ..workflow import Prompt, Settings
 from .batch import Task
 from .manifest import DONE, FAILED, Line, Manifest

@@ -17,11 +17,20 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .. import api, host
-from ..answers import IN_PROGRESS, Job, Progress, Refused, understood
+from ..answers import (
+    IN_PROGRESS,
+    NO_DISK,
+    NO_MEMORY,
+    NO_MODEL,
+    HostError,
+    Job,
+    Progress,
+    Refused,
+    understood,
+)
 from ..environment import Environment, too_old
 from ..picture import checked
 from ..problem import Problem
-from ..trouble import NO_DISK, NO_MEMORY, NO_MODEL, HostError
 from ..workflow import Prompt
 
 PROMPT, STATION, DISK = "prompt", "station", "disk"

@@ -40,7 +40,7 @@ from typing import Any
 
 import torch
 
-from ...client import api, environment, host, logs, trouble, workflow
+from ...client import answers, api, environment, host, workflow
 from ...client.problem import Problem
 from .fullsize import BATCHES, NEGATIVE, SHIFT, SIZES, STEPS, TARGET, chosen, xml_of
 from .host import ROOT, on_cpu
@@ -198,7 +198,7 @@ def run(at: api.Server, before: float, prompt: api.Prompt, looking: bool = False
     looking: from nothing loaded, with the peak, and slower for both.
     """
     watch = Watch(at, before)
-    kinds = {trouble.title_of(prompt, name): node["class_type"] for name, node in prompt.items()}
+    kinds = {answers.title_of(prompt, name): node["class_type"] for name, node in prompt.items()}
     begin = time.monotonic()
     try:
         with watch.looking() if looking else contextlib.nullcontext():
@@ -282,14 +282,15 @@ def in_a_row(at: api.Server, before: float, graph: Graph, count: int, size: str,
 
 def models_made(log: Path) -> int:
     """How many models the host has made from files since it started."""
-    return sum(any(mark in line for mark in MADE) for line in logs.words(log))
+    return sum(any(mark in line for mark in MADE) for line in environment.log_lines(log))
 
 
 def setting(at: api.Server, log: Path) -> str:
     """What the figures are of: the host's version, its torch, its device, and the kernels it found."""
     stats = api.ask(at, "/system_stats")
     system, device = stats["system"], stats["devices"][0]["name"]
-    kernels = sorted(found[1] for line in logs.words(log) if (found := KERNELS.search(line))) or ["torch's own"]
+    lines = environment.log_lines(log)
+    kernels = sorted(found[1] for line in lines if (found := KERNELS.search(line))) or ["torch's own"]
     versions = f"ComfyUI {system['comfyui_version']}, torch {system['pytorch_version']}"
     return f"{versions} on {device}, kernels: {', '.join(kernels)}"
 

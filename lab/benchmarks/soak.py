@@ -34,7 +34,7 @@ from pathlib import Path
 
 import psutil
 
-from ...client import api, environment, host, trouble, workflow
+from ...client import answers, api, environment, host, workflow
 from ...client.picture import checked
 from ...client.problem import Problem
 from .host import ROOT
@@ -190,7 +190,7 @@ def draw(at: api.Server, kind: str, prompt: workflow.Prompt, hosts: Hosts) -> tu
         (saved,) = (picture for picture in pictures if picture.kind == "output")
         checked(api.download(at, saved), saved.filename)
         return PICTURE, ""
-    except (KeyboardInterrupt, trouble.Interrupted):
+    except (KeyboardInterrupt, answers.Interrupted):
         return CANCELLED, ""
     except Problem as problem:
         return ERROR, str(problem)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from newbie_pack.client import api, trouble
+from newbie_pack.client import answers, api
 from newbie_pack.client.picture import draw_to
 from newbie_pack.client.problem import Problem
 
@@ -112,7 +112,7 @@ def test_a_preview_is_not_taken_for_the_picture(fake, tmp_path):
 def test_an_interrupted_prompt_says_so(fake):
     fake.events = [("executing", of_prompt(node=None))]
     fake.record = {"outputs": {}, "status": {"messages": [["execution_interrupted", of_prompt(node_id="2")]]}}
-    with pytest.raises(trouble.Interrupted):
+    with pytest.raises(answers.Interrupted):
         api.draw(api.server(fake.url), PROMPT)
 
 
@@ -218,18 +218,18 @@ def test_a_refused_prompt_is_one_sentence(fake, answer, sentence):
 def test_the_same_error_on_two_outputs_is_said_once():
     error = {"type": "required_input_missing", "message": "Required input is missing", "details": "clip"}
     answer = refused({"2": {"errors": [error, error]}})
-    found = trouble.refusal(PROMPT, json.dumps(answer).encode())
+    found = answers.refusal(PROMPT, json.dumps(answer).encode())
     assert str(found) == "NewBieSample: Required input is missing: clip"
     assert found.kinds == {"required_input_missing"}
 
 
 def test_an_answer_that_is_no_json_is_quoted():
-    assert str(trouble.refusal(PROMPT, b"<html>busy")) == "ComfyUI refused the prompt: <html>busy"
+    assert str(answers.refusal(PROMPT, b"<html>busy")) == "ComfyUI refused the prompt: <html>busy"
 
 
 def test_a_node_made_by_another_has_its_makers_title():
-    assert trouble.title_of(PROMPT, "1.0.3") == "XML prompt"
-    assert trouble.title_of(PROMPT, "77") == "node 77"
+    assert answers.title_of(PROMPT, "1.0.3") == "XML prompt"
+    assert answers.title_of(PROMPT, "77") == "node 77"
 
 
 # --- a server that misbehaves -----------------------------------------------------------------------------------------

@@ -132,8 +132,8 @@ def test_old_pythons_can_read_the_launcher_and_get_their_sentence(monkeypatch, c
 
 
 FIRST_STAGE = (
-    "run", "commands", "problem", "process", "arguments", "workflow", "environment", "setup", "pip", "terminal",
-    "models", "inside", "guard",
+    "run", "commands", "problem", "arguments", "workflow", "environment", "setup", "pip", "terminal", "models",
+    "inside", "guard",
 )  # fmt: skip
 
 
@@ -160,7 +160,7 @@ def test_every_command_but_three_runs_in_the_environments_python(monkeypatch):
     here = environments.Environment(ROOT, ROOT, Path("/their/python"), ROOT, ours=False)
     started = []
     monkeypatch.setattr("newbie_pack.client.setup.prepare", lambda root, wanted: here)
-    monkeypatch.setattr("newbie_pack.client.process.run_module", lambda *given: started.append(given) or 7)
+    monkeypatch.setattr("newbie_pack.client.environment.run_module", lambda *given: started.append(given) or 7)
     for typed, module, rest in [
         (["demo", "--steps", "3"], "client.demo", ["--steps", "3"]),
         (["prompt", "show", "--size", "x"], "client.prompt_tool", ["show", "--size", "x"]),
@@ -175,7 +175,7 @@ def test_every_command_but_three_runs_in_the_environments_python(monkeypatch):
 def test_drawing_on_another_server_sets_nothing_up_where_its_modules_are(monkeypatch):
     started = []
     monkeypatch.setattr("newbie_pack.client.setup.prepare", lambda root, wanted: pytest.fail("a set-up was begun"))
-    monkeypatch.setattr("newbie_pack.client.process.run_module", lambda *given: started.append(given) or 7)
+    monkeypatch.setattr("newbie_pack.client.environment.run_module", lambda *given: started.append(given) or 7)
     assert commands.launch(ROOT, ["create", "--server", "x"]) == 7
     assert started == [(Path(sys.executable), ROOT, "client.session.command", ["--server", "x"])]
     monkeypatch.setattr(commands, "CLIENT", ("aiohttp", "no_such_module"))
@@ -188,7 +188,7 @@ def test_a_command_becomes_the_environments_process():
     """So that signals, the terminal and the exit code are its own."""
     code = (
         "import os, sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); print(os.getpid())\n"
-        "from client.process import become\n"
+        "from client.environment import become\n"
         "become([sys.executable, '-c', 'import os; print(os.getpid()); raise SystemExit(7)'])\n"
     )
     done = subprocess.run([sys.executable, "-c", code, str(ROOT)], capture_output=True, text=True, timeout=60)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from newbie_pack.client import environment, host, ports, trouble
+from newbie_pack.client import answers, environment, host
 from newbie_pack.client.picture import write
 from newbie_pack.client.problem import Problem
 
@@ -48,11 +48,11 @@ def missing(value: object, choices: str = "['NewBie mini (built in)']") -> dict:
     ],
 )
 def test_what_validation_refuses(error, sentence):
-    assert trouble.reason(error).startswith(sentence)
+    assert answers.reason(error).startswith(sentence)
 
 
 def test_a_long_list_of_choices_is_cut():
-    assert len(trouble.reason(missing("x", str(list(range(5000)))))) < 400
+    assert len(answers.reason(missing("x", str(list(range(5000)))))) < 400
 
 
 @pytest.mark.parametrize(
@@ -74,10 +74,10 @@ def test_a_long_list_of_choices_is_cut():
 )
 def test_what_fails_while_drawing(kind, message, sentence):
     data = {"node_id": "2", "exception_type": kind, "exception_message": message}
-    failure = trouble.failure(PROMPT, "execution_error", data)
+    failure = answers.failure(PROMPT, "execution_error", data)
     told = str(failure)
     assert told.startswith("Loader: ") and sentence in told and "\n" not in told
-    lacks = {"ran out": trouble.NO_MEMORY, "is full": trouble.NO_DISK}.get(sentence[:7])
+    lacks = {"ran out": answers.NO_MEMORY, "is full": answers.NO_DISK}.get(sentence[:7])
     assert failure.kinds == {kind, lacks} - {None}
 
 
@@ -127,7 +127,7 @@ def test_a_server_without_the_pack_is_told(fake):
 
 def test_a_server_that_is_down_is_told():
     with pytest.raises(Problem, match=r"does not answer \(Connection refused\): start it, or check the address"):
-        served(f"http://127.0.0.1:{ports.free_port()}")
+        served(f"http://127.0.0.1:{environment.free_port()}")
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_half_a_graph_is_not_run(server, draw, workflow):
 
 
 def test_an_interrupted_prompt_stops_and_the_next_one_is_drawn(server, demo, draw, workflow):
-    from newbie_pack.client import api, trouble
+    from newbie_pack.client import answers, api
 
     steps = []
 
@@ -91,9 +91,9 @@ def test_an_interrupted_prompt_stops_and_the_next_one_is_drawn(server, demo, dra
         if progress.title == "NewBie Sample" and progress.whole:
             steps.append(progress.value)
             if len(steps) == 1:
-                api.interrupt(server)
+                api.ask(server, "/interrupt", {})
 
-    with pytest.raises(trouble.Interrupted):
+    with pytest.raises(answers.Interrupted):
         api.draw(server, changed(workflow(), "NewBieSample", seed=3, steps=200), stop)
     assert 1 <= len(steps) < 100
     assert np.array_equal(draw(afresh(workflow())).picture, demo.picture)

@@ -79,7 +79,7 @@ def test_without_previews_there_is_progress_alone(watched, workflow):
 
 def test_an_interrupt_stops_within_a_step(server, draw, workflow):
     """Steps of four pictures of 512 pixels, each far longer than a request: at most the one at work is finished."""
-    from newbie_pack.client import api, trouble
+    from newbie_pack.client import answers, api
 
     told = []
 
@@ -90,7 +90,7 @@ def test_an_interrupt_stops_within_a_step(server, draw, workflow):
                 api.interrupt(server)
 
     large = changed(workflow(), "NewBieSize", batch_size=4, size="custom", **{"size.width": 512, "size.height": 512})
-    with pytest.raises(trouble.Interrupted):
+    with pytest.raises(answers.Interrupted):
         api.draw(server, changed(large, "NewBieSample", seed=4, steps=50), stop)
     assert told in ([1], [1, 2])
     short = changed(workflow(), "NewBieSample", steps=FEW, seed=12)

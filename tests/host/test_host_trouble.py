@@ -54,10 +54,10 @@ def test_what_a_host_lacks_is_one_sentence(server, workflow, graph, sentence):
 
 
 def test_the_doctor_finds_nothing_wrong_with_a_host_that_is_in_order(server, capsys):
-    from newbie_pack.client.doctor import command
+    from newbie_pack.client import doctor
     from newbie_pack.version import pack_version
 
-    assert command.main(["--server", server.url, "--json"]) == 0
+    assert doctor.main(["--server", server.url, "--json"]) == 0
     found = {one["about"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
     assert found["Pack"] == {
         "about": "Pack",
@@ -69,10 +69,8 @@ def test_the_doctor_finds_nothing_wrong_with_a_host_that_is_in_order(server, cap
 
 
 def test_a_host_without_the_pack_whose_worker_dies(comfyui, tmp_path, monkeypatch, capsys):
-    from newbie_pack.client import api
+    from newbie_pack.client import api, doctor, doctor_server
     from newbie_pack.client import host as hosts
-    from newbie_pack.client.doctor import command
-    from newbie_pack.client.doctor import server as server_doctor
     from newbie_pack.client.environment import Environment
     from newbie_pack.client.problem import Problem
 
@@ -82,7 +80,7 @@ def test_a_host_without_the_pack_whose_worker_dies(comfyui, tmp_path, monkeypatc
     flags = ("--whitelist-custom-nodes", "killer", "--extra-model-paths-config", str(tmp_path / "paths.yaml"))
     environment = Environment(ROOT, tmp_path / "home", Path(sys.executable), comfyui, ours=True)
     monkeypatch.setattr(api, "PATIENCE", 3.0)
-    monkeypatch.setattr(server_doctor, "STUCK", 1.0)
+    monkeypatch.setattr(doctor_server, "STUCK", 1.0)
     with hosts.running(environment, device="cpu", flags=flags) as host:
         with (
             pytest.raises(Problem, match="this pack's nodes did not load: put it into custom_nodes there"),
@@ -91,7 +89,7 @@ def test_a_host_without_the_pack_whose_worker_dies(comfyui, tmp_path, monkeypatc
             pass
         with pytest.raises(Problem, match=r"has made no progress for 3 s.*: restart it"):
             api.draw(host.server(), {"1": {"class_type": "Killer", "inputs": {}}})
-        assert command.main(["--server", host.url, "--json"]) == 1
+        assert doctor.main(["--server", host.url, "--json"]) == 1
         found = {one["about"]: one for one in json.loads(capsys.readouterr().out)["findings"]}
         assert found["Pack"]["state"] == "wrong" and "put this folder into custom_nodes" in found["Pack"]["advice"]
         assert found["Queue"]["state"] == "wrong" and "restart that ComfyUI" in found["Queue"]["advice"]

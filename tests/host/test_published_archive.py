@@ -102,14 +102,17 @@ def test_its_commands_run_in_it(pack, comfyui, tmp_path, monkeypatch):
     asked = run("demo")
     assert asked.returncode == 2 and "Traceback" not in asked.stderr and "choose from" in asked.stderr
     assert "come with the repository" in run("--help").stdout
-    nobody = run("doctor", "--server", "http://127.0.0.1:9")
-    assert nobody.returncode == 1 and "does not answer" in nobody.stdout and not nobody.stderr
+    assert "--server" not in run("doctor", "--help").stdout  # which takes the client of a host's API
+    alone = run("doctor")  # as if outside of a ComfyUI
+    assert alone.returncode == 1 and "set COMFYUI_PATH to your ComfyUI's folder" in alone.stdout and not alone.stderr
     there = {path.name for path in pack.parent.parent.iterdir()}
     for path in comfyui.iterdir() if "main.py" not in there else ():
         if path.name not in there | {"custom_nodes", "user", "output", "temp"}:
             (pack.parent.parent / path.name).symlink_to(path)
     found = run("doctor", "--json")
     assert json.loads(found.stdout.splitlines()[0]) and str(pack.parent.parent) in found.stdout and not found.stderr
+    for told in (alone.stdout, found.stdout):  # no advice to type what the archive lacks
+        assert set(re.findall(r"\./run (\w+)", told)) <= {"models", "doctor"}, told
 
 
 def test_the_registrys_metadata():

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .. import api, models
-from ..answers import understood
-from ..environment import ROOT
-from ..host import logged
-from ..problem import Problem
-from .findings import FINE, LITTLE, NOTE, WRONG, Finding, of_cards, of_disk, of_log, of_version
+from . import api, models
+from .answers import understood
+from .doctor import FINE, LITTLE, NOTE, WRONG, Finding, of_cards, of_disk, of_log, of_version
+from .environment import ROOT
+from .host import logged
+from .problem import Problem
 
 STUCK = 15 * 60  # seconds on one prompt
 MOMENT = 1.0  # seconds

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parent.parent))
+sys.path.append(str(Path(__file__).parent))
 from aiohttp import web
 from fake_host import FakeHost
-from newbie_pack.client import host
-from newbie_pack.client.doctor import command, findings, machine
-from newbie_pack.client.doctor import server as server_doctor
+from newbie_pack.client import doctor, doctor_server, host
 from newbie_pack.client.environment import ROOT
 from newbie_pack.version import pack_version
 
@@ -29,10 +27,10 @@ def states(found) -> dict[str, str]:
     return {one.about: max(other.state for other in found if other.about == one.about) for one in found}
 
 
-def doctored(capsys, *typed: str) -> tuple[int, list[findings.Finding]]:
-    code = command.main([*typed, "--json"])
+def doctored(capsys, *typed: str) -> tuple[int, list[doctor.Finding]]:
+    code = doctor.main([*typed, "--json"])
     told = json.loads(capsys.readouterr().out)
-    found = [findings.Finding(**one) for one in told["findings"]]
+    found = [doctor.Finding(**one) for one in told["findings"]]
     assert told["wrong"] == sum(one.state == "wrong" for one in found) and code == min(1, told["wrong"])
     assert all(one.says and (one.state != "wrong" or one.advice or " " in one.says) for one in found)
     return code, found
@@ -53,7 +51,7 @@ def installed(tmp_path, monkeypatch):
     monkeypatch.setenv("COMFYUI_PYTHON", sys.executable)
     monkeypatch.setenv("NEWBIE_HOME", str(tmp_path / "home"))
     probed = {"version": "3.11.7", "missing": [], "torch": "2.11", "devices": []}
-    monkeypatch.setattr(machine, "PROBE", f"print({json.dumps(json.dumps(probed))})")
+    monkeypatch.setattr(doctor, "PROBE", f"print({json.dumps(json.dumps(probed))})")
     return comfyui
 
 
@@ -65,7 +63,7 @@ def test_a_machine_that_is_in_order(installed, capsys, tmp_path):
 
 
 def test_the_probe_is_answered_by_a_real_python():
-    answer = subprocess.run([sys.executable, "-c", machine.PROBE, "torch", "nosuch"], capture_output=True, text=True)
+    answer = subprocess.run([sys.executable, "-c", doctor.PROBE, "torch", "nosuch"], capture_output=True, text=True)
     found = json.loads(answer.stdout)
     assert found["missing"] == ["nosuch"] and found["torch"] and isinstance(found["devices"], list)
 
@@ -104,7 +102,7 @@ def test_what_is_wrong_is_told(installed, capsys, break_it, about, advice):
 
 
 def test_packages_that_are_missing_come_with_the_command(installed, capsys, monkeypatch):
-    monkeypatch.setattr(machine, "PROBE", 'print(\'{"version": "3.12.0", "missing": ["lxml"]}\')')
+    monkeypatch.setattr(doctor, "PROBE", 'print(\'{"version": "3.12.0", "missing": ["lxml"]}\')')
     _, found = doctored(capsys)
     (python,) = [one for one in found if one.about == "Python"]
     assert python.state == "wrong" and python.advice == f'"{sys.executable}" -m pip install lxml'
@@ -112,21 +110,21 @@ def test_packages_that_are_missing_come_with_the_command(installed, capsys, monk
 
 def test_a_disk_that_is_full_is_wrong(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": GB}))
-    assert findings.of_disk(tmp_path / "not" / "there", 2 * GB).state == "wrong"
-    assert findings.of_disk(tmp_path, 0.5 * GB).state == "fine"
+    assert doctor.of_disk(tmp_path / "not" / "there", 2 * GB).state == "wrong"
+    assert doctor.of_disk(tmp_path, 0.5 * GB).state == "fine"
 
 
 def test_cards():
     card = {"name": "A card", "type": "x", "vram_total": 24 * GB, "vram_free": 20 * GB}
-    assert [one.state for one in findings.of_cards([card, card])] == ["fine", "fine"]
-    (short,) = findings.of_cards([{**card, "vram_free": 3 * GB}, {"type": "cpu"}])
+    assert [one.state for one in doctor.of_cards([card, card])] == ["fine", "fine"]
+    (short,) = doctor.of_cards([{**card, "vram_free": 3 * GB}, {"type": "cpu"}])
     assert short.state == "note" and "3.0 of 24.0 GB free" in short.says and short.advice
 
 
 def test_a_mini_that_is_not_there_whole(monkeypatch, tmp_path):
     (tmp_path / "vae.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
-    monkeypatch.setattr(machine, "mini_files", lambda: [tmp_path / "vae.safetensors", tmp_path / "jina.safetensors"])
-    assert machine.of_pack().state == "wrong"
+    monkeypatch.setattr(doctor, "mini_files", lambda: [tmp_path / "vae.safetensors", tmp_path / "jina.safetensors"])
+    assert doctor.of_pack().state == "wrong"
 
 
 def test_nodes_that_did_not_load_are_told_with_their_reason(installed, capsys, tmp_path):
@@ -169,7 +167,7 @@ def server(**changed):
 
 @pytest.fixture
 def ask(capsys, monkeypatch):
-    monkeypatch.setattr(server_doctor, "MOMENT", 0.0)
+    monkeypatch.setattr(doctor_server, "MOMENT", 0.0)
 
     def asked(**changed):
         fake = server(**changed)
@@ -220,10 +218,10 @@ def test_a_prompt_that_waited_long_has_not_run_long(ask):
 def test_the_disk_of_a_server_on_this_machine_is_looked_at(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": GB}))
     argv = ["/comfy/main.py", "--output-directory", str(tmp_path)]
-    (found,) = server_doctor.of_their_disk("http://localhost:1", argv)
+    (found,) = doctor_server.of_their_disk("http://localhost:1", argv)
     assert found.state == "wrong" and str(tmp_path) in found.says
-    assert not list(server_doctor.of_their_disk("http://10.0.0.1:1", argv))
-    assert not list(server_doctor.of_their_disk("http://localhost:1", ["/nowhere/main.py", "--output-directory"]))
+    assert not list(doctor_server.of_their_disk("http://10.0.0.1:1", argv))
+    assert not list(doctor_server.of_their_disk("http://localhost:1", ["/nowhere/main.py", "--output-directory"]))
 
 
 @pytest.mark.parametrize("log", [404, {}, {"entries": [{}]}, []])
@@ -243,6 +241,6 @@ def test_a_server_that_is_down(capsys):
 
 
 def test_text_for_people(installed, capsys):
-    assert command.main([]) == 0
+    assert doctor.main([]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "Nothing is wrong." and lines[0].startswith("fine   System")
