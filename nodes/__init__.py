@@ -20,21 +20,21 @@ NODES = {  # node -> its file, in the order in which they are offered
     "NewBieLoader": "load",
     "NewBieXMLPrompt": "prompt",
     "NewBieTextToXML": "prompt",
-    "NewBieCharacter": "builders",
-    "NewBieScene": "builders",
-    "NewBieCharacterLoRA": "lora",
+    "NewBieCharacter": "prompt",
+    "NewBieScene": "prompt",
+    "NewBieCharacterLoRA": "prompt",
     "NewBieEncodeCharacters": "encode",
     "NewBieIsolationOptions": "encode",
     "NewBieSample": "sample",
     "NewBieDecode": "decode",
-    "NewBieCharacterMasks": "character_masks",
+    "NewBieCharacterMasks": "masks",
     "NewBieRedrawCharacter": "redraw",
     "NewBieLayoutPreview": "preview",
     "NewBieGuider": "guider",
     "NewBieSampler": "sampler",
     "NewBieSeeds": "start",
     "NewBieSize": "start",
-    "NewBieBoxes": "boxes",
+    "NewBieBoxes": "masks",
 }
 
 Part = TypeVar("Part")
@@ -47,7 +47,7 @@ def node(name: str, file: str) -> type[io.ComfyNode]:
 
 
 def register_check() -> None:
-    from .routes import register
+    from .page import register
 
     register()
 

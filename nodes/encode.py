@@ -12,8 +12,8 @@ from ..isolation.encode import Masks, encode, encode_negative
 from ..isolation.plan import AUTO, BY_MODE, LEAKS, MODES, NEUTRAL, OFF, SQUARE, Options
 from ..sampling.steps import check_interval
 from ..xml_prompt import Scene
-from .boxes import masks_of, with_mask_boxes
 from .common import CATEGORY, OptionsSocket, SceneSocket, boxes_of, checked
+from .masks import masks_of, with_mask_boxes
 
 
 class NewBieEncodeCharacters(io.ComfyNode):

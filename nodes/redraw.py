@@ -15,9 +15,8 @@ from ..sampling.decode import decode
 from ..sampling.redraw import noise_mask, put_back, region_of, share_of
 from ..sampling.sample import sample
 from ..xml_prompt import Scene, layout, regions
-from .boxes import masks_of
-from .character_masks import inside
 from .common import CATEGORY, SceneSocket, checked, eta_input, guidance_end_input, guidance_input
+from .masks import inside, masks_of
 
 
 def masks_for(scene: Scene, masks: Tensor | None, height: int, width: int) -> list[Tensor]:

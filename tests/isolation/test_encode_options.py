@@ -16,8 +16,8 @@ from conditionings import entry, plan_of
 from newbie_pack.isolation.encode import encode, encode_negative, segments_of
 from newbie_pack.isolation.gemma_text import SPACE, token_bytes, tokens_of
 from newbie_pack.isolation.plan import CLOSED, GENTLE, OFF, OPEN, STRICT, Options, check_for_clip_text, settled
-from newbie_pack.nodes.boxes import masks_of, with_mask_boxes
 from newbie_pack.nodes.encode import NewBieEncodeCharacters, NewBieIsolationOptions
+from newbie_pack.nodes.masks import masks_of, with_mask_boxes
 from newbie_pack.xml_prompt import layout, parse, render_xml, text_of
 from plans import genders_named
 

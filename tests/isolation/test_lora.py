@@ -19,7 +19,7 @@ from comfy_extras.nodes_torch_compile import skip_torch_compile_dict
 from loras import listed, listed_anew, lora_for
 from newbie_pack.isolation.encode import encode, encode_negative
 from newbie_pack.isolation.plan import Options
-from newbie_pack.nodes.lora import NewBieCharacterLoRA
+from newbie_pack.nodes.prompt import NewBieCharacterLoRA
 from newbie_pack.xml_prompt import Lora, layout, parse
 from safetensors.torch import load_file, save_file
 

@@ -8,7 +8,7 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
-from newbie_pack.nodes.boxes import NewBieBoxes
+from newbie_pack.nodes.masks import NewBieBoxes
 from newbie_pack.xml_prompt import layout, parse
 
 SCENE = parse("<character_1><n>a</n><bbox>0, 0, 10, 10</bbox></character_1><character_2><n>b</n></character_2>")

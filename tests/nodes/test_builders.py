@@ -11,7 +11,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from newbie_pack.nodes.builders import NewBieCharacter, NewBieScene, with_character, with_surroundings
+from newbie_pack.nodes.prompt import NewBieCharacter, NewBieScene, with_character, with_surroundings
 from newbie_pack.xml_prompt import Box, Interaction, PromptError, Scene, Tag, parse, to_xml
 
 CHARACTER = ("name", "gender", "appearance", "clothing", "expression", "action", "position", "negative")

@@ -10,8 +10,8 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
-from newbie_pack.nodes.character_masks import NewBieCharacterMasks, grown, segs_of
 from newbie_pack.nodes.encode import NewBieEncodeCharacters
+from newbie_pack.nodes.masks import NewBieCharacterMasks, grown, segs_of
 from newbie_pack.sampling.sample import sample
 from newbie_pack.xml_prompt import layout, parse
 

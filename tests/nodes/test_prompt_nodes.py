@@ -11,9 +11,16 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
 from newbie_pack.nodes import common
-from newbie_pack.nodes.boxes import box_of_mask
-from newbie_pack.nodes.builders import NewBieCharacter, with_character, with_surroundings
-from newbie_pack.nodes.prompt import TEXT_EXAMPLE, XML_EXAMPLE, NewBieTextToXML, NewBieXMLPrompt
+from newbie_pack.nodes.masks import box_of_mask
+from newbie_pack.nodes.prompt import (
+    TEXT_EXAMPLE,
+    XML_EXAMPLE,
+    NewBieCharacter,
+    NewBieTextToXML,
+    NewBieXMLPrompt,
+    with_character,
+    with_surroundings,
+)
 from newbie_pack.nodes.sample import NewBieSample
 from newbie_pack.xml_prompt import Box, Interaction, Message, PromptError, layout, parse, to_xml
 

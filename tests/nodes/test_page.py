@@ -7,8 +7,8 @@ from host_import import NO_HOST
 
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
+from newbie_pack.nodes.page import Question, question, verdict
 from newbie_pack.nodes.prompt import NewBieXMLPrompt
-from newbie_pack.nodes.prompt_check import Question, question, verdict
 from newbie_pack.xml_prompt import parse
 
 TWO = "<character_1><n>miku</n><bbox>0, 0, 500, 1000</bbox></character_1>\n<character_2><n>kaito</n></character_2>"
