@@ -159,25 +159,33 @@ def test_the_node_grows_and_shrinks_with_what_it_holds(one):
     one.until(f"before => ({height})() <= before", before)
 
 
-def test_a_key_in_a_field_of_4096_tags_holds_the_page_up_for_less_than_50_ms(one):
-    """The median of ten keys. The page draws whenever it comes to it, and only the chips that are seen."""
+def test_a_key_in_a_field_of_4096_tags_takes_less_than_50_ms(one):
+    """Until the page has drawn again: the mean of twelve keys, of the time that the page's thread worked."""
     at_end(one, "action")
     one.page.keyboard.insert_text(", ".join(["", *(f"tag_{i}" for i in range(4096))]))
-    took = one.page.evaluate(
+    page = one.page.context.new_cdp_session(one.page)
+    page.send("Performance.enable", {"timeDomain": "threadTicks"})  # a busy machine's other work isn't ours
+
+    def worked():
+        return next(m["value"] for m in page.send("Performance.getMetrics")["metrics"] if m["name"] == "TaskDuration")
+
+    before = worked()
+    one.page.evaluate(
         """async () => {
-          const took = [];
-          for (let i = 0; i < 10; i += 1) {
-            const begin = performance.now();
+          for (let i = 0; i < 12; i += 1) {
             document.execCommand("insertText", false, "x");
-            took.push(performance.now() - begin);
             await new Promise(requestAnimationFrame);
+            await new Promise((drawn) => setTimeout(drawn));
           }
-          return took;
         }"""
     )
-    assert values(one)[5].endswith("tag_4095" + "x" * 10)
-    assert sorted(took)[5] < 50, took
-    assert field(one, "action").locator(".newbie-chip").count() < 1000
+    took = (worked() - before) / 12
+    page.detach()
+    assert values(one)[5].endswith("tag_4095" + "x" * 12)
+    assert took < 0.05
+    line = field(one, "action").locator(".cm-line")
+    assert line.locator(".newbie-chip").count() < 1000  # those near the ones that are seen
+    assert line.locator("span").count() < 1050  # and nothing else: what separates is text
 
 
 def test_the_hosts_own_widgets_are_one_click_away(one):

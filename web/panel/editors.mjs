@@ -267,7 +267,6 @@ function breakLine({ state, dispatch }) {
 
 function chips(words) {
   const tools = Decoration.widget({ widget: new Tools(words), side: 1 });
-  const separator = Decoration.mark({ class: "newbie-separator" });
   return ViewPlugin.fromClass(class {
     constructor(view) {
       this.decorations = drawn(view);
@@ -283,10 +282,7 @@ function chips(words) {
     const tags = state.field(read).tags.filter(({ from, to }) => from <= viewport.to && viewport.from <= to);
     const { head, empty } = state.selection.main;
     const ranges = [];
-    let end = tags[0]?.from ?? 0;
     for (const tag of tags) {
-      if (tag.from > end) ranges.push(separator.range(end, tag.from));
-      end = tag.to;
       const whole = tag.to - tag.from < LONG ? 1 : 0;
       if (focused && empty && tag.from <= head && head <= tag.to) {
         ranges.push(OPEN[whole].range(tag.from, tag.to), tools.range(tag.to));
@@ -297,7 +293,6 @@ function chips(words) {
       if (tag.words.to < tag.to)
         ranges.push(Decoration.replace({ widget: new Weight(tag.weight) }).range(tag.words.to, tag.to));
     }
-    if (end < viewport.to) ranges.push(separator.range(end, viewport.to));
     return Decoration.set(ranges, true);
   }
 }
@@ -318,6 +313,7 @@ export function chipField({ text, label, hint, list, words, complete, changed })
     placeholder(hint),
     list ? [
       read, chips(words), autocompletion({ override: [complete], icons: false }),
+      EditorView.editorAttributes.of({ class: "newbie-list" }), // what is no chip in it separates: no elements of its own
       EditorView.focusChangeEffect.of((_, focused) => setFocus.of(focused)),
       keymap.of([
         ...completionKeymap,
