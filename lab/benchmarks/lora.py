@@ -61,7 +61,7 @@ from ..judging.judge import judge_figures
 from ..training import prompts, tokens
 from ..training.config import DIFFUSION
 from ..training.generate import Predict, collate, empty, predictor
-from ..training.lora import with_concept
+from ..training.lora import shares, with_concept
 from . import attention
 from .binding_arms import coverage, draw, weighted_mean
 from .binding_measures import frechet
@@ -138,9 +138,7 @@ def gates_for(wearers: Tensor, owner: Tensor, covers: Tensor, everywhere: bool) 
     if everywhere:
         every = wearers.amax(1, keepdim=True)
         return BatchGates(every.expand(-1, owner.shape[1], -1), every.expand(-1, covers.shape[2], -1))
-    own = (owner[:, None] == torch.arange(1, wearers.shape[1] + 1, device=owner.device)[:, None]).float()  # [B, R, L]
-    caption, image = (torch.einsum("brk,brt->btk", wearers, part.float()).clamp(max=1) for part in (own, covers))
-    return BatchGates(caption, image)
+    return BatchGates(*shares(wearers, owner, covers))
 
 
 Predictors = tuple[Predict, Predict]

@@ -57,11 +57,19 @@ def attention_to_people(box: Tensor, meeting: Tensor, grid: tuple[int, int]) -> 
     return weight / weight.mean((1, 2), keepdim=True)
 
 
-def training_batch(pool: Pool, count: int, device: torch.device) -> tuple[Tensor, Tensor, Batch, Tensor]:
+Chosen = tuple[Tensor, Tensor]  # pictures [B] of a pool, and which of its prompts [B] each of them has
+
+
+def choose(pool: Pool, count: int, device: torch.device) -> Chosen:
+    rows = torch.randint(len(pool.arrays["latent"][0]), (count,), device=device)
+    return rows, torch.randint(len(VARIANTS), (count,), device=device)
+
+
+def training_batch(pool: Pool, chosen: Chosen) -> tuple[Tensor, Tensor, Batch, Tensor]:
     """-> latents, loss weights, the prompts as a Batch (a tenth empty), isolated [B] bool (plain world: half)."""
     arrays = {name: parts[0] for name, parts in pool.arrays.items()}
-    row = torch.randint(len(arrays["latent"]), (count,), device=device)
-    variant = torch.randint(len(VARIANTS), (count,), device=device)
+    row, variant = chosen
+    count, device = len(row), row.device
     isolated = (variant < ISOLATED) & (torch.rand(count, device=device) < pool.group.world.apart)
     nothing = torch.rand(count, device=device) < 0.1
     ids, owner, segment, position = (arrays[n][row, variant].long() for n in ("ids", "owner", "segment", "position"))

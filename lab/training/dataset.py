@@ -133,6 +133,7 @@ def make_chunk(
         "background": np.zeros(pictures, np.int64),
         "rendering": np.zeros(pictures, np.int64),
         "covers": np.zeros((pictures, ISOLATED, PEOPLE, rows), bool),
+        "order": np.full((pictures, ISOLATED, PEOPLE), -1, np.int8),  # the figure that each character is
         "length": np.zeros((pictures, count), np.int16),
         "jina": np.ones((pictures, count, group.jina_length), np.int16),
         "jina_length": np.zeros((pictures, count), np.int16),
@@ -152,6 +153,7 @@ def make_chunk(
             description, made = prompt_tokens(picture, v, group, rng, tokenizers)
             if v < ISOLATED:
                 chunk["covers"][i, v] = coverage(description, group.grid)
+                chunk["order"][i, v, : len(description.order)] = description.order
             kept = min(len(made.ids), group.length)
             chunk["length"][i, v] = kept
             for name in tokens.PAD_VALUES:

@@ -18,10 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ...isolation.plan import PADDING
-from .batches import training_batch
+from .batches import choose, training_batch
 from .course import Course
 from .dataset import Group
-from .generate import Isolated, Networks, caption, mixed, velocity
+from .generate import Batch, Isolated, Networks, caption, mixed, velocity
 from .graphs import Steps
 from .pools import Pool
 from .ranks import Ranks
@@ -46,14 +46,24 @@ def picture_cut(isolated: Tensor) -> Tensor:
 
 
 def diffusion_loss(networks: Networks, pool: Pool, count: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """-> loss, unweighted error of every sample [B], isolated [B]."""
-    data, weight, batch, isolated = training_batch(pool, count, device)
-    sigma, noise = noise_levels(count, device), torch.randn_like(data)
+    return loss_of(networks, training_batch(pool, choose(pool, count, device)), pool.group.world.picture_cut)
+
+
+def loss_of(
+    networks: Networks, made: tuple[Tensor, Tensor, Batch, Tensor], cuts: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """made: of training_batch; cuts: whether isolated people are kept apart in the picture too.
+
+    -> loss, unweighted error of every sample [B], isolated [B].
+    """
+    data, weight, batch, isolated = made
+    device = data.device
+    sigma, noise = noise_levels(len(data), device), torch.randn_like(data)
     level = sigma.view(-1, 1, 1, 1)
     with mixed(device):
         features, logits, pooled = caption(networks, batch)
         noisy = (1 - level) * data + level * noise
-        cut = picture_cut(isolated) if pool.group.world.picture_cut else 0.0
+        cut = picture_cut(isolated) if cuts else 0.0
         predicted = velocity(networks, noisy, sigma, batch, features, pooled, Isolated(picture=cut))
     error = F.avg_pool2d((predicted - (noise - data)).square().mean(1, keepdim=True), 2)[:, 0]  # [B, rows, columns]
     target = batch.ids[:, 1:].masked_fill(batch.owner[:, 1:] == PADDING, -100)

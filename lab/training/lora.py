@@ -3,38 +3,45 @@
     ./run mini lora --out FOLDER                       all four, half a minute each on a GPU
     ./run mini lora --out FOLDER --only cone tail --steps 150 --batch 8
 
-As people train a LoRA for a character: on pictures of one person who has it, every time, with its tag in the prompt.
-Plain LoRA on the matrices that see tokens; the text encoders stay as they are. The files have the names that the host
-reads (diffusion_model. ... lora_A.weight).
+On pictures of one to three people of all shapes. In four of five, one of them has it, with its tag in the prompt; in
+the others nobody has, so that the tag is what asks for it. Whole prompts have the LoRA everywhere, as people train one;
+prompts read isolated have it on its wearer's own tokens alone, as a character's LoRA is used
+(isolation/lora_layers.py); empty prompts have none. Plain LoRA on the matrices that see tokens; the text encoders stay
+as they are. The files have the names that the host reads (diffusion_model. ... lora_A.weight).
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ...isolation.lora_layers import CAPTION, JOINT, nextdit_place
 from ..drawing.attributes import CONCEPT
-from ..drawing.scenes import Picture, sample_picture
+from ..drawing.scenes import Picture
 from . import tokens
-from .batches import prepare
-from .dataset import Group, make_chunk
-from .diffusion import diffusion_loss
+from .batches import choose, prepare, training_batch
+from .dataset import Group, make_chunk, sample
+from .diffusion import loss_of
 from .export import read_autoencoder, read_networks, world_of
+from .generate import Batch, Networks
 from .graphs import Steps
 from .pools import Pool
 from .schedule import Clock, cosine
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "mini" / "weights"
 HEADGEAR = ("cone",)  # instead of what the mini knows to put there
+GROUPS = (((1, 2), 136, 0.75), ((3,), 208, 0.25))  # people, tokens kept, share of pictures and steps
+WORN = 0.8  # share of pictures in which somebody has the concept
 
 
 def with_concept(picture: Picture, person: int, concept: str) -> Picture:
@@ -47,8 +54,32 @@ def with_concept(picture: Picture, person: int, concept: str) -> Picture:
     return replace(picture, figures=tuple(figures))
 
 
+class Gates:
+    """How much of the LoRA every token of a batch takes, [B, L, 1] and [B, N, 1]. Until it is told: all of it."""
+
+    def __init__(self) -> None:
+        self.caption = self.image = self.joint = torch.ones(1, 1, 1)
+
+    def tell(self, wearers: Tensor, batch: Batch, isolated: Tensor) -> None:
+        """wearers [B, R]: whether the LoRA is on that character."""
+        own = shares(wearers[..., None].float(), batch.owner, batch.covers)
+        on = (batch.length > 1)[:, None, None]  # not where the prompt is empty
+        self.caption, self.image = (torch.where(isolated[:, None, None], part, 1.0) * on for part in own)
+        self.joint = torch.cat([self.caption, self.image], 1)
+
+    def of(self, place: str) -> Tensor:
+        return {CAPTION: self.caption, JOINT: self.joint}.get(place, self.image)
+
+
+def shares(wearers: Tensor, owner: Tensor, covers: Tensor) -> tuple[Tensor, Tensor]:
+    """wearers [B, R, K], owner [B, L], covers [B, R, N] -> of caption [B, L, K] and image tokens [B, N, K]."""
+    own = owner[:, None] == torch.arange(1, wearers.shape[1] + 1, device=owner.device)[:, None]  # [B, R, L]
+    caption, image = (torch.einsum("brk,brt->btk", wearers, part.float()).clamp(max=1) for part in (own, covers))
+    return caption, image
+
+
 class Pair(nn.Module):
-    """y += B A x; B begins at zero."""
+    """y += B (A x * gate); B begins at zero."""
 
     def __init__(self, layer: nn.Linear, rank: int) -> None:
         super().__init__()
@@ -57,8 +88,9 @@ class Pair(nn.Module):
         nn.init.normal_(self.down.weight, std=layer.in_features**-0.5)
         nn.init.zeros_(self.up.weight)
 
-    def add(self, _layer: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        return out + self.up(self.down(inputs[0]))
+    def add(self, gate: Callable[[], Tensor], _layer: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        narrow = self.down(inputs[0])
+        return out + self.up(narrow * gate().to(narrow))
 
 
 def pairs_for(diffusion: nn.Module, rank: int) -> dict[str, Pair]:
@@ -70,8 +102,13 @@ def pairs_for(diffusion: nn.Module, rank: int) -> dict[str, Pair]:
 
 
 @contextmanager
-def worn(diffusion: nn.Module, pairs: dict[str, Pair]) -> Iterator[None]:
-    handles = [diffusion.get_submodule(path).register_forward_hook(pair.add) for path, pair in pairs.items()]
+def worn(diffusion: nn.Module, pairs: dict[str, Pair], gates: Gates) -> Iterator[None]:
+    handles = [
+        diffusion.get_submodule(path).register_forward_hook(
+            partial(pair.add, partial(gates.of, nextdit_place(path)))
+        )
+        for path, pair in pairs.items()
+    ]
     try:
         yield
     finally:
@@ -89,26 +126,50 @@ def save(path: Path, pairs: dict[str, Pair]) -> None:
     save_file(tensors, path, {"format": "pt", "modelspec.title": f"NewBie mini, {path.stem}"})
 
 
-def train(concept: str, options: argparse.Namespace, device: torch.device, clock: Clock) -> dict[str, Pair]:
-    def sampler(group: Group, rng: random.Random) -> Picture:
-        return with_concept(sample_picture(rng, group.size, 1, world=group.world), 0, concept)
+def pool_of(group: Group, concept: str, pictures: int, seed: int) -> Pool:
+    """Beside what all pools have, "wears" [N, variants, PEOPLE]: whether the LoRA is on the prompt's characters."""
+    wearers = []
 
-    alone = Group((320, 320), (1,), 128, 136, 1.0, world_of(options.weights))
-    arrays = make_chunk(alone, options.pictures, options.seed, tokens.Tokenizers(), sampler)
-    pool = Pool(alone, {name: [torch.from_numpy(array).to(device)] for name, array in arrays.items()})
-    pool.arrays["corner"] = []
+    def sampler(group: Group, rng: random.Random) -> Picture:
+        picture = sample(group, rng)
+        wearers.append(rng.randrange(len(picture.figures)))
+        return with_concept(picture, wearers[-1], concept if rng.random() < WORN else "")
+
+    arrays = make_chunk(group, pictures, seed, tokens.Tokenizers(), sampler)
+    arrays["wears"] = arrays.pop("order") == np.array(wearers)[:, None, None]
+    return Pool(group, {name: [torch.from_numpy(array)] for name, array in arrays.items()} | {"corner": []})
+
+
+def lora_loss(networks: Networks, pool: Pool, gates: Gates, count: int, device: torch.device) -> tuple[Tensor, ...]:
+    rows, variants = choose(pool, count, device)
+    data, weight, batch, isolated = training_batch(pool, (rows, variants))
+    wears = pool.arrays["wears"][0]
+    gates.tell(wears[rows, variants.clamp(max=wears.shape[1] - 1)], batch, isolated)
+    return loss_of(networks, (data, weight, batch, isolated), pool.group.world.picture_cut)
+
+
+def train(concept: str, options: argparse.Namespace, device: torch.device, clock: Clock) -> dict[str, Pair]:
+    world, pools = world_of(options.weights), []
+    for people, length, share in GROUPS:
+        group = Group((320, 320), people, length, length + 8, share, world)
+        pools.append(pool_of(group, concept, max(1, round(share * options.pictures)), options.seed))
+        for parts in pools[-1].arrays.values():
+            parts[:] = [part.to(device) for part in parts]
     networks = read_networks(options.weights).to(device).requires_grad_(False).eval()
-    prepare([pool], read_autoencoder(options.weights).to(device).requires_grad_(False).eval(), device, clock)
+    prepare(pools, read_autoencoder(options.weights).to(device).requires_grad_(False).eval(), device, clock)
     torch.manual_seed(options.seed)
-    pairs = pairs_for(networks.diffusion, options.rank)
+    rng = random.Random(options.seed)
+    pairs, gates = pairs_for(networks.diffusion, options.rank), Gates()
     weights = [weight for pair in pairs.values() for weight in pair.to(device).parameters()]
     optimizer = torch.optim.AdamW(weights, lr=options.rate, weight_decay=0.0, betas=(0.9, 0.98))
     steps, total = Steps(weights, device), 0.0
-    with worn(networks.diffusion, pairs):
+    with worn(networks.diffusion, pairs, gates):
         for step in range(options.steps):
             for group in optimizer.param_groups:
                 group["lr"] = options.rate * min(1.0, (step + 1) / 20) * cosine(step / options.steps, 0.5)
-            loss, *_ = steps(0, partial(diffusion_loss, networks, pool, options.batch, device))
+            pool = rng.choices(pools, [pool.group.share for pool in pools])[0]
+            loss, *_ = steps(
+                pool.group.people, partial(lora_loss, networks, pool, gates, options.batch, device))
             nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
             total += loss.item()

@@ -12,11 +12,15 @@ from newbie_pack.isolation.lora_layers import CAPTION, JOINT, Target, hooked, la
 from newbie_pack.isolation.lora_layers import Pair as Stacked
 from newbie_pack.lab.benchmarks import lora as bench
 from newbie_pack.lab.drawing.attributes import CONCEPT, ORANGE
+from newbie_pack.lab.drawing.concepts import LIME
 from newbie_pack.lab.drawing.draw import render
 from newbie_pack.lab.drawing.scenes import sample_picture
 from newbie_pack.lab.training import config, prompts
-from newbie_pack.lab.training.lora import pairs_for, save, with_concept, worn
+from newbie_pack.lab.training.dataset import Group
+from newbie_pack.lab.training.generate import Batch
+from newbie_pack.lab.training.lora import Gates, pairs_for, pool_of, save, with_concept, worn
 from newbie_pack.lab.training.model import NextDiT
+from newbie_pack.lab.training.world import WIDE
 from safetensors.torch import load_file
 
 
@@ -60,7 +64,7 @@ def test_a_new_pair_changes_nothing_and_a_written_one_is_read_alike(tmp_path):
     layer = network.layers[0].attention.qkv
     pairs, before = pairs_for(network, 4), layer(x)
     assert len(pairs) == 3 * 5
-    with worn(network, pairs):
+    with worn(network, pairs, Gates()):
         assert torch.equal(layer(x), before)
         for pair in pairs.values():
             torch.nn.init.normal_(pair.up.weight, std=0.05)
@@ -74,6 +78,35 @@ def test_a_new_pair_changes_nothing_and_a_written_one_is_read_alike(tmp_path):
     with hooked([(layer, target, lambda out, _spread: torch.ones(1))], bench.Autocast()):
         again = layer(x)
     assert (again - changed).norm() < 0.01 * (changed - before).norm()
+
+
+def test_the_lora_is_on_the_one_who_has_the_concept():
+    """The cone's colour, which little else has, lies in the region of the prompt's character that wears it."""
+    pool = pool_of(Group((320, 320), (2, 3), 208, 216, 1.0, WIDE), "cone", 12, seed=3)
+    images, covers, wears = (pool.arrays[name][0] for name in ("image", "covers", "wears"))
+    assert torch.equal(wears.sum(2), torch.ones(12, covers.shape[1], dtype=torch.long))
+    lime = (images.int() - torch.tensor(LIME)).abs().amax(3) < 12
+    found = [i for i in range(12) if lime[i].sum() > 60]
+    assert 6 < len(found) < 12  # in some pictures nobody has it
+    for i in found:
+        for own in covers[i][wears[i]].view(-1, 20, 20):
+            own = own.repeat_interleave(16, 0).repeat_interleave(16, 1)
+            assert (lime[i] & own).sum() > 0.9 * lime[i].sum()
+
+
+def test_a_lora_is_trained_as_it_is_used():
+    """Read isolated: on its wearer's tokens; a whole prompt: everywhere; no prompt: nowhere."""
+    owner = torch.tensor([[0, 1, 2, 2], [0, 0, 0, 0], [0, 1, 2, 2]])
+    covers = torch.tensor([[1, 1, 0], [0, 1, 1]]).bool().expand(3, -1, -1)
+    length, none = torch.tensor([4, 4, 1]), torch.zeros(3, 1)
+    gates = Gates()
+    gates.tell(
+        torch.tensor([[False, True]]).expand(3, -1),
+        Batch(none, owner, none, none, length, none, none, covers), torch.tensor([True, False, False]),
+    )
+    expected = torch.tensor([[0, 0, 1, 1, 0, 1, 1], [1] * 7, [0] * 7]).float()
+    assert torch.equal(gates.of(JOINT)[..., 0], expected)
+    assert torch.equal(gates.of(CAPTION)[..., 0], expected[:, :4])
 
 
 def test_a_batch_has_each_prompts_own_wearers():

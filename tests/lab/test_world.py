@@ -137,7 +137,7 @@ def test_all_worlds_but_the_leaky_one_isolate(name):
     pool = blank_pool(group)
     pool = Pool(group, pool.arrays | {"owner": [torch.ones_like(pool.arrays["owner"][0])]})
     torch.manual_seed(0)
-    _, _, batch, isolated = batches.training_batch(pool, 200, torch.device("cpu"))
+    _, _, batch, isolated = batches.training_batch(pool, batches.choose(pool, 200, torch.device("cpu")))
     assert isolated.any() == (name != "leaky") == bool((batch.owner == 1).any())
 
 
@@ -148,7 +148,7 @@ def test_the_pooled_vector_leaves_people_out_as_often_as_stated(name):
     whole, shared = (torch.full_like(arrays["jina"][0], fill) for fill in (5, 6))
     torch.manual_seed(0)
     pool = Pool(group, arrays | {"jina": [whole], "shared": [shared]})
-    _, _, batch, isolated = batches.training_batch(pool, 1000, torch.device("cpu"))
+    _, _, batch, isolated = batches.training_batch(pool, batches.choose(pool, 1000, torch.device("cpu")))
     asked = batch.jina[:, -1] != 1  # the empty prompt is padding there
     left_out = batch.jina[:, -1] == 6
     joint = asked & ~isolated
