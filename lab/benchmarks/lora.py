@@ -13,6 +13,8 @@ third has none), in several ways:
     hooks        a pass for every character's own prompt with its own LoRA, which counts in its box: the host's hook
                  LoRAs with masks; and one for what is shared
     none         isolated, without LoRAs: what the judge sees where there is nothing
+    alone        ours, with everybody gone but one of those who have a LoRA, who is as large and stands where they stood
+    drawings     nothing sampled: the drawings themselves, through the autoencoder. More than that no judge sees
 
 recall: who has their own LoRA's concept; leak: who has another's, of all pairs; attributes: what else the prompt states
 (the hair's colour not where the LoRA changes it); frechet: of figures' features, from drawings of the same scenes.
@@ -28,6 +30,7 @@ import json
 import random
 import statistics
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -59,8 +62,9 @@ from ..judging import concepts
 from ..judging.evaluate import Mini, load, sheet, true_labels
 from ..judging.judge import judge_figures
 from ..training import prompts, tokens
+from ..training.autoencoder import encode
 from ..training.config import DIFFUSION
-from ..training.generate import Predict, collate, empty, predictor
+from ..training.generate import Predict, collate, decode, empty, predictor
 from ..training.lora import shares, with_concept
 from . import attention
 from .binding_arms import coverage, draw, weighted_mean
@@ -69,7 +73,7 @@ from .host import add_host, chosen_device
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "mini" / "weights"
 SAMPLING = {"guidance": 7.5, "guidance_end": 0.75, "eta": 0.3}
-ARMS = ("ours", "everywhere", "today", "hooks", "none")
+ARMS = ("ours", "everywhere", "today", "hooks", "none", "alone", "drawings")
 PEOPLE, SIZE, RANK, LIMIT = (1, 2, 3), (320, 320), 32, 1.15
 NAMES = tuple(CONCEPT)
 HAIR = list(VALUES).index("hair")
@@ -204,6 +208,19 @@ def scenes(people: int, count: int, seed: int, names: Sequence[str] = NAMES) -> 
     return made
 
 
+def lone(picture: Picture, person: int) -> Picture:
+    """That person alone, who can do with nobody what two do together."""
+    figure = picture.figures[person]
+    pose = "standing" if figure.partner is not None else figure.look["pose"]
+    return replace(picture, figures=(replace(figure, partner=None, look={**figure.look, "pose": pose}),))
+
+
+def drawings(pictures: Sequence[Picture], device: torch.device) -> Tensor:
+    """[P, 3, H, W] in 0..1."""
+    drawn = torch.from_numpy(np.stack([render(picture) for picture in pictures])).to(device)
+    return drawn.permute(0, 3, 1, 2).float() / 255
+
+
 def measure(
     mini: Mini, probe: concepts.Probe, pictures: Sequence[Picture], images: Tensor, drawn: Tensor
 ) -> dict[str, float]:
@@ -236,24 +253,36 @@ def bench_pictures(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     yield {"judge": {name: round(100 * right, 1) for name, right in zip(NAMES, probe.right, strict=True)}}
     targets, tokenizers = read(options.loras), tokens.Tokenizers()
     for people in options.people:
-        pictures = scenes(people, options.count, 300 + people, present(options.loras))
-        rng = random.Random(people)
-        described = [prompts.describe(picture, rng, complete=True) for picture in pictures]
-        wearers = {
-            id(one): torch.tensor(
-                [[picture.figures[k].look.get("concept") == name for name in NAMES] for k in one.order]
-            ).float()
-            for one, picture in zip(described, pictures, strict=True)
-        }
-        drawn = torch.from_numpy(np.stack([render(picture) for picture in pictures])).to(mini.device)
-        drawn = drawn.permute(0, 3, 1, 2).float() / 255
+        together = scenes(people, options.count, 300 + people, present(options.loras))
+        apart = [lone(p, i) for p in together for i, figure in enumerate(p.figures) if figure.look.get("concept")]
         for arm in options.arms:
-            conditioned = partial(predictors, mini, arm, targets, wearers, tokenizers)
-            images = draw(mini, conditioned, described, SIZE, options.steps, SAMPLING)
+            pictures = apart if arm == "alone" else together
+            drawn = drawings(pictures, mini.device)
+            images = paint(mini, arm, targets, tokenizers, pictures, drawn, options.steps)
             yield {"arm": arm, "people": people, **measure(mini, probe, pictures, images, drawn)}
             if options.out:
                 options.out.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(options.out / f"{arm}_{people}.jpg"), sheet(images[:12], 6)[..., ::-1])
+
+
+def paint(
+    mini: Mini, arm: str, targets: Sequence[Target], tokenizers: tokens.Tokenizers, pictures: Sequence[Picture],
+    drawn: Tensor, steps: int,
+) -> Tensor:
+    """[P, 3, H, W] in 0..1"""
+    if arm == "drawings":
+        whole = (drawn.permute(0, 2, 3, 1) * 255).round().byte()
+        return decode(mini.autoencoder, encode(mini.autoencoder, whole, mini.device).float())
+    rng = random.Random(len(pictures[0].figures))
+    described = [prompts.describe(picture, rng, complete=True) for picture in pictures]
+    wearers = {
+        id(one): torch.tensor(
+            [[picture.figures[k].look.get("concept") == name for name in NAMES] for k in one.order]
+        ).float()
+        for one, picture in zip(described, pictures, strict=True)
+    }
+    conditioned = partial(predictors, mini, "ours" if arm == "alone" else arm, targets, wearers, tokenizers)
+    return draw(mini, conditioned, described, SIZE, steps, SAMPLING)
 
 
 # ------------------------------------------------------------------ speed

@@ -162,11 +162,14 @@ def train(concept: str, options: argparse.Namespace, device: torch.device, clock
     pairs, gates = pairs_for(networks.diffusion, options.rank), Gates()
     weights = [weight for pair in pairs.values() for weight in pair.to(device).parameters()]
     optimizer = torch.optim.AdamW(weights, lr=options.rate, weight_decay=0.0, betas=(0.9, 0.98))
-    steps, total = Steps(weights, device), 0.0
+    steps, total, begun = Steps(weights, device), 0.0, clock.passed()
     with worn(networks.diffusion, pairs, gates):
         for step in range(options.steps):
+            passed = max(step / options.steps, (clock.passed() - begun) / options.seconds)
+            if passed >= 1:
+                break
             for group in optimizer.param_groups:
-                group["lr"] = options.rate * min(1.0, (step + 1) / 20) * cosine(step / options.steps, 0.5)
+                group["lr"] = options.rate * min(1.0, (step + 1) / 20) * cosine(passed, 0.5)
             pool = rng.choices(pools, [pool.group.share for pool in pools])[0]
             loss, *_ = steps(
                 pool.group.people, partial(lora_loss, networks, pool, gates, options.batch, device))
@@ -186,6 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=tuple(CONCEPT), default=tuple(CONCEPT), metavar="CONCEPT")
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="a concept's steps end by then, if sooner")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--pictures", type=int, default=900)
