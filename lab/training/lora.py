@@ -40,7 +40,6 @@ from .schedule import Clock, cosine
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "mini" / "weights"
 HEADGEAR = ("cone",)  # instead of what the mini knows to put there
-GROUPS = (((1, 2), 136, 0.75), ((3,), 208, 0.25))  # people, tokens kept, share of pictures and steps
 WORN = 0.8  # share of pictures in which somebody has the concept
 
 
@@ -126,7 +125,7 @@ def save(path: Path, pairs: dict[str, Pair]) -> None:
     save_file(tensors, path, {"format": "pt", "modelspec.title": f"NewBie mini, {path.stem}"})
 
 
-def pool_of(group: Group, concept: str, pictures: int, seed: int) -> Pool:
+def pool_of(group: Group, concept: str, pictures: int, seed: int, device: torch.device) -> Pool:
     """Beside what all pools have, "wears" [N, variants, PEOPLE]: whether the LoRA is on the prompt's characters."""
     wearers = []
 
@@ -137,7 +136,7 @@ def pool_of(group: Group, concept: str, pictures: int, seed: int) -> Pool:
 
     arrays = make_chunk(group, pictures, seed, tokens.Tokenizers(), sampler)
     arrays["wears"] = arrays.pop("order") == np.array(wearers)[:, None, None]
-    return Pool(group, {name: [torch.from_numpy(array)] for name, array in arrays.items()} | {"corner": []})
+    return Pool(group, {name: [torch.from_numpy(array).to(device)] for name, array in arrays.items()} | {"corner": []})
 
 
 def lora_loss(networks: Networks, pool: Pool, gates: Gates, count: int, device: torch.device) -> tuple[Tensor, ...]:
@@ -149,16 +148,11 @@ def lora_loss(networks: Networks, pool: Pool, gates: Gates, count: int, device: 
 
 
 def train(concept: str, options: argparse.Namespace, device: torch.device, clock: Clock) -> dict[str, Pair]:
-    world, pools = world_of(options.weights), []
-    for people, length, share in GROUPS:
-        group = Group((320, 320), people, length, length + 8, share, world)
-        pools.append(pool_of(group, concept, max(1, round(share * options.pictures)), options.seed))
-        for parts in pools[-1].arrays.values():
-            parts[:] = [part.to(device) for part in parts]
+    group = Group((320, 320), (1, 2, 3), 208, 216, 1.0, world_of(options.weights))
+    pool = pool_of(group, concept, options.pictures, options.seed, device)
     networks = read_networks(options.weights).to(device).requires_grad_(False).eval()
-    prepare(pools, read_autoencoder(options.weights).to(device).requires_grad_(False).eval(), device, clock)
+    prepare([pool], read_autoencoder(options.weights).to(device).requires_grad_(False).eval(), device, clock)
     torch.manual_seed(options.seed)
-    rng = random.Random(options.seed)
     pairs, gates = pairs_for(networks.diffusion, options.rank), Gates()
     weights = [weight for pair in pairs.values() for weight in pair.to(device).parameters()]
     optimizer = torch.optim.AdamW(weights, lr=options.rate, weight_decay=0.0, betas=(0.9, 0.98))
@@ -168,11 +162,9 @@ def train(concept: str, options: argparse.Namespace, device: torch.device, clock
             passed = max(step / options.steps, (clock.passed() - begun) / options.seconds)
             if passed >= 1:
                 break
-            for group in optimizer.param_groups:
-                group["lr"] = options.rate * min(1.0, (step + 1) / 20) * cosine(passed, 0.5)
-            pool = rng.choices(pools, [pool.group.share for pool in pools])[0]
-            loss, *_ = steps(
-                pool.group.people, partial(lora_loss, networks, pool, gates, options.batch, device))
+            for some in optimizer.param_groups:
+                some["lr"] = options.rate * min(1.0, (step + 1) / 20) * cosine(passed, 0.5)
+            loss, *_ = steps(0, partial(lora_loss, networks, pool, gates, options.batch, device))
             nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
             total += loss.item()
