@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from newbie_pack.xml_prompt import Lora, parse, to_xml
+from newbie_pack.xml_prompt import Lora, PromptError, convert, parse, to_xml
 
 
 @pytest.mark.parametrize(("written", "read"), [
@@ -19,6 +19,11 @@ from newbie_pack.xml_prompt import Lora, parse, to_xml
     ('<lora name="「一、二」&amp; &quot;3&quot;" strength="1"/>', Lora('「一、二」& "3"')),
     ('<lora strength="0.5">a</lora>', Lora("a", 0.5)),
     ('<lora strength="0.5">a:0.2</lora>', Lora("a", 0.2)),
+    ("<lora：名字：０.８>", Lora("名字", 0.8)),
+    ("<lora:a:0.8/>", Lora("a", 0.8)),
+    ("<lora:a:te=0.6:unet=0.8>", Lora("a", 0.8, 0.6)),
+    ("<lora:a:0.8:clip=0.6>", Lora("a", 0.8, 0.6)),
+    (r"<lora:C:\\loras\\a.safetensors:0.5>".replace(r"\\", "\\"), Lora("C:\\loras\\a.safetensors", 0.5)),
 ])
 def test_strengths(written, read):
     scene = parse(f"<character_1><appearance>red hair {written}</appearance></character_1>")
@@ -28,6 +33,35 @@ def test_strengths(written, read):
 
 def test_without_another_the_text_encoders_have_the_models_strength():
     assert (Lora("a", 0.8).text_strength, Lora("a", 0.8, 0.0).text_strength) == (0.8, 0.0)
+
+
+@pytest.mark.parametrize(("written", "left"), [
+    ("red hair, (<lora:a>), smile", ["red hair", "smile"]),
+    ("red hair, ((<lora:a>:1.2)), smile", ["red hair", "smile"]),
+    ("（<lora:a>）", []),
+    ("red hair, (<lora:a>, smile)", ["red hair", "smile"]),
+    ("red hair, \\(<lora:a>\\)", ["red hair", "()"]),
+    ("(), <lora:a>", ["()"]),
+    ("red_hair<lora:a>smile", ["red_hair smile"]),
+    ("(red hair<lora:a>:1.2)", ["red hair"]),
+])
+def test_what_stood_around_a_lora_is_read_as_without_it(written, left):
+    within = parse(f"<character_1><appearance>{written}</appearance></character_1>")
+    assert [tag.text for field in within.characters[0].fields for tag in field.tags] == left
+    assert [lora.name for lora in within.characters[0].loras] == ["a"] and not within.warnings
+
+
+@pytest.mark.parametrize("written", ["(<lora:a>)", "（ <lora:a> ）", "((<lora:a>):1.2)"])
+def test_plain_words_keep_no_empty_brackets(written):
+    scene = convert(f"1girl, red hair, {written}, smile")
+    words = [tag.text for field in scene.characters[0].fields for tag in field.tags]
+    assert [lora.name for lora in scene.loras] == ["a"] and {"red hair", "smile"} <= set(words)
+    assert not any(set("()（）") & set(word) for word in words)
+
+
+def test_wide_brackets_are_refused_as_those_of_elements_are():
+    with pytest.raises(PromptError, match="full-width"):
+        parse("<character_1><appearance>红发，＜lora：名字：0.7＞</appearance></character_1>")
 
 
 @pytest.mark.parametrize(("written", "said"), [("<lora:a:1:2:3>", '"3" is ignored'), ("<lora:a:1:x>", '"x" is not a')])

@@ -17,7 +17,17 @@ from lxml import etree
 
 from ..messages import Message
 from ..scene import PromptError
-from ..words import CHARACTER_ELEMENTS, GENERAL_BLOCK, GENERAL_ELEMENTS, MAX_NAME, NAME, ROOTS, character_id, nearest
+from ..words import (
+    CHARACTER_ELEMENTS,
+    GENERAL_BLOCK,
+    GENERAL_ELEMENTS,
+    LORA_ELEMENTS,
+    MAX_NAME,
+    NAME,
+    ROOTS,
+    character_id,
+    nearest,
+)
 from .document import FORBIDDEN, Source, Warnings
 
 MAX_DEPTH = 16
@@ -28,8 +38,10 @@ MAX_PLAIN = 4096  # `&` and `<` that are no markup
 _TAG = re.compile(rf"<(/?)({NAME})(?![:：])")
 _ATTRIBUTE = re.compile(rf"\s*({NAME}(?::{NAME})?)\s*=\s*(?:\"([^\"<]*)\"|'([^'<]*)')")
 _TAG_END = re.compile(r"\s*(/?)>")
-LORA = re.compile(r"<\s*(?:lora|lyco|locon)\s*:((?:[^<>:\n]*[^<>:\s][^<>:\n]*)(?::[^<>\n]*)?)>", re.IGNORECASE)
-_WIDE_TAG = re.compile(rf"＜\s*+[/／]?\s*+({NAME})\s*+[＞>]|<\s*+[/／]?\s*+({NAME})\s*+＞")
+LORA = re.compile(r"<\s*+(?:lora|lyco|locon)\s*+[:：](?=[^<>:：\n]*?[^<>:：\s])([^<>\n]*+)>", re.IGNORECASE)
+_WIDE_TAG = re.compile(
+    rf"＜\s*+[/／]?\s*+({NAME})(?:\s*+|[:：][^<>＜＞\n]*+)[＞>]|<\s*+[/／]?\s*+({NAME})(?:\s*+|[:：][^<>＜＞\n]*+)＞"
+)
 _SPACED_TAG = re.compile(rf"<(?:\s++/?\s*+|/\s++)({NAME})\s*+>")
 _EMOTICON = re.compile(r"<[oO]>_<[oO]>|<\|>_<\|>")  # the others can't be mistaken for tags
 _DECLARATION = re.compile(r"\s*<\?xml\s[^?<>]*\?>", re.IGNORECASE)
@@ -158,7 +170,8 @@ def read_markup(source: Source, start: int, end: int, warnings: Warnings) -> Nod
 
 
 def is_known(name: str) -> bool:
-    return name in _FIELDS or name in ROOTS or name in GENERAL_BLOCK or character_id(name) is not None
+    known = name in _FIELDS or name in ROOTS or name in GENERAL_BLOCK or name.lower() in LORA_ELEMENTS
+    return known or character_id(name) is not None
 
 
 def _add_markup(found: _Pass, at: int, end: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -442,7 +443,10 @@ def _weight_of(reading: Reading, attributes: dict[str, str], offset: int) -> flo
 # hold a comma or a colon: `<lora name="one, another" strength="0.8:0.6"/>`.
 
 _NAMED = re.compile(f"[^{SEPARATORS}]+")
+_DRIVE = re.compile(r"\s*[A-Za-z]:[\\/]")  # of a whole path
 _STRENGTH = re.compile(r"[-+]?(?:[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8})")
+_STRENGTHS = {"unet": 0, "model": 0, "te": 1, "clip": 1}  # `unet=0.8`, as other programs write them, and which it is
+_CLOSED = re.compile(r"\s*(?:[:：]\s*[0-9.]+)?\s*[)）\]}]")
 
 
 def take_loras(reading: Reading, node: Node, loras: list[Lora]) -> Node:
@@ -454,21 +458,40 @@ def take_loras(reading: Reading, node: Node, loras: list[Lora]) -> Node:
         elif isinstance(part, Node) and not character_id(part.name):
             content.append(take_loras(reading, part, loras))
         elif content and isinstance(part, Text) and isinstance(last := content[-1], Text):
-            content[-1] = Text(last.words + part.words, last.pieces + part.pieces)  # a bracket may reach over a LoRA
+            content[-1] = _joined(last, part)  # a bracket may reach over a LoRA
         else:
             content.append(part)
     return replace(node, content=tuple(content)) if len(content) < len(node.content) or node.children else node
 
 
+def _joined(before: Text, after: Text) -> Text:
+    """What stood around a LoRA: words that it parted stay apart."""
+    middle = len(before.words)
+    start, end = _with_brackets(before.words + after.words, middle, middle)
+    before, after = before.part(0, start), after.part(end - middle, len(after.words))
+    meet = before.words[-1:].isalnum() and after.words[:1].isalnum()
+    between = ((after.pieces[0][0], " ", True),) if meet else ()
+    return Text(before.words + " " * meet + after.words, before.pieces + between + after.pieces)
+
+
+def _with_brackets(text: str, start: int, end: int) -> tuple[int, int]:
+    """From where to where the brackets reach that hold nothing else."""
+    while closed := _CLOSED.match(text, end):
+        opened = text[:start].rstrip()
+        if not opened.endswith(("(", "（", "[", "{")) or opened.endswith("\\", 0, -1):
+            break
+        start, end = len(opened) - 1, closed.end()
+    return start, end
+
+
 def without_loras(reading: Reading, start: int, end: int) -> str:
     """Plain words with spaces where LoRAs stood, which are added to the picture's."""
-
-    def take(match: re.Match[str]) -> str:
-        reading.loras += _loras(reading, match.group(1), "", match.start())
-        return " " * len(match.group())
-
     text = reading.source.text
-    return text[:start] + LORA.sub(take, text[start:end]) + text[end:]
+    for lora in LORA.finditer(text, start, end):
+        reading.loras += _loras(reading, lora.group(1), "", lora.start())
+        first, last = _with_brackets(text, *lora.span())
+        text = text[:first] + " " * (last - first) + text[last:]
+    return text
 
 
 def _loras_in(reading: Reading, node: Node) -> Iterator[Lora]:
@@ -491,21 +514,25 @@ def _loras(reading: Reading, words: str, stated: str, offset: int) -> Iterator[L
 
 def _parted(words: str) -> tuple[str, str]:
     """`name:0.8:0.6` -> the name, and what follows its colon."""
-    name, _, numbers = words.replace("：", ":").partition(":")
-    return name.strip(), numbers
+    words = words.replace("：", ":").strip().removesuffix("/")
+    drive = _DRIVE.match(words)
+    name, _, numbers = words[drive.end() if drive else 0 :].partition(":")
+    return ((drive.group() if drive else "") + name).strip(), numbers
 
 
 def _lora(reading: Reading, name: str, stated: str, offset: int) -> Lora:
-    """stated: "", a strength, or two of them, `0.8:0.6`, the second for the text encoders."""
-    numbers = [part.strip() for part in stated.replace("：", ":").split(":")]
-    strengths = [_strength(reading, name, number, offset) for number in numbers[:2]]
-    if len(numbers) > 2:
-        message = Message(
-            'Only two strengths of the LoRA {name} are used; "{text}" is ignored.', name=name, text=numbers[2]
-        )
+    """stated: "", a strength, or two of them, `0.8:0.6`, the second for the text encoders; or `unet=0.8:te=0.6`."""
+    strengths: dict[int, float | None] = {}
+    for index, part in enumerate(map(str.strip, unicodedata.normalize("NFKC", stated).split(":"))):
+        key, _, number = part.rpartition("=")
+        place = _STRENGTHS.get(key.strip().lower()) if key else index
+        if place in (0, 1):
+            strengths[place] = _strength(reading, name, number.strip(), offset)
+            continue
+        message = Message('Only two strengths of the LoRA {name} are used; "{text}" is ignored.', name=name, text=part)
         reading.warn(offset, message)
-    strength, text = [*strengths, None, None][:2]
-    return Lora(name, 1.0 if strength is None else strength, text)
+    strength = strengths.get(0)
+    return Lora(name, 1.0 if strength is None else strength, strengths.get(1))
 
 
 def _strength(reading: Reading, name: str, number: str, offset: int) -> float | None:
