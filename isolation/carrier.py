@@ -306,15 +306,15 @@ def around_apply(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor
     model, forward, places = executor.class_obj, isolation.forward, isolation.places(x)
     network = plain(model.diffusion_model)
     seen = isinstance(network, forward.shows) and isolation.seen_in(options, places)
-    compiler = compiler_of(model) if forward.compiles and not forward.loras else None
+    compiler = compiler_of(model) if forward.compiles else None
     if not forward.plan.neutral:
         isolation.look(x, text)
     as_plain = forward.now(options).neutral and not forward.loras and not seen
     with (
         nullcontext() if as_plain else eager(options, compiler),
-        forward.loras.acting(network, x, text, places) if forward.loras else nullcontext(),
         isolation.watching(network, x) if seen else nullcontext() as sight,
         forward.isolated(Pass(network, x, text, options, kwargs, places, compiler, sight)) as options,
+        forward.loras.acting(network, x, text, places, compiler and compiler.dtype) if forward.loras else nullcontext(),
     ):
         return executor(x, timestep, concat, text, control, options, **kwargs)
 

@@ -136,6 +136,7 @@ class Part:
 
     module: nn.Module
     codes: Codes | None
+    joint: bool = False  # whether it is a joint layer
     refiners: int = 0  # layers of the caption alone in it
     whole: bool = False  # the network, and not one of its layers
 
@@ -184,15 +185,18 @@ class Caller:
             return None
 
 
-def parts_of(one: Pass, codes: Codes) -> list[Part]:
-    """What of the model is compiled, and its share of the plan."""
+def parts_of(one: Pass, codes: Codes, loras: bool) -> list[Part]:
+    """What of the model is compiled, and its share of the plan; none of it is as in plain passes where LoRAs act."""
     model, whole = one.model, one.compiler.whole
     if whole is not None:
-        return [Part(whole, codes, len(model.context_refiner), whole=True)]
-    shares = (model.layers, codes._replace(caption=None), 0), (model.context_refiner, Codes(codes.caption), 1)
+        return [Part(whole, codes, refiners=len(model.context_refiner), whole=True)]
+    shares = (
+        (model.layers, codes._replace(caption=None), True, 0), (model.context_refiner, Codes(codes.caption), False, 1),
+        (model.noise_refiner, Codes(), False, 0),
+    )
     return [
-        Part(layer, own if any(code is not None for code in own) else None, refiners)
-        for layers, own, refiners in (*shares, (model.noise_refiner, Codes(), 0))
+        Part(layer, own if loras or any(code is not None for code in own) else None, joint, refiners)
+        for layers, own, joint, refiners in shares
         for layer in layers
         if is_compiled(layer)
     ]
@@ -235,12 +239,12 @@ class Layers:
         model = self.one.model
         joint, caption = (model.layers, model.context_refiner) if part.whole else ((), ())
         if not part.whole:
-            joint, caption = ((), [part.module]) if part.refiners else ([part.module], ())
+            joint, caption = [part.module] * part.joint, [part.module] * part.refiners
         with as_written(self.one, self.ran, joint, caption):
             return part.module._orig_mod(*args, transformer_options=given, **kwargs)
 
     def told(self, part: Part, traced: Traced) -> None:
-        joint = traced.layers if part.whole else int(not part.refiners)
+        joint = traced.layers if part.whole else int(part.joint)
         self.isolated.calls[JOINT] += traced.joint
         self.isolated.calls[CAPTION] += traced.caption
         self.ran[JOINT] += [part.module] * joint
@@ -252,10 +256,13 @@ class Layers:
 
 @contextmanager
 def running(
-    plan: Plan, one: Pass, isolated: IsolatedAttention, ran: Ran, caller: Caller
+    plan: Plan, one: Pass, isolated: IsolatedAttention, ran: Ran, caller: Caller, loras: bool
 ) -> Iterator[None]:
-    """Around one pass: what is compiled runs with the plan's codes, the rest as it is written."""
-    model, parts = one.model, parts_of(one, codes_of(plan, one, isolated))
+    """Around one pass: what is compiled runs with the plan's codes, the rest as it is written.
+
+    loras: whether the model's layers have some added to them.
+    """
+    model, parts = one.model, parts_of(one, codes_of(plan, one, isolated), loras)
     compiled = {part.module for part in parts}
     joint, caption = (
         [] if one.compiler.whole in compiled else [layer for layer in layers if layer not in compiled]

@@ -40,7 +40,10 @@ from ..model_loader.lora import alphas
 from ..sentences import log
 from ..xml_prompt import SHARED, Scene
 from .lora_layers import (
+    CAPTION,
     EVERYTHING,
+    IMAGE,
+    JOINT,
     Adapter,
     Decomposed,
     Gates,
@@ -56,8 +59,11 @@ from .lora_layers import (
     Target,
     TextGates,
     Whole,
+    WithLoras,
+    exchanged,
     hooked,
     layer_of,
+    measure,
     nextdit_place,
     text_place,
     unet_place,
@@ -420,10 +426,31 @@ class Loras:
         return self.kept[key]
 
     def acting(
-        self, network: nn.Module, x: Tensor, text: Tensor, places: Sequence[Rectangle] = (WHOLE,)
+        self, network: nn.Module, x: Tensor, text: Tensor, places: Sequence[Rectangle] = (WHOLE,),
+        compiled: torch.dtype | None = None,
     ) -> AbstractContextManager[None]:
-        """On the model's forward of x [B, C, H, W] and text [B, L, D]; places: what of the picture x shows."""
-        return acting_on(self.layers(network), self.gates(network, x, text, places))
+        """On the model's forward of x [B, C, H, W] and text [B, L, D]; places: what of the picture x shows.
+
+        compiled: what a model computes in that shall run compiled.
+        """
+        found, gates = self.layers(network), self.gates(network, x, text, places)
+        if compiled is None:
+            return acting_on(found, gates)
+        return exchanged(with_loras(network, found, gates, x.to(compiled), text.shape[1]))
+
+
+def with_loras(
+    network: nn.Module, found: Found, gates: Gates, x: Tensor, caption: int
+) -> Iterator[tuple[nn.Module, str, nn.Module]]:
+    """Where in the network each layer is, its name there, and the layer with its LoRAs. caption: how many tokens."""
+    (image,), host = grids(network, *x.shape[-2:]), HostWeights()
+    lengths = {JOINT: caption + image, CAPTION: caption, IMAGE: image, EVERYTHING: 1}
+    for module, target, place in found:
+        measure(target, host, module, x)
+        tokens = x.new_empty((1, 1, 1)).expand(1, lengths[place], 1)
+        own = [gates.of(place, tokens, spread) for spread in target.layer.spreads]
+        parent, _, name = target.path.rpartition(".")
+        yield network.get_submodule(parent), name, WithLoras(module, target, own, host)
 
 
 def grids(network: nn.Module, height: int, width: int) -> dict[int, tuple[int, int]]:

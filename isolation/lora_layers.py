@@ -219,14 +219,19 @@ class Host:
         return module.weight
 
 
+def measure(target: Target, host: Host, module: nn.Module, x: Tensor) -> None:
+    """What has to be known of the layer's own weight. x: for dtype and device."""
+    for part in target.layer.parts:
+        if isinstance(part, Decomposed) and part.lengths is None:
+            part.measure(host.weight(module, x))
+
+
 def add_to_output(
     target: Target, gate: Gate, host: Host, module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor
 ) -> Tensor:
     """A forward hook of the target's layer."""
     x = inputs[0]
-    for part in target.layer.parts:
-        if isinstance(part, Decomposed) and part.lengths is None:
-            part.measure(host.weight(module, x))
+    measure(target, host, module, x)
     concerned = out if target.rows is None else out.narrow(-1, *target.rows)
     changed = target.layer.add(module, x, concerned, gate, lambda weight: host.cast(weight, x))
     if target.rows is None:
@@ -246,6 +251,37 @@ def hooked(found: Iterable[tuple[nn.Module, Target, Gate]], host: Host) -> Itera
     finally:
         for handle in handles:
             handle.remove()
+
+
+class WithLoras(nn.Module):
+    """A layer together with what is added to it, for code that is compiled.
+
+    A compiler does not ask again whether a layer has other hooks. But it reads which modules there are, and takes their
+    tensors as they come: other weights and gates of the same shapes are other numbers in the same graph.
+    """
+
+    def __init__(self, module: nn.Module, target: Target, gates: Sequence[Tensor], host: Host) -> None:
+        """gates: of the parts of the target's layer."""
+        super().__init__()
+        self.module, self.target, self.gates, self.host = module, target, list(gates), host
+
+    def forward(self, x: Tensor) -> Tensor:
+        gates = iter(self.gates)
+        return add_to_output(self.target, lambda _out, _spread: next(gates), self.host, self.module, (x,), self.module(x))
+
+
+@contextmanager
+def exchanged(found: Iterable[tuple[nn.Module, str, nn.Module]]) -> Iterator[None]:
+    """Within, modules have others in them: a module, the name of one in it, and what is there instead."""
+    before = []
+    try:
+        for parent, name, other in found:
+            before.append((parent, name, parent._modules[name]))
+            parent._modules[name] = other
+        yield
+    finally:
+        for parent, name, own in before:
+            parent._modules[name] = own
 
 
 # The gates: how much of every LoRA each token takes, by what the tokens of a layer are. Caption tokens belong to their

@@ -199,11 +199,13 @@ class IsolatedNextDiT(IsolatedForward):
     @contextmanager
     def isolated(self, one: Pass) -> Iterator[Options]:
         plan, model = self.now(one.options), one.model
-        if plan.neutral:
+        worn = one.compiler is not None and self.loras is not None and not one.sight
+        if plan.neutral and not worn:
             with looked_at(one, attentions(model.layers)) if one.sight else nullcontext():
                 yield one.options
             return
-        check_fits(plan, model, one.text, one.arguments.get("ref_latents"))
+        if not plan.neutral:
+            check_fits(plan, model, one.text, one.arguments.get("ref_latents"))
         rows, columns = (-(-side // model.patch_size) for side in one.x.shape[-2:])  # the host pads to whole patches
         refiners, inner = len(model.context_refiner), one.options.get(OVERRIDE)
         isolated = self.override(plan, rows, columns, one.x.device, refiners, inner, one.places)
@@ -220,4 +222,4 @@ class IsolatedNextDiT(IsolatedForward):
         from .compiled import Caller, running  # nothing of it runs where nothing is compiled
 
         self.caller = self.caller or Caller()
-        return running(self.plan, one, isolated, ran, self.caller)
+        return running(self.plan, one, isolated, ran, self.caller, self.loras is not None)

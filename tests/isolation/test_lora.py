@@ -312,26 +312,48 @@ def test_a_model_of_which_only_a_part_is_loaded(mini, folder, monkeypatch, kind)
     assert (part - whole).norm() < 0.05 * (whole - without).norm()
 
 
-@pytest.mark.parametrize(("mode", "loras"), [
-    ("strict", {"first": [Lora("cone")]}), ("off", {"shared": [Lora("cone")]}), ("off", {"first": [Lora("cone")]}),
-])
-def test_a_compiled_model_takes_them_in_turn_with_prompts_without(mini, folder, mode, loras):
-    """torch.compile does not see hooks: code that was traced without would run for a prompt with, and the other way."""
+WHOLE = ["diffusion_model"]
+SOME = ["diffusion_model.layers.0", "diffusion_model.context_refiner.1", "diffusion_model.noise_refiner.0"]
+
+
+@pytest.mark.parametrize("keys", [WHOLE, SOME])
+@pytest.mark.parametrize(("mode", "loras", "next_loras"), [
+    ("strict", {"first": [Lora("cone")], "second": [Lora("tail")]}, {"first": [Lora("tail")], "second": [Lora("cone")]}),
+    ("gentle", {"first": [Lora("cone", 0.5)], "shared": [Lora("all")]}, {"second": [Lora("cone")], "shared": [Lora("all", 0.5)]}),
+    ("off", {"shared": [Lora("all")]}, {"first": [Lora("all", 0.5)]}),
+])  # fmt: skip
+def test_a_compiled_model_takes_them_in_turn_with_prompts_without(mini, folder, keys, mode, loras, next_loras, caplog):
+    """In graphs of their own, which take other weights, strengths and wearers as they come."""
     model, clip = mini[:2]
-    graphs = []
+    graphs, runs = [], []
 
     def backend(graph, _inputs):
         graphs.append(graph)
-        return graph.forward
+
+        def run(*inputs):
+            runs.append(graph)
+            return graph.forward(*inputs)
+
+        return run
+
+    def both(scene):
+        got, expected = (pictures((one, clip), scene, mode) for one in (fast, model))
+        torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
+        return got
 
     torch.compiler.reset()
     fast = model.clone(disable_dynamic=True)
-    set_torch_compile_wrapper(fast, backend=backend, options={"guard_filter_fn": skip_torch_compile_dict})
+    set_torch_compile_wrapper(fast, backend=backend, options={"guard_filter_fn": skip_torch_compile_dict}, keys=keys)
     try:
-        for scene in (scene_with(), scene_with(**loras), scene_with(), scene_with(**loras)):
-            got, expected = (pictures((one, clip), scene, mode) for one in (fast, model))
-            torch.testing.assert_close(got, expected, rtol=1e-3, atol=1e-3)
-        assert graphs  # something was compiled
+        plain, dressed = both(scene_with()), both(scene_with(**loras))
+        known, before = len(graphs), len(runs)
+        otherwise = both(scene_with(**next_loras))
+        assert len(runs) - before == 2 * 2 * len(keys)  # two steps of two passes
+        assert torch.equal(both(scene_with()), plain)
+        assert torch.equal(both(scene_with(**loras)), dressed)
+        assert len(graphs) == known
+        assert all((one - other).abs().max() > 1e-2 for one, other in ((plain, dressed), (dressed, otherwise)))
+        assert "uncompiled" not in caplog.text
     finally:
         torch.compiler.reset()
 
