@@ -266,8 +266,8 @@ class WithLoras(nn.Module):
         self.module, self.target, self.gates, self.host = module, target, list(gates), host
 
     def forward(self, x: Tensor) -> Tensor:
-        gates = iter(self.gates)
-        return add_to_output(self.target, lambda _out, _spread: next(gates), self.host, self.module, (x,), self.module(x))
+        gates, out = iter(self.gates), self.module(x)
+        return add_to_output(self.target, lambda _out, _spread: next(gates), self.host, self.module, (x,), out)
 
 
 @contextmanager

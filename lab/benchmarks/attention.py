@@ -20,6 +20,7 @@ Every row measures its arms in turn, again and again, and compares medians:
     compiled cudnn     the same in that kernel
     compiled codes     isolated, compiled
     fp8, compiled fp8, compiled fp8 codes    the same three in scaled fp8
+    fp8 alone, compiled fp8 alone            the same arithmetic on plain tensors, without the host's class of tensors
 
 With --compile every caption of a size is as long, so that graphs are made once for it; compiling is what an arm's first
 call took, in seconds. set_up is what it takes to make the codes and bring them to the device, which is done once for a
@@ -36,6 +37,7 @@ the host's own compiled step differs from its plain one: fused layers round less
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import json
 import math
@@ -84,6 +86,35 @@ def in_fp8(network: torch.nn.Module, config: dict[str, Any]) -> torch.nn.Module:
     made = NextDiT(**config, device=weight.device, dtype=weight.dtype, operations=operations)
     made.load_state_dict(dict(quantized(network.state_dict().items(), "fp8_scaled")))
     return made.requires_grad_(False).eval()
+
+
+class Scaled(torch.nn.Module):
+    """A layer in scaled fp8 as its arithmetic alone: what the host's and comfy-kitchen's classes come to."""
+
+    def __init__(self, weight: Any, bias: Tensor | None) -> None:
+        """weight: the host's QuantizedTensor [O, I]."""
+        super().__init__()
+        self.register_buffer("weight", weight._qdata)
+        self.register_buffer("scale", weight._params.scale)
+        self.bias = bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        flat, most = x.reshape(-1, x.shape[-1]), torch.finfo(self.weight.dtype).max
+        scale = flat.abs().amax().float() / most
+        small = (flat * (1 / scale).to(x.dtype)).clamp(-most, most).to(self.weight.dtype)
+        out = torch._scaled_mm(small, self.weight.t(), scale, self.scale, self.bias, out_dtype=x.dtype)
+        return out.reshape(*x.shape[:-1], -1)
+
+
+def on_plain_tensors(module: torch.nn.Module) -> torch.nn.Module:
+    """A module of in_fp8 over the same weights, its layers Scaled."""
+    from comfy.quant_ops import QuantizedTensor
+
+    if isinstance(weight := getattr(module, "weight", None), QuantizedTensor):
+        return Scaled(weight, module.bias)
+    made = copy.copy(module)
+    made._modules = {name: on_plain_tensors(part) for name, part in module._modules.items()}
+    return made
 
 
 def synchronize(device: torch.device) -> None:
@@ -153,11 +184,14 @@ class Step:
         with self.isolation.isolated(Pass(self.network, self.x, self.context, options)) as within:
             return self.forward(self.context, within)
 
-    def compiled_isolated(self, cover: Cover) -> Tensor:
+    def compiled_isolated(self, cover: Cover, loras: Any = None) -> Tensor:
+        """loras: lora.Loras, fitted to the network."""
         from ...isolation.carrier import Pass, plain
 
+        self.isolation.loras, dtype = loras, cover.compiler.dtype
         one = Pass(plain(cover.network), self.x, self.context, compiler=cover.compiler)
-        with self.isolation.isolated(one) as within:
+        acting = loras.acting(one.model, self.x, self.context, compiled=dtype) if loras else contextlib.nullcontext()
+        with self.isolation.isolated(one) as within, acting:
             return self.forward(self.context, within, cover.network)
 
     def dense(self) -> Tensor:
@@ -231,8 +265,10 @@ def peak(work: Callable[[], object], device: torch.device) -> float:
     return torch.accelerator.max_memory_allocated(device) / 2**30
 
 
-def arms_of(step: Step, covers: dict[str, Cover], fp8: torch.nn.Module | None) -> dict[str, Callable[[], Any]]:
-    """covers: of the network and of the one in fp8, "" and "fp8"."""
+def arms_of(
+    step: Step, covers: dict[str, Cover], networks: dict[str, torch.nn.Module]
+) -> dict[str, Callable[[], Any]]:
+    """By "" the network itself, by "fp8" and "fp8 alone" the same in fp8."""
     cover, small, text = covers.get(""), covers.get("fp8"), step.context
     return {
         "plain": step.plain, "codes": step.isolated, "dense": step.dense, "one by one": step.one_by_one,
@@ -240,8 +276,10 @@ def arms_of(step: Step, covers: dict[str, Cover], fp8: torch.nn.Module | None) -
         "compiled": lambda: step.forward(text, {}, cover.network),
         "compiled cudnn": lambda: step.forward(text, {OVERRIDE: in_cudnn}, cover.network),
         "compiled codes": lambda: step.compiled_isolated(cover),
-        "fp8": lambda: step.forward(text, {}, fp8),
+        "fp8": lambda: step.forward(text, {}, networks["fp8"]),
+        "fp8 alone": lambda: step.forward(text, {}, networks["fp8 alone"]),
         "compiled fp8": lambda: step.forward(text, {}, small.network),
+        "compiled fp8 alone": lambda: step.forward(text, {}, covers["fp8 alone"].network),
         "compiled fp8 codes": lambda: step.compiled_isolated(small),
     }  # fmt: skip
 
@@ -369,7 +407,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(row) if options.json else "heads of {head}, {dtype}: relative error {error:.1e}".format(**row))
     rows: list[dict[str, Any]] = []
     network = make_network(config, device, getattr(torch, options.dtype or ("float32" if on_cpu else "bfloat16")))
-    fp8 = in_fp8(network, config) if options.fp8 else None
+    networks = {"": network}
+    if options.fp8:
+        networks["fp8"] = in_fp8(network, config)
+        networks["fp8 alone"] = on_plain_tensors(networks["fp8"])
     if not options.json:
         count = sum(weight.numel() for weight in network.parameters())
         print(f"\n{count / 1e9:.2f}B parameters on {device}; ratios to the host's plain step")
@@ -379,13 +420,12 @@ def main(arguments: list[str] | None = None) -> int:
             covers: dict[str, Cover] = {}
             if options.compile:
                 torch.compiler.reset()
-                bare = {"": network} | ({"fp8": fp8} if fp8 else {})
                 whole = options.compile == "whole"
-                covers = {name: Cover.of(one, whole, options.backend) for name, one in bare.items()}
+                covers = {name: Cover.of(one, whole, options.backend) for name, one in networks.items()}
             for people in options.people:
                 row = {"size": size, "batch": batch, "people": people}
                 step = Step(network, config, size, people, batch, max(options.people) if options.compile else 0)
-                arms = arms_of(step, covers, fp8)
+                arms = arms_of(step, covers, networks)
                 names = arms_for(options, on_cpu, batch)
                 chosen = {name: arms[name] for name in names}
                 row |= measure(step, chosen, options.runs)
@@ -409,6 +449,6 @@ def arms_for(options: argparse.Namespace, on_cpu: bool, batch: int) -> list[str]
     if not options.compile:
         return ["plain", "dense"] if on_cpu else ["plain", "codes", "dense"] + ["one by one"] * (batch == 1)
     names = ["compiled", "compiled codes", *([] if on_cpu else ["cudnn", "compiled cudnn"])]
-    names += ["fp8", "compiled fp8", "compiled fp8 codes"] if options.fp8 else []
+    names += ["fp8", "fp8 alone", "compiled fp8", "compiled fp8 alone", "compiled fp8 codes"] if options.fp8 else []
     chosen = options.arms or names
     return ["plain", *(["dense"] if on_cpu else []), "codes", *[name for name in names if name in chosen]]

@@ -300,8 +300,10 @@ def random_layers(network: nn.Module, rank: int) -> dict[str, Pair]:
     return made
 
 
-def with_loras(step: attention.Step, layers: Sequence[dict[str, Pair]]) -> Callable[[], Tensor]:
-    """The isolated step with a LoRA for every character."""
+def with_loras(
+    step: attention.Step, layers: Sequence[dict[str, Pair]], cover: attention.Cover | None = None
+) -> Callable[[], Tensor]:
+    """The isolated step with a LoRA for every character; cover: the network compiled."""
     from ...isolation.lora import Loras, Stack
 
     stack = Stack([f"LoRA {i + 1}" for i in range(len(layers))], layers, lambda _name: True)
@@ -309,6 +311,8 @@ def with_loras(step: attention.Step, layers: Sequence[dict[str, Pair]]) -> Calla
     loras = Loras(worn, step.plan)
     known = {path: f"{path}.weight" for path, _ in step.network.named_modules()}
     loras.targets = stack.fit(known, step.network)
+    if cover is not None:
+        return partial(step.compiled_isolated, cover, loras)
 
     def work() -> Tensor:
         with loras.acting(step.network, step.x, step.context):
@@ -326,13 +330,18 @@ def bench_speed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     network = attention.make_network(attention.FULL if full else DIFFUSION, device, dtype)
     for size in options.sizes or ([1024, 1536] if full else [320]):
-        for people in (2, 4):
+        for people in options.characters:
             step = attention.Step(network, attention.FULL if full else DIFFUSION, size, people, 1)
             layers = [random_layers(network, RANK) for _ in range(people)]
             arms = {
                 "isolated": step.isolated, "one LoRA": with_loras(step, layers[:1]), "LoRAs": with_loras(step, layers),
                 "a pass each": step.one_by_one,
             }
+            if options.compile:
+                cover = attention.Cover.of(network, options.compile == "whole", options.backend)
+                arms["compiled"] = partial(step.compiled_isolated, cover)
+                arms["compiled LoRAs"] = with_loras(step, layers, cover)
+                del arms["a pass each"]
             memory = {name: attention.peak(work, device) for name, work in arms.items()}
             times: dict[str, list[float]] = {name: [] for name in arms}
             for _ in range(options.runs):
@@ -344,6 +353,9 @@ def bench_speed(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             row |= {name: round(median[name] / median["isolated"], 4) for name in list(arms)[1:]}
             if memory["isolated"]:
                 row["memory"] = round(memory["LoRAs"] / memory["isolated"], 4)
+            if options.compile:
+                eager, out = (arms[name]().double() for name in ("LoRAs", "compiled LoRAs"))
+                row["compiled error"] = round(((out - eager).norm() / eager.norm()).item(), 6)
             yield row
 
 
@@ -351,6 +363,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./run bench lora", description=__doc__.splitlines()[0])
     parser.add_argument("--loras", type=Path, help="folder of ./run mini lora: pictures are drawn and judged")
     parser.add_argument("--speed", action="store_true")
+    parser.add_argument("--compile", nargs="?", const="blocks", choices=("blocks", "whole"), help="with --speed")
+    parser.add_argument("--backend", default="inductor")
+    parser.add_argument("--characters", type=int, nargs="+", default=(2, 4), help="with --speed")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--out", type=Path, help="folder for contact sheets")
     parser.add_argument("--count", type=int, default=96, help="pictures per arm")

@@ -317,12 +317,12 @@ SOME = ["diffusion_model.layers.0", "diffusion_model.context_refiner.1", "diffus
 
 
 @pytest.mark.parametrize("keys", [WHOLE, SOME])
-@pytest.mark.parametrize(("mode", "loras", "next_loras"), [
-    ("strict", {"first": [Lora("cone")], "second": [Lora("tail")]}, {"first": [Lora("tail")], "second": [Lora("cone")]}),
-    ("gentle", {"first": [Lora("cone", 0.5)], "shared": [Lora("all")]}, {"second": [Lora("cone")], "shared": [Lora("all", 0.5)]}),
-    ("off", {"shared": [Lora("all")]}, {"first": [Lora("all", 0.5)]}),
+@pytest.mark.parametrize(("mode", "loras", "others"), [
+    ("strict", ([Lora("cone")], [Lora("tail")]), ([Lora("tail")], [Lora("cone")])),
+    ("gentle", ([Lora("cone", 0.5)], [], [Lora("all")]), ([], [Lora("cone")], [Lora("all", 0.5)])),
+    ("off", ([], [], [Lora("all")]), ([Lora("all", 0.5)],)),
 ])  # fmt: skip
-def test_a_compiled_model_takes_them_in_turn_with_prompts_without(mini, folder, keys, mode, loras, next_loras, caplog):
+def test_a_compiled_model_takes_them_in_turn_with_prompts_without(mini, folder, keys, mode, loras, others, caplog):
     """In graphs of their own, which take other weights, strengths and wearers as they come."""
     model, clip = mini[:2]
     graphs, runs = [], []
@@ -345,12 +345,12 @@ def test_a_compiled_model_takes_them_in_turn_with_prompts_without(mini, folder, 
     fast = model.clone(disable_dynamic=True)
     set_torch_compile_wrapper(fast, backend=backend, options={"guard_filter_fn": skip_torch_compile_dict}, keys=keys)
     try:
-        plain, dressed = both(scene_with()), both(scene_with(**loras))
+        plain, dressed = both(scene_with()), both(scene_with(*loras))
         known, before = len(graphs), len(runs)
-        otherwise = both(scene_with(**next_loras))
+        otherwise = both(scene_with(*others))
         assert len(runs) - before == 2 * 2 * len(keys)  # two steps of two passes
         assert torch.equal(both(scene_with()), plain)
-        assert torch.equal(both(scene_with(**loras)), dressed)
+        assert torch.equal(both(scene_with(*loras)), dressed)
         assert len(graphs) == known
         assert all((one - other).abs().max() > 1e-2 for one, other in ((plain, dressed), (dressed, otherwise)))
         assert "uncompiled" not in caplog.text
