@@ -3,6 +3,7 @@
     ./run bench caches --out FOLDER                       a table, rows.jsonl and contact sheets
     ./run bench caches --out FOLDER --arms none easy-0.2 lazy-0.2 --count 4
     ./run bench caches --out FOLDER --seconds 1200        as many pictures as are done by then
+    ./run bench caches --full                             time alone: the full 3.5B architecture, random weights, a GPU
 
 An arm is a node and its reuse_threshold: easy (EasyCache), lazy (LazyCache); the rest of the node as it comes. Every
 picture is drawn in all arms, one after the other: 2 and 3 people in usual places with complete prompts and 2 with
@@ -12,25 +13,34 @@ eta 0.3, strict.
 passes: of the model, as a share of those without a cache; seconds: of sampling, the same. The measures are binding's;
 accuracy_less is the difference to no cache on the same pictures. It recommends the arm that saves most of those which
 save at least 35 % of the passes and lose at most half a point of accuracy, if there is one.
+
+With --full the same sampling runs with 2 characters and random text features; every arm once to warm up and then in
+turns. Which steps are skipped says nothing of real weights there; pass_ms is what every pass that was not took, so what
+a cache costs beside what it saves.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...isolation.plan import Plan
 from ..judging.evaluate import Mini, load
 from ..training import prompts
+from ..training.config import DIFFUSION
 from . import binding_measures as measures
+from .attention import FULL, make_network, plan_of, timed
 from .binding import write_sheet
 from .binding_arms import SEED, STEPS, change, coverage, judged
 from .binding_scenes import PictureSet, sparse_set, truth_of, usual_set
@@ -41,6 +51,17 @@ NONE, ARMS = "none", ("none", "easy-0.2", "easy-0.3", "easy-0.4", "lazy-0.3")
 LEAST_SAVED, MOST_LOST = 0.35, 0.5  # of the passes; points of accuracy
 SHARES = ("accuracy", "leak_stated", "leak_unstated", "bleed")
 COLUMNS = ("arm", "pictures", "passes", "seconds", "accuracy", "accuracy_less", *SHARES[1:], "bleed_less")
+
+
+def cached(model: Any, arm: str) -> Any:
+    """The model behind the arm's node."""
+    from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
+
+    if arm == NONE:
+        return model
+    kind, threshold = arm.split("-")
+    node = {"easy": EasyCacheNode, "lazy": LazyCacheNode}[kind]
+    return node.execute(model, float(threshold), 0.15, 0.95, False).result[0]
 
 
 class Host:
@@ -63,16 +84,6 @@ class Host:
     def count(self, *_: Any) -> None:
         self.passes += 1
 
-    def cached(self, arm: str) -> Any:
-        """The model behind the arm's node."""
-        from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
-
-        if arm == NONE:
-            return self.model
-        kind, threshold = arm.split("-")
-        node = {"easy": EasyCacheNode, "lazy": LazyCacheNode}[kind]
-        return node.execute(self.model, float(threshold), 0.15, 0.95, False).result[0]
-
     def draw(self, arm: str, described: prompts.Description, size: tuple[int, int], seed: int) -> tuple[Tensor, float]:
         """-> the picture [3, H, W] in 0..1, and the seconds that sampling took."""
         from ...isolation.encode import encode, encode_negative
@@ -83,7 +94,7 @@ class Host:
         positive = encode(self.clip, described.scene, described.boxes, "strict")
         negative = encode_negative(self.clip, described.scene, described.boxes, "strict", "")
         begin = time.perf_counter()
-        drawn = sample(self.cached(arm), positive, negative, latent, seed=seed, steps=self.steps)
+        drawn = sample(cached(self.model, arm), positive, negative, latent, seed=seed, steps=self.steps)
         seconds = time.perf_counter() - begin
         return decode(self.vae, drawn["samples"])[0].permute(2, 0, 1).cpu(), seconds
 
@@ -147,6 +158,53 @@ def recommended(rows: Sequence[Row]) -> str:
     return min(good, key=lambda row: row["passes"])["arm"] if good else "none of them"
 
 
+def full_size(options: argparse.Namespace) -> Iterator[Row]:
+    """Seconds of sampling, medians of --runs."""
+    add_host()
+    import comfy.model_management
+    import comfy.model_patcher
+    import comfy.supported_models
+    import comfy.utils
+
+    from ...isolation.carrier import conditioning
+    from ...isolation.nextdit import IsolatedNextDiT
+    from ...sampling.sample import sample
+
+    comfy.utils.set_progress_bar_enabled(False)
+    device, dtype = comfy.model_management.get_torch_device(), torch.bfloat16
+    sizes = DIFFUSION if options.model == "mini" else FULL
+    config = comfy.supported_models.Lumina2(dict(sizes))
+    config.set_inference_dtype(dtype, None)
+    model = config.get_model({}, "", device="meta")
+    model.diffusion_model = make_network(sizes, device, dtype)
+    patcher, passes = comfy.model_patcher.ModelPatcher(model, device, device), []
+    model.diffusion_model.layers[-1].register_forward_pre_hook(lambda *_: passes.append(1))
+    generator, plan = torch.Generator().manual_seed(0), plan_of(2)
+
+    def entry(plan: Any) -> Any:
+        text = torch.randn(1, len(plan.tokens), sizes["cap_feat_dim"], generator=generator)
+        values = {"pooled_output": torch.randn(1, sizes["clip_text_dim"], generator=generator)}
+        return conditioning(text, values, IsolatedNextDiT(plan)) if plan.regions else [[text, values]]
+
+    positive, negative = entry(plan), entry(Plan(plan.tokens[:64], ()))
+    latent = {"samples": torch.zeros(1, 16, options.size // 8, options.size // 8)}
+
+    def draw(arm: str) -> Any:
+        return sample(cached(patcher, arm), positive, negative, latent, seed=SEED, steps=options.steps)
+
+    arms: dict[str, list[tuple[float, int]]] = {arm: [] for arm in dict.fromkeys((NONE, *options.arms))}
+    for run in range(-1, options.runs):
+        for arm, found in arms.items():
+            passes.clear()
+            taken = timed(partial(draw, arm), device) / 1000
+            found += [(taken, len(passes))] if run >= 0 else []
+    seconds = {arm: statistics.median(taken for taken, _ in found) for arm, found in arms.items()}
+    for arm, found in arms.items():
+        count = found[0][1]
+        row: Row = {"arm": arm, "passes": count, "seconds": round(seconds[arm], 3)}
+        yield row | {"ratio": round(seconds[arm] / seconds[NONE], 3), "pass_ms": round(1000 * seconds[arm] / count, 2)}
+
+
 def run(options: argparse.Namespace) -> None:
     begin = time.perf_counter()
     torch.set_grad_enabled(False)
@@ -176,11 +234,23 @@ def run(options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./run bench caches", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=ROOT / "mini" / "weights", help="folder of the built-in model")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the table, its rows and contact sheets")
+    parser.add_argument("--out", type=Path, help="folder for the table, its rows and contact sheets")
     parser.add_argument("--arms", nargs="+", default=ARMS, metavar="ARM", help=" ".join(ARMS))
     parser.add_argument("--count", type=int, default=12, help="pictures of each of the three sets, drawn twice an arm")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further picture after these")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    run(parser.parse_args(arguments))
+    parser.add_argument("--full", action="store_true", help="time alone, of the full architecture")
+    parser.add_argument("--model", choices=("full", "mini"), default="full", help="with --full: whose architecture")
+    parser.add_argument("--size", type=int, default=1024, help="with --full, in pixels")
+    parser.add_argument("--runs", type=int, default=3, help="with --full")
+    options = parser.parse_args(arguments)
+    if options.full:
+        torch.set_grad_enabled(False)
+        for row in full_size(options):
+            print(json.dumps(row), flush=True)
+    elif options.out is None:
+        parser.error("Say --out FOLDER for pictures, or --full.")
+    else:
+        run(options)
     return 0
