@@ -59,20 +59,40 @@ def tokens_of(clip: CLIP, text: str) -> dict[str, list[list[Token]]]:
     return tokens
 
 
+Text = tuple[list[Token], list[int]]  # Gemma's tokens, and whose LoRAs act on each
+
+
 def start_token(clip: CLIP) -> list[Token]:
     return tokens_of(clip, "")["gemma"][0][:1]
 
 
-def encode_tokens(
-    clip: CLIP, gemma: list[Token], jina: list[list[Token]], worn: Worn | None, owners: Sequence[int]
-) -> Encoded:
-    """One causal encode -> features [1, L, D] and the entry's other values (pooled_output, hooks).
+def together(gemma: list[Token], jina: list[list[Token]]) -> dict[str, list[list[Token]]]:
+    """As the host's encode takes them."""
+    return {"gemma": [gemma], "jina": jina} if jina else {LUMINA: [gemma]}
 
-    owners: of gemma's tokens, whose LoRAs act on them.
+
+def without_mask(found: Encoded) -> Encoded:
+    features, extra = found
+    return features, {name: value for name, value in extra.items() if name != "attention_mask"}
+
+
+def encode_texts(clip: CLIP, texts: Sequence[Text], pooled: str, worn: Worn | None) -> tuple[list[Tensor], Any]:
+    """Each text by itself, causally -> their features [1, L, D], and the entry's other values of `pooled`.
+
+    The host's encode reads with both encoders at once: pooled goes along with the first text that is not kept, and
+    empty text with the others.
     """
-    features, extra = encoded(clip, {"gemma": [gemma], "jina": jina} if jina else {LUMINA: [gemma]}, worn, owners)
-    extra.pop("attention_mask", None)
-    return features, extra
+    jina, nothing = tokens_of(clip, pooled)["jina"], tokens_of(clip, "")["jina"]
+    keys = [kept_as(clip, {"gemma": [text]}, worn, owners) for text, owners in texts]
+    vectors = kept_as(clip, {"jina": jina}, worn, ())
+    found, extra = [kept(clip, key) for key in keys], kept(clip, vectors)
+    for number, (text, owners) in enumerate(texts):
+        wanted = extra is None
+        if found[number] is None or (wanted and number == len(texts) - 1):
+            new = without_mask(read(clip, together(text, jina if wanted else nothing), worn, owners))
+            found[number] = found[number] or keep(clip, keys[number], new)
+            extra = extra or keep(clip, vectors, (new[0][:, :0], new[1]))
+    return [features for features, _ in found], extra[1]
 
 
 @dataclass
@@ -113,27 +133,30 @@ class Reader:
 
 
 def encode_apart(clip: CLIP, segments: Sequence[Segment], reader: Reader, pooled: str) -> Encoded:
-    """-> features of [start | prefix | every other segment, each read behind the prefix alone], extra."""
+    """-> features of [start | prefix | every other segment, each read behind the prefix alone], extra.
+
+    Gemma is causal: the prefix reads the same in front of the first of them as by itself, and is not read alone.
+    """
     shared = len(list(takewhile(lambda segment: segment.owner == SHARED, segments)))
     head = start_token(clip)
     for segment in segments[:shared]:
         head = head + reader.read(segment)
     everyones = [SHARED] * len(head)
-    features, extra = encode_tokens(clip, head, tokens_of(clip, pooled)["jina"], reader.worn, everyones)
-    parts = [features]
-    nothing = tokens_of(clip, "")["jina"]
-    for segment in segments[shared:]:
-        own = reader.read(segment)
-        owners = everyones + [segment.owner] * len(own)
-        parts.append(encode_tokens(clip, head + own, nothing, reader.worn, owners)[0][:, len(head) :])
-    return torch.cat(parts, 1), extra
+    texts = [
+        (head + own, everyones + [segment.owner] * len(own))
+        for segment in segments[shared:]
+        for own in [reader.read(segment)]
+    ]
+    features, extra = encode_texts(clip, texts or [(head, everyones)], pooled, reader.worn)
+    return torch.cat([features[0], *(one[:, len(head) :] for one in features[1:])], 1), extra
 
 
 def encode_jointly(clip: CLIP, segments: Sequence[Segment], reader: Reader, pooled: str) -> Encoded:
     """-> features of all segments read as one text, the host's own tokens of it, extra."""
     gemma = start_token(clip) + reader.read_jointly(segments)
     owners = [token.owner for token in reader.tokens]
-    return encode_tokens(clip, gemma, tokens_of(clip, pooled)["jina"], reader.worn, owners)
+    (features,), extra = encode_texts(clip, [(gemma, owners)], pooled, reader.worn)
+    return features, extra
 
 
 # --- which tokens a part of a text became ----------------------------------------------------------------------------
@@ -279,36 +302,59 @@ def key_of(clip: CLIP, tokens: dict[str, Any]) -> Hashable | None:
     return clip.patcher.patches_uuid, clip.layer_idx, frozenset(replaced), ids  # a LoRA gives the patcher another uuid
 
 
-def encoded(clip: CLIP, tokens: dict[str, Any], worn: Worn | None = None, owners: Sequence[int] = ()) -> Encoded:
-    """The host's encode_from_tokens, or what it gave for the same tokens and weights of the encoder before.
-
-    Those unused for the longest make room; what alone is over the limit is not kept. worn: LoRAs of the encoders, each
-    on the tokens of its owners; without owners all are everyone's.
-    """
-
-    def encode() -> Encoded:
-        with worn.reading(clip, [owners]) if worn else nullcontext():
-            extra = clip.encode_from_tokens(tokens, return_pooled=True, return_dict=True)
-        return extra.pop("cond"), extra
-
+def kept_as(clip: CLIP, tokens: dict[str, Any], worn: Worn | None, owners: Sequence[int]) -> Hashable | None:
+    """What the encoding by LoRAs depends on, too."""
     key = key_of(clip, tokens)
-    if key is None:
-        return encode()
-    key = key, worn and worn.text_key([owners])
-    store: OrderedDict[Hashable, Encoded] = getattr(clip.cond_stage_model, _ATTRIBUTE, None) or OrderedDict()
-    setattr(clip.cond_stage_model, _ATTRIBUTE, store)
-    if key in store:
-        store.move_to_end(key)
-    else:
-        new = encode()
-        if size_of(new) > LIMIT:
-            return new
-        store[key] = new
+    return None if key is None else (key, worn and worn.text_key([owners]))
+
+
+def store_of(clip: CLIP) -> OrderedDict[Hashable, Encoded]:
+    store = getattr(clip.cond_stage_model, _ATTRIBUTE, None)
+    if store is None:
+        store = OrderedDict()
+        setattr(clip.cond_stage_model, _ATTRIBUTE, store)
+    return store
+
+
+def kept(clip: CLIP, key: Hashable | None) -> Encoded | None:
+    """A copy: its readers may write on it."""
+    store = store_of(clip)
+    if key not in store:
+        return None
+    store.move_to_end(key)
+    return copied(store[key])
+
+
+def keep(clip: CLIP, key: Hashable | None, new: Encoded) -> Encoded:
+    """-> new. Those unused for the longest make room; what alone is over the limit is not kept."""
+    if key is not None and size_of(new) <= LIMIT:
+        store = store_of(clip)
+        store[key] = copied(new)
         size = sum(map(size_of, store.values()))
         while size > LIMIT:
             size -= size_of(store.popitem(last=False)[1])
-    features, extra = store[key]  # its readers get a copy: they may write on it
+    return new
+
+
+def copied(entry: Encoded) -> Encoded:
+    features, extra = entry
     return features.clone(), {k: v.clone() if isinstance(v, Tensor) else v for k, v in extra.items()}
+
+
+def read(clip: CLIP, tokens: dict[str, Any], worn: Worn | None, owners: Sequence[int]) -> Encoded:
+    """The host's encode_from_tokens. worn: LoRAs of the encoders, each on the tokens of its owners; without owners all
+
+    are everyone's.
+    """
+    with worn.reading(clip, [owners]) if worn else nullcontext():
+        extra = clip.encode_from_tokens(tokens, return_pooled=True, return_dict=True)
+    return extra.pop("cond"), extra
+
+
+def encoded(clip: CLIP, tokens: dict[str, Any], worn: Worn | None = None, owners: Sequence[int] = ()) -> Encoded:
+    """As read, or what that gave for the same tokens and weights of the encoder before."""
+    key = kept_as(clip, tokens, worn, owners)
+    return kept(clip, key) or keep(clip, key, read(clip, tokens, worn, owners))
 
 
 def size_of(entry: Encoded) -> int:

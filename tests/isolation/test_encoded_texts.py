@@ -11,7 +11,7 @@ import comfy.hooks
 import torch
 from newbie_pack.isolation import gemma_text
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain
-from newbie_pack.xml_prompt import layout, parse
+from newbie_pack.xml_prompt import layout, parse, render_xml, text_of
 
 TWO = (
     "<character_1><n>miku</n></character_1><character_2><n>{}</n></character_2>"
@@ -30,6 +30,10 @@ def clip(mini, monkeypatch):
     return clip
 
 
+def read_apart(clip, segments):
+    return gemma_text.encode_apart(clip, segments, gemma_text.Reader(clip, genders=False), text_of(segments))
+
+
 def encode_two(clip, name):
     scene = parse(TWO.format(name))
     return encode(clip, scene, layout(scene), "strict")[0]
@@ -37,16 +41,39 @@ def encode_two(clip, name):
 
 def test_only_what_changed_is_read_again(clip):
     first = encode_two(clip, "kaito")
-    assert len(clip.reads) == 4  # the prefix with the pooled vector, two characters, the general tags
+    assert len(clip.reads) == 3  # two characters and the general tags, the prefix in front of each
     again = encode_two(clip, "kaito")
-    assert len(clip.reads) == 4
+    assert len(clip.reads) == 3
     assert torch.equal(first[0], again[0]) and torch.equal(first[1]["pooled_output"], again[1]["pooled_output"])
     other = encode_two(clip, "rin")
-    assert len(clip.reads) == 6  # the second character, and the pooled vector of the whole
+    assert len(clip.reads) == 4  # the second character, and the pooled vector of the whole along with it
     del clip.cond_stage_model.newbie_encoded
     fresh = encode_two(clip, "rin")
-    assert len(clip.reads) == 10
+    assert len(clip.reads) == 7
     assert torch.equal(other[0], fresh[0]) and torch.equal(other[1]["pooled_output"], fresh[1]["pooled_output"])
+
+
+def test_a_text_reads_the_same_whatever_is_read_with_it(clip):
+    """The prefix as by itself, within float32's rounding through the layers; and the vector as with the whole text."""
+    scene = parse(TWO.format("kaito"))
+    segments = render_xml(scene, layout(scene))
+    apart = [read_apart(clip, part) for part in (segments, segments[:1], segments[:2])]
+    whole, extra = apart[0]
+    for features, _ in apart[1:]:
+        torch.testing.assert_close(whole[:, : features.shape[1]], features, rtol=1e-4, atol=1e-4)
+    stock = clip.encode_from_tokens(clip.tokenize(text_of(segments), disable_weights=True), return_dict=True)
+    torch.testing.assert_close(extra["pooled_output"], stock["pooled_output"], rtol=0, atol=0)
+
+
+def test_a_vector_that_is_not_kept_is_read_with_texts_that_are(clip):
+    """Each character has been read beside another one before."""
+    pairs = ("kaito", "rin"), ("luka", "len"), ("kaito", "len")
+    for first, second in pairs:
+        scene = parse(TWO.format(second).replace("miku", first))
+        entry = encode(clip, scene, layout(scene), "strict")[0]
+    del clip.cond_stage_model.newbie_encoded
+    fresh = encode(clip, scene, layout(scene), "strict")[0]
+    assert torch.equal(entry[0], fresh[0]) and torch.equal(entry[1]["pooled_output"], fresh[1]["pooled_output"])
 
 
 def test_a_patched_encoder_reads_anew(clip):
@@ -56,7 +83,7 @@ def test_a_patched_encoder_reads_anew(clip):
     clip.patcher.add_patches({name: (torch.ones_like(weight),)}, 0.5)
     before = len(clip.reads)
     encode_two(clip, "kaito")
-    assert len(clip.reads) == before + 4
+    assert len(clip.reads) == before + 3
 
 
 def test_hooks_and_embeddings_are_never_kept(clip):
