@@ -69,7 +69,9 @@ def test_strict_segments_stand_behind_the_shared_prefix(clip):
     for own in gemma[1:]:
         expected.append(clip.encode_from_tokens({"gemma": [head + own], "jina": jina})[:, len(head) :])
     conditioning = encode(clip, scene, boxes, "strict")
-    assert torch.equal(entry(conditioning)[0], torch.cat(expected, 1))
+    whole = torch.cat(expected, 1)
+    torch.testing.assert_close(entry(conditioning)[0], whole, rtol=1e-4, atol=1e-4)  # the prefix in a longer product
+    assert torch.equal(entry(conditioning)[0][:, len(head) :], whole[:, len(head) :])
     counts = [len(head), len(gemma[1]), len(gemma[2]), len(gemma[3])]
     assert plan_of(conditioning).owners == tuple(
         owner for owner, count in zip((0, 1, 2, 0), counts, strict=True) for _ in range(count)
