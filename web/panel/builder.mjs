@@ -5,7 +5,7 @@ import { afterRuns, aspectOf, dropPreviews, lastPicture, remember } from "./grap
 import { layout as newLayout } from "./layout.mjs";
 import { checker, knowledge } from "./server.mjs";
 import {
-  addPanelWidget, entriesOf, heightFollower, LAYOUT, LAYOUT_HEIGHT, messageList, newBar, PLAIN, setHidden,
+  addPanelWidget, entriesOf, heightFollower, LAYOUT, LAYOUT_HEIGHT, messageList, newBar, newElement, PLAIN, setHidden,
 } from "./widget.mjs";
 import { wordsOf } from "./words.mjs";
 
@@ -94,9 +94,8 @@ export function builderPanel(host, node) {
   if (placed) bar.toggle("layout", LAYOUT);
   bar.toggle("plain", PLAIN);
 
-  const panel = document.createElement("div");
-  panel.className = "newbie-panel newbie-growing";
-  panel.append(bar.element, fields.element, board.element, messages.element);
+  const parts = [bar.element, fields.element, board.element, messages.element];
+  const panel = newElement("div", { className: "newbie-panel newbie-growing" }, ...parts);
   const follow = heightFollower(node, [bar.element, fields.element, messages.element], () =>
     placed && node.properties[LAYOUT] ? LAYOUT_HEIGHT : 0);
   addPanelWidget(node, "newbie_panel", panel, follow.least);

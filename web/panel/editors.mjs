@@ -6,6 +6,7 @@ import {
   placeholder, setDiagnostics, syntaxHighlighting, tags, xml,
 } from "./codemirror.mjs";
 import { exchanged, STEP, tagsOf, withWeight, without } from "./tags.mjs";
+import { newButton, newElement } from "./widget.mjs";
 import { removal, voidPositions } from "./xml.mjs";
 
 /** As the view has it: it knows line feeds alone. */
@@ -88,11 +89,8 @@ class RemoveButton extends WidgetType {
     return other.title === this.title;
   }
   toDOM(view) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "newbie-remove";
-    button.textContent = "×";
-    button.title = button.ariaLabel = this.title;
+    const { title } = this;
+    const button = newButton({ className: "newbie-remove", textContent: "×", title, ariaLabel: title });
     button.onclick = () => {
       const text = view.state.doc.toString();
       const at = view.posAtDOM(button);
@@ -171,10 +169,7 @@ class Weight extends WidgetType {
     return other.weight === this.weight;
   }
   toDOM() {
-    const badge = document.createElement("span");
-    badge.className = "newbie-weight";
-    badge.textContent = String(Math.round(this.weight * 100) / 100);
-    return badge;
+    return newElement("span", { className: "newbie-weight", textContent: String(Math.round(this.weight * 100) / 100) });
   }
   ignoreEvent() {
     return false; // a click on it opens the chip
@@ -191,19 +186,13 @@ class Tools extends WidgetType {
     return true;
   }
   toDOM(view) {
-    const tools = document.createElement("span");
-    tools.className = "newbie-tools";
-    const add = (sign, word, run) => {
-      const button = document.createElement("button");
-      Object.assign(button, { type: "button", textContent: sign, title: this.words(word), tabIndex: -1 });
-      button.ariaLabel = button.title;
-      button.onpointerdown = (event) => (event.preventDefault(), run(view)); // the cursor stays where it is
-      tools.append(button);
+    const tool = (textContent, word, run) => {
+      const title = this.words(word);
+      const onpointerdown = (event) => (event.preventDefault(), run(view)); // the cursor stays where it is
+      return newButton({ textContent, title, ariaLabel: title, tabIndex: -1, onpointerdown });
     };
-    add("▲", "heavier", weigh(STEP));
-    add("▼", "lighter", weigh(-STEP));
-    add("×", "removeTag", remove);
-    return tools;
+    const tools = [["▲", "heavier", weigh(STEP)], ["▼", "lighter", weigh(-STEP)], ["×", "removeTag", remove]];
+    return newElement("span", { className: "newbie-tools" }, ...tools.map((one) => tool(...one)));
   }
   ignoreEvent() {
     return true;

@@ -1,7 +1,8 @@
-// Fields below one another: the label beside each, its tags as chips, and a button for every field that is not there. And a
-// prompt's XML as such fields: one tab for each person and one for the picture.
+// Fields below one another: the label beside each, its tags as chips, and a button for every field that is not there.
+// And a prompt's XML as such fields: one tab for each person and one for the picture.
 import { chipField } from "./editors.mjs";
 import { COLOURS } from "./layout.mjs";
+import { newButton, newElement } from "./widget.mjs";
 import {
   fieldName, PERSON_FIELDS, PICTURE_FIELDS, scene, withField, withoutField, withPerson, withWords,
 } from "./xml.mjs";
@@ -27,17 +28,13 @@ import {
  * @param {(name: string) => void} options.added
  */
 export function fieldList({ words, complete, hintOf, changed, removed, added }) {
-  const element = document.createElement("div");
-  element.className = "newbie-fields";
-  const foot = document.createElement("div");
-  foot.className = "newbie-add";
-  element.append(foot);
+  const foot = newElement("div", { className: "newbie-add" });
+  const element = newElement("div", { className: "newbie-fields" }, foot);
   const shown = new Map(); // key -> {row, line, field}
 
   function choice(row) {
-    const select = document.createElement("select");
-    select.ariaLabel = row.label;
-    for (const [value, label] of row.choices) select.append(new Option(label, value));
+    const options = row.choices.map(([value, label]) => new Option(label, value));
+    const select = newElement("select", { ariaLabel: row.label }, ...options);
     select.value = row.text;
     select.onchange = () => changed(row.key, select.value);
     return { dom: select, show: (now) => (select.value = now), diagnose() {}, remove() {} };
@@ -48,29 +45,22 @@ export function fieldList({ words, complete, hintOf, changed, removed, added }) 
       text: row.text, label: row.label, hint: hintOf(row.name), list: !row.sentence, words,
       complete: (context) => complete(context, row.name), changed: (text) => changed(row.key, text),
     });
-    const dom = document.createElement("div"); // CodeMirror writes the classes of its own element anew
-    dom.append(field.view.dom);
-    return { ...field, dom };
+    return { ...field, dom: newElement("div", {}, field.view.dom) }; // CodeMirror writes the classes of its own anew
   }
 
   function lineOf(row) {
-    const line = document.createElement("div");
-    line.className = "newbie-field";
-    const label = document.createElement("span");
-    label.className = "newbie-field-label";
-    const field = row.fixed ? { dom: document.createElement("span"), show() {}, diagnose() {}, remove() {} }
+    const fixed = () => newElement("span", { textContent: row.fixed });
+    const field = row.fixed ? { dom: fixed(), show() {}, diagnose() {}, remove() {} }
       : row.choices ? choice(row) : typed(row);
-    if (row.fixed) field.dom.textContent = row.fixed;
     field.dom.classList.add("newbie-content");
-    label.textContent = label.title = row.label;
+    const label = newElement("span", { className: "newbie-field-label", textContent: row.label, title: row.label });
     label.onclick = () => (field.view ?? field.dom).focus();
-    const cross = document.createElement("button");
-    Object.assign(cross, { type: "button", className: "newbie-drop", textContent: "×", title: words("removeField") });
-    cross.ariaLabel = `${words("removeField")}: ${row.label}`;
-    cross.hidden = Boolean(row.fixed || row.choices);
-    cross.onclick = () => removed(row.key);
-    line.append(label, field.dom, cross);
-    return { row, line, field };
+    const title = words("removeField");
+    const cross = newButton({
+      className: "newbie-drop", textContent: "×", title, ariaLabel: `${title}: ${row.label}`,
+      hidden: Boolean(row.fixed || row.choices), onclick: () => removed(row.key),
+    });
+    return { row, line: newElement("div", { className: "newbie-field" }, label, field.dom, cross), field };
   }
 
   /** @param {Row[]} rows @param {{name: string, label: string}[]} absent */
@@ -95,12 +85,8 @@ export function fieldList({ words, complete, hintOf, changed, removed, added }) 
       now.field.show(row.text);
       if (element.children[i] !== now.line) element.insertBefore(now.line, element.children[i] ?? foot);
     });
-    foot.replaceChildren(...absent.map(({ name, label }) => {
-      const button = document.createElement("button");
-      Object.assign(button, { type: "button", textContent: `+ ${label}`, title: words("addField") });
-      button.onclick = () => added(name);
-      return button;
-    }));
+    foot.replaceChildren(...absent.map(({ name, label }) =>
+      newButton({ textContent: `+ ${label}`, title: words("addField"), onclick: () => added(name) })));
     foot.hidden = !absent.length;
   };
 
@@ -130,11 +116,7 @@ const PICTURE = -1;
  * @param {(index: number) => void} options.chosen a person's tab
  */
 export function peopleView({ words, complete, text, change, chosen }) {
-  const element = document.createElement("div");
-  element.className = "newbie-people";
-  const tabs = document.createElement("div");
-  tabs.className = "newbie-tabs";
-  tabs.setAttribute("role", "tablist");
+  const tabs = newElement("div", { className: "newbie-tabs", role: "tablist" });
   let at = 0;
   let told = { problem: null, warnings: [], characters: [] };
 
@@ -156,17 +138,15 @@ export function peopleView({ words, complete, text, change, chosen }) {
       list.focus(`${at}:${place}`);
     },
   });
-  element.append(tabs, list.element);
+  const element = newElement("div", { className: "newbie-people" }, tabs, list.element);
 
   function tab(label, index, colour) {
-    const made = document.createElement("button");
-    Object.assign(made, { type: "button", textContent: label, ariaSelected: String(at === index) });
-    made.setAttribute("role", "tab");
-    if (colour) made.style.setProperty("--newbie-person", colour);
-    made.onclick = () => {
+    const onclick = () => {
       choose(index);
       if (index !== PICTURE) chosen(index);
     };
+    const made = newButton({ role: "tab", textContent: label, ariaSelected: String(at === index), onclick });
+    if (colour) made.style.setProperty("--newbie-person", colour);
     return made;
   }
 
@@ -197,20 +177,19 @@ export function peopleView({ words, complete, text, change, chosen }) {
     if (at >= count) at = count - 1; // with nobody left: the picture
     const { read, fields } = now();
     const locked = /^\s*[{[]/u.test(text()) ? words("locked") : read.whole ? undefined : words("unformatted");
-    const add = document.createElement("button");
-    Object.assign(add, { type: "button", textContent: "+", title: words("addPerson"), ariaLabel: words("addPerson") });
-    add.onclick = () => {
+    const add = () => {
       change(withPerson(text()));
       choose(scene(text()).people.length - 1);
       list.focus(`${at}:0`);
     };
+    const title = words("addPerson");
     const nameOf = (person, i) => {
       const field = person.fields.find(({ name }) => fieldName(name) === "name");
       return field?.words || told.characters[i]?.name || person.element.name;
     };
     tabs.replaceChildren(
       ...read.people.map((person, i) => tab(nameOf(person, i), i, COLOURS[i % COLOURS.length])),
-      ...(locked ? [] : [add]),
+      ...(locked ? [] : [newButton({ textContent: "+", title, ariaLabel: title, onclick: add })]),
       tab(words("picture"), PICTURE),
     );
     const known = at === PICTURE ? PICTURE_FIELDS : PERSON_FIELDS;

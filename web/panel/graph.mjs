@@ -1,5 +1,5 @@
-// The graph around a node, found without a run: the shape of the picture that its prompt will become, what was drawn from
-// it last; and what a panel tells the graph.
+// The graph around a node, found without a run: the shape of the picture that its prompt will become, what was drawn
+// from it last; and what a panel tells the graph.
 
 const FURTHEST = 40; // nodes, so that a loop ends
 

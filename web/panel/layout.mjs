@@ -1,4 +1,6 @@
 // Everybody's box over the picture: drag, resize, arrow keys, typed numbers. It shows boxes and says where they should be.
+import { newElement } from "./widget.mjs";
+
 const GRID = 1000; // boxes count in thousandths of the picture
 const SNAP = 12; // thousandths within which an edge is drawn to a line
 const THIRDS = [0, 333, 667, GRID];
@@ -61,16 +63,10 @@ function moved(box, corner, dx, dy, others = null) {
  *   locked: string) => void, choose: (index: number) => void}}
  */
 export function layout({ words, place, picked }) {
-  const element = document.createElement("div");
-  element.className = "newbie-layout";
-  const frame = document.createElement("div");
-  frame.className = "newbie-frame";
-  const stage = document.createElement("div");
-  stage.className = "newbie-stage";
-  const foot = document.createElement("div");
-  foot.className = "newbie-numbers";
-  frame.append(stage);
-  element.append(frame, foot);
+  const stage = newElement("div", { className: "newbie-stage" });
+  const frame = newElement("div", { className: "newbie-frame" }, stage);
+  const foot = newElement("div", { className: "newbie-numbers" });
+  const element = newElement("div", { className: "newbie-layout" }, frame, foot);
 
   /** @type {Person[]} */
   let people = [];
@@ -105,10 +101,10 @@ export function layout({ words, place, picked }) {
       return;
     }
     const fields = EDGES.map((edge, i) => {
-      const field = document.createElement("input");
-      Object.assign(field, { type: "number", min: 0, max: GRID, value: person.box[i], title: words(edge) });
-      field.ariaLabel = words(edge);
-      field.disabled = Boolean(locked || person.ghost);
+      const field = newElement("input", {
+        type: "number", min: 0, max: GRID, value: person.box[i], title: words(edge), ariaLabel: words(edge),
+        disabled: Boolean(locked || person.ghost),
+      });
       field.onchange = () => {
         const box = [...people[chosen].box];
         box[i] = Number(field.value);
@@ -116,10 +112,8 @@ export function layout({ words, place, picked }) {
       };
       return field;
     });
-    const name = document.createElement("span");
-    name.className = "newbie-who";
+    const name = newElement("span", { className: "newbie-who", textContent: person.name || person.id });
     name.style.setProperty("--newbie-person", colour(chosen));
-    name.textContent = person.name || person.id;
     foot.replaceChildren(name, ...fields);
     foot.title = locked || words("hint");
   }
@@ -163,25 +157,17 @@ export function layout({ words, place, picked }) {
   }
 
   function boxOf(person, index) {
-    const box = document.createElement("div");
-    box.className = "newbie-box";
+    const name = person.name || person.id;
+    const label = newElement("span", { className: "newbie-label", textContent: name });
+    const handles = Object.entries(person.ghost ? {} : CORNERS).map(([where, corner]) => newElement("i", {
+      className: `newbie-corner newbie-${where}`, onpointerdown: (event) => drag(event, index, corner),
+    }));
+    const look = { className: "newbie-box", role: "group", tabIndex: person.ghost ? -1 : 0 };
+    const box = newElement("div", look, label, ...handles);
     box.classList.toggle("newbie-stated", person.stated);
     box.classList.toggle("newbie-ghost", Boolean(person.ghost));
-    box.tabIndex = person.ghost ? -1 : 0;
-    box.setAttribute("role", "group");
-    box.dataset.name = person.name || person.id;
+    box.dataset.name = name;
     box.style.setProperty("--newbie-person", colour(index));
-    const label = document.createElement("span");
-    label.className = "newbie-label";
-    label.textContent = box.dataset.name;
-    box.append(label);
-    if (!person.ghost)
-      for (const [name, corner] of Object.entries(CORNERS)) {
-        const handle = document.createElement("i");
-        handle.className = `newbie-corner newbie-${name}`;
-        handle.onpointerdown = (event) => drag(event, index, corner);
-        box.append(handle);
-      }
     box.onpointerdown = (event) => drag(event, index, null);
     box.onkeydown = (event) => keys(event, index);
     box.onfocus = () => choose(index);

@@ -3,7 +3,7 @@
 import { builderPanel } from "./builder.mjs";
 import { dropPreviews } from "./graph.mjs";
 import { promptPanel } from "./prompt.mjs";
-import { addPanelWidget, entriesOf, messageList } from "./widget.mjs";
+import { addPanelWidget, entriesOf, messageList, newElement } from "./widget.mjs";
 import { wordsOf } from "./words.mjs";
 
 const ROW = 22; // pixels of a message
@@ -12,9 +12,7 @@ const STYLE = new URL("./panel.css", import.meta.url).href;
 
 function style() {
   if (document.querySelector(`link[href="${STYLE}"]`)) return;
-  const link = document.createElement("link");
-  Object.assign(link, { rel: "stylesheet", href: STYLE });
-  document.head.append(link);
+  document.head.append(newElement("link", { rel: "stylesheet", href: STYLE }));
 }
 
 /**
@@ -43,11 +41,9 @@ function notes(host, node) {
   const show = (entries) => {
     hide();
     if (entries.length) {
-      const panel = document.createElement("div");
-      panel.className = "newbie-panel";
       const list = messageList(wordsOf(host.locale()), () => {});
       list.show(entries);
-      panel.append(list.element);
+      const panel = newElement("div", { className: "newbie-panel" }, list.element);
       const across = Math.max(20, (node.size[0] - 40) / 6);
       const rows = entries.reduce((sum, { message }) => sum + Math.ceil(message.length / across), 0);
       height = Math.min(MOST, rows * ROW + 8);

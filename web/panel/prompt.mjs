@@ -5,7 +5,7 @@ import { afterRuns, aspectOf, dropPreviews, lastPicture, remember } from "./grap
 import { layout as newLayout } from "./layout.mjs";
 import { checker, knowledge } from "./server.mjs";
 import {
-  addPanelWidget, entriesOf, LAYOUT, LAYOUT_HEIGHT, messageList, newBar, PEOPLE, PLAIN, setHidden,
+  addPanelWidget, entriesOf, LAYOUT, LAYOUT_HEIGHT, messageList, newBar, newElement, PEOPLE, PLAIN, setHidden,
 } from "./widget.mjs";
 import { wordsOf } from "./words.mjs";
 import { characters, formatted, withBox, withoutBox } from "./xml.mjs";
@@ -80,13 +80,9 @@ export function promptPanel(host, node, { input, reader }) {
   if (markup) bar.toggle("people", PEOPLE, [PLAIN]);
   bar.toggle("plain", PLAIN, [PEOPLE]);
 
-  const place = document.createElement("div");
-  place.className = "newbie-editor";
-  place.append(editor.view.dom);
-
-  const panel = document.createElement("div");
-  panel.className = "newbie-panel";
-  panel.append(bar.element, place, people.element, board.element, messages.element);
+  const place = newElement("div", { className: "newbie-editor" }, editor.view.dom);
+  const parts = [bar.element, place, people.element, board.element, messages.element];
+  const panel = newElement("div", { className: "newbie-panel" }, ...parts);
 
   addPanelWidget(node, "newbie_panel", panel, () =>
     linked() || node.properties[PLAIN] ? 60 : EDITOR_HEIGHT + (node.properties[LAYOUT] ? LAYOUT_HEIGHT : 0));

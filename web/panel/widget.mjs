@@ -1,5 +1,5 @@
-// What a node's panel is made of: a widget of a type of its own, whose element the front-end leaves be, the buttons over it,
-// its height, and the list of what the reader repaired, guessed or refused.
+// What a node's panel is made of: a widget of a type of its own, whose element the front-end leaves be, the buttons over
+// it, its height, and the list of what the reader repaired, guessed or refused.
 import { remember } from "./graph.mjs";
 
 export const LAYOUT = "newbie.layout";
@@ -11,6 +11,15 @@ const TYPE = "NEWBIE_PANEL";
 const STAYING = ["copy", "cut", "paste", "keydown", "keyup", "keypress", "wheel", "pointerdown", "contextmenu", "dblclick"];
 const QUEUE = "Enter"; // with Ctrl, from anywhere
 const [GAP, MARGINS, ROUNDED] = [4, 20, 2]; // pixels: between a panel's parts, around it, and off by rounding
+
+/** @param {string} tag @param {object} [properties] @param {...(Node | string)} children @returns {HTMLElement} */
+export function newElement(tag, properties, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+export const newButton = (properties) => newElement("button", { type: "button", ...properties });
 
 /**
  * @param {object} node
@@ -42,11 +51,9 @@ export function addPanelWidget(node, name, element, least, most) {
  * @param {(word: string) => string} words @param {object} app @param {object} node @param {() => void} show
  */
 export function newBar(words, app, node, show) {
-  const element = document.createElement("div");
-  element.className = "newbie-bar";
+  const element = newElement("div", { className: "newbie-bar" });
   const button = (word, run) => {
-    const made = document.createElement("button");
-    Object.assign(made, { type: "button", textContent: words(word), title: words(`${word}Hint`), onclick: run });
+    const made = newButton({ textContent: words(word), title: words(`${word}Hint`), onclick: run });
     element.append(made);
     return made;
   };
@@ -116,32 +123,16 @@ export function heightFollower(node, parts, more) {
  * @returns {{element: HTMLElement, show: (entries: Entry[]) => void}}
  */
 export function messageList(words, jump) {
-  const element = document.createElement("ul");
-  element.className = "newbie-messages";
-  element.setAttribute("role", "status");
-  element.hidden = true;
+  const element = newElement("ul", { className: "newbie-messages", role: "status", hidden: true });
 
   const row = ({ kind, message, line, column, action }) => {
-    const item = document.createElement("li");
-    item.className = `newbie-${kind}`;
-    item.title = words(kind);
-    if (line) {
-      const place = document.createElement("button");
-      place.type = "button";
-      place.className = "newbie-place";
-      place.textContent = `${line}:${column}`;
-      place.onclick = () => jump(line, column);
-      item.append(place, " ");
-    }
+    const item = newElement("li", { className: `newbie-${kind}`, title: words(kind) });
+    const goThere = () => jump(line, column);
+    if (line)
+      item.append(newButton({ className: "newbie-place", textContent: `${line}:${column}`, onclick: goThere }), " ");
     item.append(message);
-    if (action) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.className = "newbie-action";
-      button.textContent = action.label;
-      button.onclick = action.run;
-      item.append(" ", button);
-    }
+    if (action)
+      item.append(" ", newButton({ className: "newbie-action", textContent: action.label, onclick: action.run }));
     return item;
   };
 
