@@ -39,12 +39,12 @@ WHAT EACH FILE DOES, in the order to read them
     bias        plan + size of the picture -> the two factors
     nextdit     a pass of NewBie or Lumina 2 under a plan: tells refiner, joint and image layers apart
     unet        a pass of SD1.5, SD2 or SDXL: the same in cross-attention, at every resolution
-    compiled    a pass under torch.compile: the plan as tensors, in graphs that no other pass shares
     carrier     the entry, what rides in it, the wrapper, and every sentence about what other nodes did to it
     gemma_text  segments -> features and tokens, for NewBie and Lumina 2
     clip_text   tags -> features and tokens, for SD, in chunks of 77
     encode      scene + boxes + CLIP -> positive and negative CONDITIONING: all of the above in order
 
-Not needed to understand it: fused makes the bias fast, silhouettes sees where in the picture everybody is, and the
-files of lora do for a character's LoRA what all this does for its text. plan and bias need no host.
+Not needed to understand it: fused makes the bias fast, compiled has a pass under torch.compile (the plan as tensors, in
+graphs that no other pass shares), silhouettes sees where in the picture everybody is, and the files of lora do for a
+character's LoRA what all this does for its text. plan and bias need no host.
 """
