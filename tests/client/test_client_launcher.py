@@ -132,7 +132,7 @@ def test_old_pythons_can_read_the_launcher_and_get_their_sentence(monkeypatch, c
 
 
 FIRST_STAGE = (
-    "run", "commands", "problem", "arguments", "workflow", "environment", "setup", "pip", "terminal", "models",
+    "run", "commands", "problem", "arguments", "workflow", "environment", "setup", "terminal", "models",
     "inside", "guard",
 )  # fmt: skip
 

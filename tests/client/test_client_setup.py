@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from newbie_pack.client import environment as environments
-from newbie_pack.client import pip, setup
+from newbie_pack.client import setup
 from newbie_pack.client.problem import Problem
 
 ROOT = Path(setup.__file__).resolve().parent.parent
@@ -165,7 +165,7 @@ def test_links_are_left_out(tmp_path):
     ],
 )
 def test_a_failure_is_one_sentence_with_the_logs_path(log, words):
-    sentence = pip.explain("torch", log, Path("/there/setup.log"))
+    sentence = setup.explain("torch", log, Path("/there/setup.log"))
     assert words in sentence
     assert sentence.startswith("torch: ")
     assert "/there/setup.log" in sentence.replace("\\", "/")
@@ -191,9 +191,9 @@ def test_a_failed_command_is_explained_from_its_own_output(environment):
     """A real process: `python` here is one that fails as pip does without a network."""
     code = "import sys; print('ERROR: Read timed out.'); sys.exit(1)"
     with environment.log.open("wb") as log:
-        code_of = pip.run_logged([sys.executable, "-c", code], log, setup.Line("t", io.StringIO()), {})
+        code_of = setup.run_logged([sys.executable, "-c", code], log, setup.Line("t", io.StringIO()), {})
     assert code_of == 1
-    assert "cannot be reached" in pip.explain("torch", pip.tail(environment.log), environment.log)
+    assert "cannot be reached" in setup.explain("torch", setup.tail(environment.log), environment.log)
 
 
 # --- where things are ------------------------------------------------------------------------------------------------

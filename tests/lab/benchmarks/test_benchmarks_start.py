@@ -105,7 +105,7 @@ def test_without_set_up_a_missing_host_is_one_sentence(tmp_path):
 
 @pytest.mark.parametrize("flags", [(), ("-P",)])
 def test_a_module_does_not_see_the_launchers_files(tmp_path, flags):
-    """As a script, its folder would be first on the path: `import pip` would be the launcher's."""
+    """As a script, its folder would be first on the path: `import setup` would be the launcher's."""
     client = tmp_path / "pack of another name" / "client"
     client.mkdir(parents=True)
     for name in ("inside.py", "problem.py"):
