@@ -1,6 +1,8 @@
 """The pack's nodes, one file for each stage of the graph; every execute() hands over to the rooms below.
 
-A newer host may lack a name that one of them imports: that node is left out with a sentence in the log, no other is.
+A newer host may lack a name that one of them imports: that node is left out with a sentence in the log, no other is. So
+what needs different names of the host has a file of its own: sample, sampler, guider and decode, and the rooms' files
+that they import.
 """
 
 from __future__ import annotations
