@@ -208,3 +208,52 @@ def test_a_character_of_its_own_node_is_dragged_among_ghosts(canvas, renderer):
         }"""
     )
     opened.page.wait_for_selector(".newbie-locked")
+
+
+TALL = """const size = app.graph.nodes.find(({ type }) => type === "NewBieSize");
+    const set = (name, value) => (size.widgets.find((one) => one.name === name).value = value);
+    const add = (type) => { const node = LiteGraph.createNode(type); app.graph.add(node); return node; };
+    const named = (...types) => new Set(app.graph.nodes.filter(({ type }) => types.includes(type)));
+    set("size", "NewBie 1024 x 1536");"""
+BETWEEN = """const consumers = app.graph.nodes.map((node) => [node, node.inputs.findIndex(({ type, link }) =>
+      type === "LATENT" && link != null && app.graph.getLink(link).origin_id === size.id)]).filter(([, i]) => i >= 0);
+    size.connect(0, between, 0);
+    for (const [node, i] of consumers) between.connect(0, node, i);"""
+NUMBERS = """set("size", "custom");
+    for (const [name, value] of [["size.width", 400], ["size.height", 600]]) {
+      const number = add(primitive);
+      number.connect(0, size, size.inputs.findIndex((input) => input.name === name));
+      number.widgets[0].value = value;
+    }"""
+WAYS = {
+    "a chosen size": "",
+    "a reroute": f"const between = add('Reroute'); {BETWEEN}",
+    "a bypassed node": f"const between = add('RepeatLatentBatch'); between.mode = 4; {BETWEEN}",
+    "numbers": f"const primitive = 'PrimitiveInt'; {NUMBERS}",
+    "old primitives": f"const primitive = 'PrimitiveNode'; {NUMBERS}",
+    "a subgraph of the size": "app.graph.convertToSubgraph(named('NewBieSize'));",
+    "a subgraph in another": """const { node } = app.graph.convertToSubgraph(named('NewBieSize'));
+        app.graph.convertToSubgraph(new Set([node]));""",
+    "a subgraph of the reader": "app.graph.convertToSubgraph(named('NewBieSize', 'NewBieEncodeCharacters'));",
+    "a subgraph of the prompt": "app.graph.convertToSubgraph(named('NewBieXMLPrompt'));",
+    "a subgraph of both": "app.graph.convertToSubgraph(named('NewBieXMLPrompt', 'NewBieEncodeCharacters'));",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_shape_is_that_of_the_latent_however_it_gets_there_and_nothing_is_typed(canvas, way):
+    opened = canvas()
+    opened.open_template(FIRST, **{"newbie.layout": True})
+    opened.until("() => document.querySelector('.newbie-frame').style.getPropertyValue('--newbie-aspect') === '1'")
+    opened.page.evaluate(
+        f"""() => {{
+          {TALL} {WAYS[way]}
+          const inner = [...app.graph.subgraphs.values()].flatMap(({{ nodes }}) => [...nodes]);
+          window.prompted = [...app.graph.nodes, ...inner].find(({{ type }}) => type === "NewBieXMLPrompt");
+          app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState();
+        }}"""
+    )
+    panel = "window.prompted.widgets.find(({ name }) => name === 'newbie_panel').element"
+    opened.until(
+        f"() => {panel}.querySelector('.newbie-frame').style.getPropertyValue('--newbie-aspect').startsWith('0.666')"
+    )

@@ -1,7 +1,7 @@
 // The fields of NewBie Character and NewBie Scene as chips, what is wrong with them, and where the character stands.
 // The node's own widgets stay what is saved and queued.
 import { fieldList } from "./fields.mjs";
-import { afterRuns, aspectOf, dropPreviews, lastPicture, remember } from "./graph.mjs";
+import { aspectOf, dropPreviews, lastPicture, listen, remember, sourceOf, valueOf } from "./graph.mjs";
 import { layout as newLayout } from "./layout.mjs";
 import { checker, knowledge } from "./server.mjs";
 import {
@@ -19,20 +19,21 @@ const FOUR_NUMBERS = /^\s*[\d.]+(\s*[,，]\s*[\d.]+){3}\s*$/u;
 
 const fieldsOf = (node) => node.widgets.filter(({ type, name }) => !name.startsWith("newbie_") && type !== "button");
 const inputOf = (node, name) => node.inputs?.find(({ widget }) => widget?.name === name);
-const textOf = ({ value }) => (value === UNSTATED ? "" : String(value ?? ""));
 
 /** The characters before this node and itself, the first one first. */
 function chain(node) {
   const found = [];
   for (let now = node; PREVIOUS[now?.type] && found.length < MOST; ) {
     found.unshift(now);
-    const link = now.inputs?.find(({ name }) => name === PREVIOUS[now.type])?.link;
-    now = link == null ? null : now.graph?.getNodeById(now.graph.getLink(link)?.origin_id);
+    now = sourceOf(now, now.inputs?.find(({ name }) => name === PREVIOUS[now.type]));
   }
   return found;
 }
 
-const said = (node) => Object.fromEntries(fieldsOf(node).map((widget) => [widget.name, textOf(widget)]));
+function said(node) {
+  const textOf = (value) => (value === UNSTATED ? "" : String(value ?? ""));
+  return Object.fromEntries(fieldsOf(node).map(({ name }) => [name, textOf(valueOf(node, name))]));
+}
 
 function question(node) {
   const nodes = chain(node);
@@ -171,7 +172,8 @@ export function builderPanel(host, node) {
   };
   fields.element.addEventListener("focusout", () => remember(host.app));
   knowledge(host.api).then((source) => (complete = source));
-  if (placed) afterRuns(host.api, node, show); // for the picture under the layout
+  if (placed) listen(host.api, node, "execution_success", show); // for the picture under the layout
+  listen(host.api, node, "graphChanged", check.ifOther); // for its shape, and for the people before this one
 
   show();
   check(true);

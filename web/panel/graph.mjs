@@ -2,28 +2,77 @@
 // from it last; and what a panel tells the graph.
 
 const FURTHEST = 40; // nodes, so that a loop ends
+const BYPASSED = 4; // a node's mode
+const [ENTRANCE, EXIT] = ["-10", "-20"]; // what a subgraph's links call its own sockets: its node's, one level up
 
-const valueOf = (node, name) => node?.widgets?.find((widget) => widget.name === name)?.value;
-const sourceOf = (graph, input) => {
-  const link = input?.link == null ? null : graph.getLink(input.link);
-  return link ? graph.getNodeById(link.origin_id) : null;
-};
+const widgetOf = (node, name) => node.widgets?.find((widget) => widget.name === name);
+const linked = (node, type) => node.inputs?.find((input) => input.type === type && input.link != null);
 
-/** @param {object} node @returns {object[]} all nodes that its outputs lead to, nearest first */
+/** The node of a subgraph that this graph is the inside of. */
+function outerOf(graph) {
+  const root = graph.rootGraph ?? graph;
+  for (const one of [root, ...(root.subgraphs?.values() ?? [])])
+    for (const node of one.nodes) if (node.subgraph === graph) return node;
+  return null;
+}
+
+/**
+ * What really feeds an input, past reroutes and bypassed nodes, out of subgraphs and into them.
+ * @returns {{origin?: object, face?: object, input?: object}} a node; or a subgraph's, on whose face this input is
+ */
+function feeding(node, input) {
+  let { graph } = node;
+  let link = input?.link == null ? null : graph.getLink(input.link);
+  for (let steps = 0; link && steps < FURTHEST; steps += 1) {
+    const outer = String(link.origin_id) === ENTRANCE ? outerOf(graph) : null;
+    const origin = outer ?? graph.getNodeById(link.origin_id);
+    let next;
+    if (outer) {
+      const above = outer.inputs[link.origin_slot];
+      if (above?.link == null) return { face: outer, input: above };
+      graph = outer.graph;
+      next = above.link;
+    } else if (origin?.subgraph) {
+      graph = origin.subgraph;
+      next = graph.outputs[link.origin_slot]?.linkIds[0];
+    } else if (origin?.type === "Reroute") next = origin.inputs[0].link;
+    else if (origin?.mode === BYPASSED) next = linked(origin, origin.outputs[link.origin_slot]?.type)?.link;
+    else return { origin };
+    link = next == null ? null : graph.getLink(next);
+  }
+  return {};
+}
+
+/** The node that really feeds an input, or nothing. */
+export const sourceOf = (node, input) => feeding(node, input).origin;
+
+/** @param {object} node @returns {object[]} all nodes that its outputs lead to, also over subgraphs' edges, nearest first */
 function behind(node) {
   const found = [];
-  const queue = [node];
+  const queue = [{ graph: node.graph, links: (node.outputs ?? []).flatMap((output) => output.links ?? []) }];
   for (const seen = new Set([node]); queue.length && found.length < FURTHEST; ) {
-    const { outputs, graph } = queue.shift();
-    for (const id of (outputs ?? []).flatMap((output) => output.links ?? [])) {
-      const next = graph?.getNodeById(graph.getLink(id)?.target_id);
-      if (!next || seen.has(next)) continue;
+    const { graph, links } = queue.shift();
+    for (const link of links.map((id) => graph?.getLink(id)).filter(Boolean)) {
+      const outer = String(link.target_id) === EXIT ? outerOf(graph) : null;
+      if (outer) queue.push({ graph: outer.graph, links: outer.outputs[link.target_slot]?.links ?? [] });
+      const next = outer ? null : graph.getNodeById(link.target_id);
+      if (next?.subgraph) queue.push({ graph: next.subgraph, links: next.subgraph.inputs[link.target_slot]?.linkIds ?? [] });
+      if (!next || next.subgraph || seen.has(next)) continue;
       seen.add(next);
       found.push(next);
-      queue.push(next);
+      queue.push({ graph: next.graph, links: (next.outputs ?? []).flatMap((output) => output.links ?? []) });
     }
   }
   return found;
+}
+
+/** What a widget will be worth when it is queued: its own value, a primitive's, or that on the face of a subgraph. */
+export function valueOf(node, name) {
+  const linkedTo = node.inputs?.find(({ widget, link }) => widget?.name === name && link != null);
+  if (!linkedTo) return widgetOf(node, name)?.value;
+  const { origin, face, input } = feeding(node, linkedTo);
+  if (face) return widgetOf(face, input?.widget?.name ?? input?.name)?.value;
+  return origin?.type.startsWith("Primitive") ? origin.widgets?.[0]?.value : undefined; // else only a run can tell
 }
 
 /** Width and height in pixels that a node gives its latent, or null. */
@@ -37,12 +86,11 @@ function sizeOf(node) {
 /** @param {object} node of a prompt @returns {number} width / height; 1 where no latent meets the scene */
 export function aspectOf(node) {
   for (const consumer of behind(node)) {
-    let input = consumer.inputs?.find(({ type, link }) => type === "LATENT" && link != null);
-    for (let steps = 0, graph = consumer.graph; input && steps < FURTHEST; steps += 1) {
-      const source = sourceOf(graph, input);
-      const size = source && sizeOf(source);
+    for (let at = consumer, steps = 0; at && steps < FURTHEST; steps += 1) {
+      const input = linked(at, "LATENT");
+      at = input ? sourceOf(at, input) : null;
+      const size = at && sizeOf(at);
       if (size) return size[0] / size[1];
-      input = source?.inputs?.find(({ type, link }) => type === "LATENT" && link != null);
     }
   }
   return 1;
@@ -64,13 +112,13 @@ export function remember(app) {
   (tracker?.captureCanvasState ?? tracker?.checkState)?.call(tracker);
 }
 
-/** Calls `drawn` whenever a run is over, as long as the node is there. */
-export function afterRuns(api, node, drawn) {
-  api.addEventListener("execution_success", drawn);
+/** Calls `run` at every such event of the page's, as long as the node is there. */
+export function listen(api, node, event, run) {
+  api.addEventListener(event, run);
   const { onRemoved } = node;
   node.onRemoved = function () {
     onRemoved?.call(this);
-    api.removeEventListener("execution_success", drawn);
+    api.removeEventListener(event, run);
   };
 }
 

@@ -1,7 +1,7 @@
 // The panel of a prompt node: editor, layout and messages in one DOM widget beside the text widget, which stays the truth.
 import { editor as newEditor, unixed } from "./editors.mjs";
 import { peopleView } from "./fields.mjs";
-import { afterRuns, aspectOf, dropPreviews, lastPicture, remember } from "./graph.mjs";
+import { aspectOf, dropPreviews, lastPicture, listen, remember } from "./graph.mjs";
 import { layout as newLayout } from "./layout.mjs";
 import { checker, knowledge } from "./server.mjs";
 import {
@@ -141,7 +141,8 @@ export function promptPanel(host, node, { input, reader }) {
     people.remove();
   };
 
-  afterRuns(host.api, node, show); // for the picture under the layout
+  listen(host.api, node, "execution_success", show); // for the picture under the layout
+  listen(host.api, node, "graphChanged", check.ifOther); // for its shape
   show();
   check(true);
   return {

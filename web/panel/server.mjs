@@ -15,12 +15,14 @@ const PAUSE = 200; // milliseconds without a key
  * @param {object} api the host's
  * @param {() => object} question the request's body, asked for when it is sent
  * @param {(verdict: Verdict) => void} answered
- * @returns {(now?: boolean) => void} call it whenever the prompt has changed
+ * @returns {((now?: boolean) => void) & {ifOther: () => void}} call it whenever the prompt has changed; `ifOther` when
+ *   something else may have, such as the shape of the picture
  */
 export function checker(api, question, answered) {
   let timer = 0;
   let asking = false;
   let again = false;
+  let asked = "";
 
   async function ask() {
     if (asking) {
@@ -29,7 +31,7 @@ export function checker(api, question, answered) {
     }
     asking = true;
     try {
-      const body = JSON.stringify(question());
+      const body = (asked = JSON.stringify(question()));
       const headers = { "Content-Type": "application/json" };
       const answer = await api.fetchApi(PATH, { method: "POST", headers, body });
       if (answer.ok && !again) answered(await answer.json());
@@ -44,10 +46,11 @@ export function checker(api, question, answered) {
     }
   }
 
-  return (now = false) => {
+  const soon = (now = false) => {
     clearTimeout(timer);
     timer = setTimeout(ask, now ? 0 : PAUSE);
   };
+  return Object.assign(soon, { ifOther: () => JSON.stringify(question()) !== asked && soon() });
 }
 
 const NAME = /<n>\s*([^<]+?)\s*<\/n>|<name>\s*([^<]+?)\s*<\/name>/giu;
