@@ -253,7 +253,7 @@ def test_the_shape_is_that_of_the_latent_however_it_gets_there_and_nothing_is_ty
           app.extensionManager.workflow.activeWorkflow.changeTracker.captureCanvasState();
         }}"""
     )
-    panel = "window.prompted.widgets.find(({ name }) => name === 'newbie_panel').element"
+    panel = "window.prompted.widgets.find(({ name }) => name === 'newbie_panel')?.element"
     opened.until(
-        f"() => {panel}.querySelector('.newbie-frame').style.getPropertyValue('--newbie-aspect').startsWith('0.666')"
+        f"() => {panel}?.querySelector('.newbie-frame').style.getPropertyValue('--newbie-aspect').startsWith('0.666')"
     )
