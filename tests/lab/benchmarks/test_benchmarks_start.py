@@ -17,7 +17,7 @@ from newbie_pack.client.problem import Problem
 ROOT = Path(commands.__file__).resolve().parent.parent
 NAMES = [
     "around", "attention", "binding", "caches", "colours", "decode", "fullsize", "fullsize_files", "gentle", "lora",
-    "masks", "prompt", "redraw", "rehearsal", "sampling", "soak", "style", "versions",
+    "masks", "prompt", "redraw", "rehearsal", "sampling", "skip", "soak", "style", "versions",
 ]
 OWN = ("COMFYUI_PATH", "COMFYUI_PYTHON", "NEWBIE_HOME", "NEWBIE_HOST", "NEWBIE_DEVICE", "PYTHONPATH")
 ASK_ALL = """
