@@ -1,7 +1,7 @@
 // The fields of NewBie Character and NewBie Scene as chips, what is wrong with them, and where the character stands.
 // The node's own widgets stay what is saved and queued.
 import { fieldList } from "./fields.mjs";
-import { aspectOf, dropPreviews, lastPicture, listen, remember, sourceOf, valueOf } from "./graph.mjs";
+import { also, aspectOf, dropPreviews, lastPicture, listen, remember, sourceOf, valueOf } from "./graph.mjs";
 import { layout as newLayout } from "./layout.mjs";
 import { checker, knowledge } from "./server.mjs";
 import {
@@ -146,30 +146,16 @@ export function builderPanel(host, node) {
     board.show(people, aspectOf(node), lastPicture(host, node), masked ? words("masked") : "");
   }
 
-  for (const widget of widgets) {
-    const { callback } = widget;
-    widget.callback = function (...values) {
-      callback?.apply(this, values);
-      show();
-      check();
-    };
-  }
-  const { onConnectionsChange, onConfigure, onRemoved } = node;
-  node.onConnectionsChange = function (...change) {
-    onConnectionsChange?.apply(this, change);
+  const showAndCheck = (now) => {
     show();
-    check(true);
+    check(now);
   };
-  node.onConfigure = function (...saved) {
-    onConfigure?.apply(this, saved);
-    show();
-    check(true);
-  };
-  node.onRemoved = function () {
-    onRemoved?.call(this);
+  for (const widget of widgets) also(widget, "callback", () => showAndCheck(false));
+  for (const change of ["onConnectionsChange", "onConfigure"]) also(node, change, () => showAndCheck(true));
+  also(node, "onRemoved", () => {
     fields.remove();
     follow.stop();
-  };
+  });
   fields.element.addEventListener("focusout", () => remember(host.app));
   knowledge(host.api).then((source) => (complete = source));
   if (placed) listen(host.api, node, "execution_success", show); // for the picture under the layout

@@ -26,7 +26,7 @@ function placeOf(doc, { line, column }) {
 
 /**
  * What is underlined.
- * @param {import("./server.mjs").Told | null} problem @param {import("./check.mjs").Told[]} warnings
+ * @param {import("./server.mjs").Told | null} problem @param {import("./server.mjs").Told[]} warnings
  */
 function marksOf(doc, problem, warnings) {
   const told = [

@@ -115,10 +115,15 @@ export function remember(app) {
 /** Calls `run` at every such event of the page's, as long as the node is there. */
 export function listen(api, node, event, run) {
   api.addEventListener(event, run);
-  const { onRemoved } = node;
-  node.onRemoved = function () {
-    onRemoved?.call(this);
-    api.removeEventListener(event, run);
+  also(node, "onRemoved", () => api.removeEventListener(event, run));
+}
+
+/** Whenever the host calls this method of a node or a widget, does `run` as well, after what was there before. */
+export function also(owner, method, run) {
+  const before = owner[method];
+  owner[method] = function (...given) {
+    before?.apply(this, given);
+    run(...given);
   };
 }
 

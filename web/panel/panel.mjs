@@ -1,7 +1,7 @@
 // The panel that a node gets: an editor where it has a text, chips where it has fields, else what was said of it, while
 // there is something to say.
 import { builderPanel } from "./builder.mjs";
-import { dropPreviews } from "./graph.mjs";
+import { also, dropPreviews } from "./graph.mjs";
 import { promptPanel } from "./prompt.mjs";
 import { addPanelWidget, entriesOf, messageList, newElement } from "./widget.mjs";
 import { wordsOf } from "./words.mjs";
@@ -53,11 +53,9 @@ function notes(host, node) {
     }
     node.graph?.setDirtyCanvas(true, true);
   };
-  const { onSerialize } = node;
-  node.onSerialize = function (saved) {
-    onSerialize?.call(this, saved);
-    if (widget) saved.size = [this.size[0], this.size[1] - height]; // the list is not saved, nor is its room
-  };
+  also(node, "onSerialize", (saved) => {
+    if (widget) saved.size = [node.size[0], node.size[1] - height]; // the list is not saved, nor is its room
+  });
   return {
     ran: (lines) => show(entriesOf(lines, "warning")),
     refused(lines) {

@@ -1,7 +1,7 @@
 // The panel of a prompt node: editor, layout and messages in one DOM widget beside the text widget, which stays the truth.
 import { editor as newEditor, unixed } from "./editors.mjs";
 import { peopleView } from "./fields.mjs";
-import { aspectOf, dropPreviews, lastPicture, listen, remember } from "./graph.mjs";
+import { also, aspectOf, dropPreviews, lastPicture, listen, remember } from "./graph.mjs";
 import { layout as newLayout } from "./layout.mjs";
 import { checker, knowledge } from "./server.mjs";
 import {
@@ -118,28 +118,23 @@ export function promptPanel(host, node, { input, reader }) {
     board.show(told.characters, aspectOf(node), lastPicture(host, node), editable ? "" : words("locked"));
   }
 
-  const { callback } = truth;
-  truth.callback = function (value, ...rest) {
-    callback?.call(this, value, ...rest);
+  also(truth, "callback", () => {
     editor.show(text());
     if (peopleShown()) people.show();
     check();
-  };
+  });
   for (const part of [place, people.element]) {
     part.addEventListener("focusout", () => remember(host.app));
     part.addEventListener("focusin", () => complete ?? knowledge(host.api).then((source) => (complete = source)));
   }
-  const { onConnectionsChange, onRemoved } = node;
-  node.onConnectionsChange = function (...change) {
-    onConnectionsChange?.apply(this, change);
+  also(node, "onConnectionsChange", () => {
     check(true);
     show();
-  };
-  node.onRemoved = function () {
-    onRemoved?.call(this);
+  });
+  also(node, "onRemoved", () => {
     editor.remove();
     people.remove();
-  };
+  });
 
   listen(host.api, node, "execution_success", show); // for the picture under the layout
   listen(host.api, node, "graphChanged", check.ifOther); // for its shape

@@ -1,6 +1,6 @@
 // What a node's panel is made of: a widget of a type of its own, whose element the front-end leaves be, the buttons over
 // it, its height, and the list of what the reader repaired, guessed or refused.
-import { remember } from "./graph.mjs";
+import { also, remember } from "./graph.mjs";
 
 export const LAYOUT = "newbie.layout";
 export const PLAIN = "newbie.plain"; // the host's own widgets instead
@@ -104,11 +104,9 @@ export function heightFollower(node, parts, more) {
   };
   const observer = new ResizeObserver(look);
   parts.forEach((part) => observer.observe(part));
-  const { onSerialize } = node;
-  node.onSerialize = function (saved) {
-    onSerialize?.call(this, saved);
-    if (this.size[1] <= this.computeSize()[1] + ROUNDED) saved.size = [this.size[0], bare];
-  };
+  also(node, "onSerialize", (saved) => {
+    if (node.size[1] <= node.computeSize()[1] + ROUNDED) saved.size = [node.size[0], bare];
+  });
   return { least: () => need + more(), look, stop: () => observer.disconnect() };
 }
 
