@@ -210,6 +210,44 @@ def test_a_character_of_its_own_node_is_dragged_among_ghosts(canvas, renderer):
     opened.page.wait_for_selector(".newbie-locked")
 
 
+def test_numbers_are_typed_one_after_the_other_while_the_server_answers(prompt):
+    prompt.write("<character_1><n>a</n><bbox>100, 100, 400, 900</bbox></character_1>")
+    prompt.page.wait_for_selector(".newbie-stated")
+    keyboard, fields = prompt.page.keyboard, prompt.page.locator(".newbie-numbers input")
+    fields.nth(0).focus()
+    keyboard.press("Control+a")
+    keyboard.type("150")
+    with prompt.page.expect_response("**/check"):
+        keyboard.press("Tab")
+        keyboard.press("Control+a")
+        keyboard.type("2")
+    prompt.until("() => document.querySelector('.newbie-box').ariaLabel.includes('150')")
+    keyboard.type("50")
+    keyboard.press("Tab")
+    keyboard.press("Delete")
+    keyboard.press("Tab")
+    assert boxes(prompt.xml) == [[150, 250, 400, 900]]
+    assert fields.nth(2).input_value() == "400"  # an empty one is as it was
+
+
+def test_whoever_goes_while_somebody_is_dragged_is_gone(prompt):
+    stage = prompt.page.locator(".newbie-stage >> visible=true").bounding_box()
+    place = prompt.page.locator(BOX).nth(1).bounding_box()
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    for across in (0.1, 0):  # moved, and only held
+        prompt.write("<character_1><n>a</n></character_1><character_2><n>b</n></character_2>")
+        prompt.until("() => document.querySelectorAll('.newbie-box').length === 2")
+        prompt.page.mouse.move(x, y)
+        prompt.page.mouse.down()
+        prompt.page.mouse.move(x - across * stage["width"], y)
+        alone = "<character_1><n>a</n></character_1>"
+        with prompt.page.expect_response("**/check"):
+            prompt.write(alone)
+        prompt.page.mouse.up()
+        prompt.until("() => document.querySelectorAll('.newbie-box').length === 1")
+        assert prompt.xml == alone
+
+
 TALL = """const size = app.graph.nodes.find(({ type }) => type === "NewBieSize");
     const set = (name, value) => (size.widgets.find((one) => one.name === name).value = value);
     const add = (type) => { const node = LiteGraph.createNode(type); app.graph.add(node); return node; };

@@ -57,6 +57,19 @@ def test_what_is_typed_into_a_field_is_written_into_its_element_alone(prompt):
     assert prompt.xml == EIGHT[:fifth] + EIGHT[fifth:].replace("<pose/>", "<pose>waving</pose>", 1)
 
 
+def test_what_is_typed_key_by_key_keeps_its_spaces(prompt):
+    prompt.page.get_by_role("tab", name="luka").click()
+    words = {"appearance": ", long blue hair, (red eyes:1.2)", "name": " of the sea", "pose": "arms up"}
+    for label, typed in words.items():
+        field(prompt, label).locator(".cm-content").click()
+        prompt.page.keyboard.press("Control+End")
+        prompt.page.keyboard.type(typed, delay=20)
+    fifth = EIGHT.index("<character_5>")
+    changed = EIGHT[fifth:].replace("(eyes:1.5)", "(eyes:1.5), long blue hair, (red eyes:1.2)", 1)
+    changed = changed.replace("luka", "luka of the sea", 1).replace("<pose/>", "<pose>arms up</pose>", 1)
+    assert prompt.xml == EIGHT[:fifth] + changed
+
+
 def test_fields_and_people_are_added_and_fields_removed(prompt):
     prompt.page.get_by_role("tab", name="teto").click()
     prompt.page.get_by_role("button", name="+ clothing").click()

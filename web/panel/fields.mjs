@@ -15,6 +15,7 @@ import {
  * @property {string} text
  * @property {[string, string][]} [choices] value and label, where it is one of a few
  * @property {boolean} [sentence] no list of tags
+ * @property {boolean} [trimmed] its text is without the space around it, which may be typed before more is
  * @property {string} [fixed] shown instead: why it can't be edited here
  */
 
@@ -82,7 +83,8 @@ export function fieldList({ words, complete, hintOf, changed, removed, added }) 
       const now = old ?? lineOf(row);
       shown.set(row.key, now);
       now.row = row;
-      now.field.show(row.text);
+      const typed = row.trimmed && now.field.view?.state.doc.toString().trim();
+      if (typed !== row.text) now.field.show(row.text);
       if (element.children[i] !== now.line) element.insertBefore(now.line, element.children[i] ?? foot);
     });
     foot.replaceChildren(...absent.map(({ name, label }) =>
@@ -130,7 +132,10 @@ export function peopleView({ words, complete, text, change, chosen }) {
     words,
     complete,
     hintOf: (name) => words.example(fieldName(name)),
-    changed: (key, typed) => change(withWords(text(), fieldAt(key), typed)),
+    changed: (key, typed) => {
+      const field = fieldAt(key);
+      if (typed.trim() !== field.words) change(withWords(text(), field, typed.trim()));
+    },
     removed: (key) => change(withoutField(text(), fieldAt(key))),
     added: (name) => {
       change(withField(text(), now().person?.element ?? null, name));
@@ -196,7 +201,7 @@ export function peopleView({ words, complete, text, change, chosen }) {
     const present = new Set(fields.map(({ name }) => fieldName(name)));
     list.show(
       fields.map((field, i) => ({
-        key: `${at}:${i}`, name: field.name, label: words.field(field.name), text: field.words,
+        key: `${at}:${i}`, name: field.name, label: words.field(field.name), text: field.words, trimmed: true,
         sentence: !field.plain || SENTENCES.includes(fieldName(field.name)),
         fixed: locked,
       })),

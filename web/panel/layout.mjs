@@ -73,6 +73,7 @@ export function layout({ words, place, picked }) {
   let chosen = 0;
   let locked = ""; // why nothing can be moved
   let dragging = false;
+  let later = null; // what came to be shown meanwhile
 
   const others = (index) => people.filter((_, i) => i !== index).map(({ box }) => box);
   const paint = (target, box) => {
@@ -94,27 +95,31 @@ export function layout({ words, place, picked }) {
     numbers();
   };
 
+  const who = newElement("span", { className: "newbie-who" });
+  const fields = EDGES.map((edge, i) => {
+    const field = newElement("input", { type: "number", min: 0, max: GRID, title: words(edge), ariaLabel: words(edge) });
+    field.onchange = () => {
+      const box = [...people[chosen].box];
+      box[i] = Number(field.value);
+      if (field.value) put(chosen, tidy(box));
+      field.value = people[chosen].box[i];
+    };
+    return field;
+  });
+
   function numbers() {
     const person = people[chosen];
     if (!person) {
       foot.replaceChildren(words("nobody"));
       return;
     }
-    const fields = EDGES.map((edge, i) => {
-      const field = newElement("input", {
-        type: "number", min: 0, max: GRID, value: person.box[i], title: words(edge), ariaLabel: words(edge),
-        disabled: Boolean(locked || person.ghost),
-      });
-      field.onchange = () => {
-        const box = [...people[chosen].box];
-        box[i] = Number(field.value);
-        put(chosen, tidy(box));
-      };
-      return field;
+    who.textContent = person.name || person.id;
+    who.style.setProperty("--newbie-person", colour(chosen));
+    fields.forEach((field, i) => {
+      if (field !== document.activeElement) field.value = person.box[i]; // else it is being typed in
+      field.disabled = Boolean(locked || person.ghost);
     });
-    const name = newElement("span", { className: "newbie-who", textContent: person.name || person.id });
-    name.style.setProperty("--newbie-person", colour(chosen));
-    foot.replaceChildren(name, ...fields);
+    if (who.parentNode !== foot) foot.replaceChildren(who, ...fields);
     foot.title = locked || words("hint");
   }
 
@@ -143,6 +148,8 @@ export function layout({ words, place, picked }) {
       dragging = false;
       if (end.type === "pointercancel") paint(box, from);
       else if (now.join() !== from.join()) put(index, now);
+      else if (later) show(...later); // after a move there is a newer verdict to come
+      later = null;
     };
   }
 
@@ -180,7 +187,10 @@ export function layout({ words, place, picked }) {
   }
 
   const show = (now, aspect, picture, isLocked) => {
-    if (dragging) return;
+    if (dragging) {
+      later = [now, aspect, picture, isLocked];
+      return;
+    }
     const focused = [...stage.children].indexOf(stage.querySelector(":focus"));
     people = [...now];
     locked = isLocked;

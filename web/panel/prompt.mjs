@@ -52,9 +52,9 @@ export function promptPanel(host, node, { input, reader }) {
     place: (index, box) => {
       const character = characters(text())[index];
       const change = character && (box ? withBox(text(), character, box) : withoutBox(text(), character));
-      if (!change) return;
-      editor.change(change);
       check(true);
+      if (!change) return; // the person has gone meanwhile
+      editor.change(change);
       remember(host.app);
     },
   });
