@@ -23,7 +23,8 @@ Every row measures its arms in turn, again and again, and compares medians:
     fp8 alone, compiled fp8 alone            the same arithmetic on plain tensors, without the host's class of tensors
     compiled fp8 mended, compiled fp8 mended codes    with the one line of the host changed that can't be traced
 
-With --compile every caption of a size is as long, so that graphs are made once for it; compiling is what an arm's first
+With --compile every caption of a size is as long, so that graphs are made once for it (with --lengths own they are as
+long as they are, and the second length makes graphs for all further ones); compiling is what an arm's first
 call took, in seconds. set_up is what it takes to make the codes and bring them to the device, which is done once for a
 size and not in every step: as a share of one step.
 
@@ -406,6 +407,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--compile", nargs="?", const="blocks", choices=("blocks", "whole"))
+    parser.add_argument("--lengths", choices=("same", "own"), default="same", help="of captions, with --compile")
     parser.add_argument("--backend", default="inductor")
     parser.add_argument("--fp8", action="store_true")
     parser.add_argument("--dtype", choices=("bfloat16", "float16", "float32"), help="bfloat16 on a GPU")
@@ -435,7 +437,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.json:
         count = sum(weight.numel() for weight in network.parameters())
         print(f"\n{count / 1e9:.2f}B parameters on {device}; ratios to the host's plain step")
-    first = True
+    first, same_length = True, options.compile is not None and options.lengths == "same"
     for size in options.sizes or ([320, 512] if model == "mini" else [1024, 1536]):
         for batch in options.batches:
             covers: dict[str, Cover] = {}
@@ -445,7 +447,7 @@ def main(arguments: list[str] | None = None) -> int:
                 covers = {name: Cover.of(one, whole, options.backend) for name, one in networks.items()}
             for people in options.people:
                 row = {"size": size, "batch": batch, "people": people}
-                step = Step(network, config, size, people, batch, max(options.people) if options.compile else 0)
+                step = Step(network, config, size, people, batch, max(options.people) if same_length else 0)
                 arms = arms_of(step, covers, networks)
                 names = arms_for(options, on_cpu, batch)
                 chosen = {name: arms[name] for name in names}
