@@ -242,7 +242,7 @@ class Cover:
         """As the host's TorchCompileModel, and as its torch_helpers with the keys of the blocks."""
         from ...isolation.carrier import Compiler
 
-        settings = {"backend": backend, "options": None, "mode": None, "fullgraph": False, "dynamic": False}
+        settings = {"backend": backend, "options": None, "mode": None, "fullgraph": False, "dynamic": None}
         dtype = network.x_embedder.weight.dtype
         if whole:
             cover = torch.compile(network, **settings)
