@@ -19,3 +19,14 @@ def owned(conditioning, owner):
     import torch
 
     return entry(conditioning)[0][:, torch.tensor(plan_of(conditioning).owners) == owner]
+
+
+def with_hooks(clip):
+    """A CLIP that brings hooks of somebody else's, and these."""
+    import comfy.hooks
+
+    theirs = comfy.hooks.HookGroup()
+    theirs.add(comfy.hooks.WeightHook())
+    copy = clip.clone()
+    copy.apply_hooks_to_conds = theirs
+    return copy, theirs

@@ -11,7 +11,7 @@ from host_import import NO_HOST
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import torch
-from conditionings import entry, owned, plan_of
+from conditionings import entry, owned, plan_of, with_hooks
 from newbie_pack.isolation import gemma_text
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain, segments_of
 from newbie_pack.isolation.gemma_text import SPACE, token_bytes, token_weights, tokens_of
@@ -184,12 +184,7 @@ def test_another_models_clip_is_refused_in_a_sentence():
 
 
 def test_hooks_that_the_clip_brought_are_kept(clip):
-    import comfy.hooks
-
-    theirs = comfy.hooks.HookGroup()
-    theirs.add(comfy.hooks.WeightHook())
-    copy = clip.clone()
-    copy.apply_hooks_to_conds = theirs
+    copy, theirs = with_hooks(clip)
     values = entry(encode(copy, SCENE, layout(SCENE), "strict"))[1]
     assert values["hooks"].hooks == theirs.hooks and "control" in values
 

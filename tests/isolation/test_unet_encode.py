@@ -9,7 +9,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import random_sd
 import torch
-from conditionings import entry, owned, plan_of
+from conditionings import entry, owned, plan_of, with_hooks
 from newbie_pack.isolation.clip_text import chunks_of, own_tokens
 from newbie_pack.isolation.encode import encode, encode_negative, encode_plain
 from newbie_pack.isolation.plan import fractions
@@ -248,12 +248,7 @@ def test_encoders_whose_chunks_differ_are_refused(clips):
 
 
 def test_hooks_that_the_clip_brought_are_kept(clip):
-    import comfy.hooks
-
-    theirs = comfy.hooks.HookGroup()
-    theirs.add(comfy.hooks.WeightHook())
-    copy = clip.clone()
-    copy.apply_hooks_to_conds = theirs
+    copy, theirs = with_hooks(clip)
     values = entry(encode(copy, SCENE, layout(SCENE), "strict"))[1]
     assert values["hooks"].hooks == theirs.hooks and "control" in values
 
