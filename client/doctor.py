@@ -8,10 +8,8 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import os
 import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -24,13 +22,13 @@ from .environment import (
     WHOLE,
     Environment,
     about_us,
+    answered,
     locate,
     log_lines,
     not_loaded,
     port_is_free,
     run_module,
     too_old,
-    variables,
 )
 from .problem import Problem
 from .terminal import padded, say
@@ -40,7 +38,6 @@ LITTLE = 2e9  # bytes of disk with which pictures soon can't be saved
 GPU_NEEDED = 8e9  # bytes of the full model's smallest card, docs/fullsize.md
 NEEDED = {True: LITTLE, False: 10e9}  # bytes: installed already, or not
 USUAL_PORT = 8188
-INSTALL = "./run setup, or set COMFYUI_PATH" if WHOLE else "set COMFYUI_PATH to your ComfyUI's folder"
 
 # What the Python that ComfyUI runs in has, asked of itself.
 PROBE = """
@@ -127,7 +124,7 @@ def of_machine() -> Iterator[Finding]:
         yield of_version(stated[1] if stated else "of an unknown version", f", in {environment.comfyui}")
     else:
         says = f"is not installed in {environment.comfyui}"
-        yield Finding("ComfyUI", WRONG, says, INSTALL)
+        yield Finding("ComfyUI", WRONG, says, "./run setup, or set COMFYUI_PATH")
     yield from of_python(environment)
     yield of_disk(environment.home if WHOLE else environment.comfyui, NEEDED[installed or not environment.ours])
     yield from of_models(environment)
@@ -154,21 +151,16 @@ def mini_files() -> list[Path]:
 
 def of_python(environment: Environment) -> Iterator[Finding]:
     """The Python that ComfyUI runs in, what it lacks, and the graphics cards that its torch sees."""
-    command = [str(environment.python), "-c", PROBE, "torch", "aiohttp", "lxml"]
     try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=120, env=variables(environment, os.environ), check=True
-        )
-        found = json.loads(answer.stdout.splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as error:
-        why = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1:]
-        advice = INSTALL if environment.ours else "set COMFYUI_PYTHON to your ComfyUI's Python"
-        yield Finding("Python", WRONG, f"{environment.python} does not run: {''.join(why)}", advice)
+        found = answered(environment, PROBE, "torch", "aiohttp", "lxml")
+    except Problem as problem:
+        advice = "./run setup" if environment.ours else "set COMFYUI_PYTHON to your ComfyUI's Python"
+        yield Finding("Python", WRONG, f"{environment.python} does not run: {problem}", advice)
         return
     where = f"{found['version']}, {environment.python}"
     if found["missing"]:
         names = " ".join(found["missing"])
-        install = INSTALL if environment.ours else f'"{environment.python}" -m pip install {names}'
+        install = "./run setup" if environment.ours else f'"{environment.python}" -m pip install {names}'
         yield Finding("Python", WRONG, f"{where}, lacks {names}", install)
     else:
         yield Finding("Python", FINE, f"{where}, torch {found['torch']}")

@@ -6,6 +6,7 @@ Looks, and makes nothing; set-up is what installs.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -14,12 +15,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .problem import Problem
 
 ROOT = Path(__file__).resolve().parent.parent  # this repository
 WHOLE = (ROOT / "setup").is_dir()  # or the registry's archive, which has no set-up, no server and no lab
 OLDEST = (0, 27)  # of ComfyUI
+# Asked of a Python: which of the modules named are not there.
+ABSENT = "import importlib.util as u, json, sys; print(json.dumps([n for n in sys.argv[1:] if not u.find_spec(n)]))"
 LEVEL = re.compile(r"^\[\w+\] ")  # of a log's line
 NOT_LOADED = re.compile("calling comfy_entrypoint|Cannot import|did not return a|module for custom nodes")
 PACKAGES = {"cv2": "opencv-python-headless"}  # modules that are called otherwise than their package
@@ -49,6 +53,8 @@ def locate(root: Path = ROOT, variables: Mapping[str, str] = os.environ) -> Envi
     if not theirs:
         if variables.get("COMFYUI_PYTHON"):
             raise Problem("COMFYUI_PYTHON is set but COMFYUI_PATH is not: set both, or neither.")
+        if not WHOLE:
+            raise Problem(f"{root} is not in a ComfyUI's custom_nodes: set COMFYUI_PATH to your ComfyUI's folder.")
         # NEWBIE_HOME moves the virtual environment too, to keep several gigabytes together.
         venv = home / "venv" if variables.get("NEWBIE_HOME") else root / ".venv"
         return Environment(root, home, venv_python(venv), home / "ComfyUI", ours=True)
@@ -80,15 +86,11 @@ def their_python(comfyui: Path) -> Path:
 def check_theirs(environment: Environment, wanted: tuple[str, ...]) -> None:
     """Whether an existing ComfyUI's Python has what is needed. Installs nothing into it."""
     names = ("torch", "aiohttp", *wanted)
-    code = "import importlib.util as u, sys; print(*(n for n in sys.argv[1:] if u.find_spec(n) is None))"
     try:
-        answer = subprocess.run(
-            [str(environment.python), "-c", code, *names], capture_output=True, text=True, timeout=60, check=True
-        )
-    except (OSError, subprocess.SubprocessError) as error:
+        missing = [PACKAGES.get(name, name) for name in answered(environment, ABSENT, *names)]
+    except Problem as problem:
         python = environment.python
-        raise Problem(f"{python} does not run ({error}): set COMFYUI_PYTHON to your ComfyUI's Python.") from error
-    missing = [PACKAGES.get(name, name) for name in answer.stdout.split()]
+        raise Problem(f"{python} does not run ({problem}): set COMFYUI_PYTHON to your ComfyUI's Python.") from problem
     if "torch" in missing or "aiohttp" in missing:
         raise Problem(
             f"{environment.python} cannot run ComfyUI because it lacks {missing[0]}: "
@@ -120,6 +122,20 @@ def variables(environment: Environment, inherited: Mapping[str, str]) -> dict[st
     if not environment.ours:
         changed["PYTHONDONTWRITEBYTECODE"] = "1"
     return changed
+
+
+def answered(environment: Environment, code: str, *words: str) -> Any:
+    """The JSON that the environment's Python prints last when it runs this code. Raises Problem, which says why not."""
+    command = [str(environment.python), "-P", "-c", code, *words]
+    inherited = variables(environment, os.environ)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=inherited, check=True)
+        return json.loads(done.stdout.splitlines()[-1])
+    except subprocess.CalledProcessError as error:
+        said = lines_of(error.stderr) or [f"exit code {error.returncode}"]
+        raise Problem(said[-1]) from error
+    except (OSError, subprocess.TimeoutExpired, ValueError, IndexError) as error:
+        raise Problem(getattr(error, "strerror", None) or "it gives no answer") from error
 
 
 # What a ComfyUI's log says

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from . import inside
-from .environment import ROOT, Environment, locate, variables
+from .environment import ROOT, Environment, answered, locate
 from .problem import Problem
 
 FOLDERS = ("diffusion_models", "text_encoders", "vae", "checkpoints", "loras", "diffusers")
@@ -117,14 +114,11 @@ def folders_of(environment: Environment) -> dict[str, list[Path]]:
     """Where the ComfyUI that the commands use looks for models. Raises Problem."""
     if environment.ours:
         return below(environment.home / "models")
-    command = [str(environment.python), "-P", "-c", ASK, str(environment.comfyui), *FOLDERS]
     try:
-        answer = subprocess.run(
-            command, capture_output=True, text=True, timeout=120, env=variables(environment, os.environ), check=True
-        )
-        known = json.loads(answer.stdout.splitlines()[-1])
-    except (OSError, subprocess.SubprocessError, ValueError, IndexError) as problem:
+        known = answered(environment, ASK, str(environment.comfyui), *FOLDERS)
+    except Problem as problem:
         raise Problem(
-            f"{environment.comfyui} does not say where its models are ({problem}): name the folder with --folder."
+            f"{environment.comfyui} does not say where its models are ({problem}): name the folder, as in ./run models "
+            "check --folder DIR."
         ) from problem
     return {name: [Path(path) for path in paths] for name, paths in known.items()}

@@ -99,6 +99,7 @@ def test_what_is_wrong_is_told(installed, capsys, break_it, about, advice):
     code, found = doctored(capsys)
     assert code == 1 and states(found)[about] == "wrong"
     assert any(advice in one.advice for one in found if one.about == about and one.state == "wrong")
+    assert not [one for one in found if "print(" in one.says]  # of what a Python was asked, its last words alone
 
 
 def test_packages_that_are_missing_come_with_the_command(installed, capsys, monkeypatch):
