@@ -11,6 +11,7 @@ then they are gone, and nothing was written into the model's own weights.
 from __future__ import annotations
 
 import re
+import unicodedata
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -71,8 +72,8 @@ from .lora_layers import (
 from .plan import WHOLE, Plan, Rectangle
 
 PREFIXES = re.compile(
-    r"(model\.diffusion_model\.|diffusion_model\.|lora_unet_|unet\.base_model\.model\.|base_model\.model\.|unet\."
-    r"|transformer\.|lycoris_)"
+    r"(?:(?:model\.diffusion_model|diffusion_model|base_model\.model|unet|transformer)\."
+    r"|lora_unet_|lora_transformer_|lycoris_)+"
 )
 PLACES = 32  # sizes of pictures, and places of tiles, whose gates are kept
 HALVINGS = 6  # of a UNet's picture, at most
@@ -86,7 +87,8 @@ Layers = dict[str, Pair | Other]
 
 def layer_name(name: str) -> str:
     """diffusion_model.layers.0.attention.qkv, lora_unet_layers_0_attention_qkv ... -> layers_0_attention_qkv"""
-    return PREFIXES.sub("", name, count=1).replace(".", "_") if PREFIXES.match(name) else name.replace(".", "_")
+    prefix = PREFIXES.match(name)
+    return name[prefix.end() if prefix else 0 :].replace(".", "_")
 
 
 def find(name: str) -> str:
@@ -94,20 +96,22 @@ def find(name: str) -> str:
     known = folder_paths.get_filename_list("loras")
     wanted = name.strip().replace("\\", "/")
     ways = {one: PurePosixPath(one.replace("\\", "/")) for one in known}
-    for same in (
-        lambda path: str(path) == wanted,
-        lambda path: str(path.with_suffix("")) == wanted,
-        lambda path: path.name == wanted or path.stem == wanted,
-        lambda path: path.stem.casefold() == PurePosixPath(wanted).name.removesuffix(path.suffix).casefold(),
-    ):
-        found = [one for one, path in ways.items() if same(path)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise ValueError(f"{len(found)} LoRAs are called {name} ({', '.join(found)}): write the folder, too.")
-    near = get_close_matches(wanted, [str(path.with_suffix("")) for path in ways.values()], 3)
+    for alike in (str, any_case):
+        for part in (str, lambda path: str(path.with_suffix("")), lambda path: path.name, lambda path: path.stem):
+            found = [one for one, path in ways.items() if alike(part(path)) == alike(wanted)]
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise ValueError(f"{len(found)} LoRAs are called {name} ({', '.join(found)}): write the folder, too.")
+    names = {any_case(part): str(path.with_suffix("")) for path in ways.values() for part in (path.stem, str(path))}
+    near = dict.fromkeys(names[one] for one in get_close_matches(any_case(PurePosixPath(wanted).stem), names, 3))
     hint = f"did you mean {' or '.join(near)}?" if near else "put the file into ComfyUI's folder models/loras."
     raise ValueError(f"There is no LoRA called {name}: {hint}")
+
+
+def any_case(name: str) -> str:
+    """Accents as one letter or as two, too: systems write them differently into names of files."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def read(name: str) -> Layers:
@@ -116,10 +120,38 @@ def read(name: str) -> Layers:
     if not path.casefold().endswith(".safetensors"):
         raise ValueError(f"{name} is not a safetensors file; other formats can contain code. Convert it.")
     tensors, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
-    found = with_alphas(name, Path(path), metadata or {}, found_in(comfy.lora_convert.convert_lora(tensors)))
+    check_numbers(name, tensors)
+    tensors = comfy.lora_convert.convert_lora(tensors)
+    try:
+        found = with_alphas(name, Path(path), metadata or {}, found_in(tensors))
+    except (KeyError, IndexError, RuntimeError) as error:  # of the host's readers
+        raise ValueError(f"{name} is damaged: a part of a layer is missing or odd ({error}). Get it anew.") from error
     if not found:
         raise ValueError(f"{name} contains no LoRA that ComfyUI can read: choose another file.")
-    return {layer_name(stem): split(name, stem, one) for stem, one in found.items()}
+    tell_unread(name, tensors, found)
+    return {layer_name(stem): checked_split(name, stem, one) for stem, one in found.items()}
+
+
+def check_numbers(name: str, tensors: Mapping[str, Tensor]) -> None:
+    """Raises ValueError for numbers that would turn the whole picture black."""
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.element_size() > 1 and not tensor.isfinite().all():
+            raise ValueError(f"{name} is damaged: {key} holds NaN or infinite numbers. Get it anew.")
+
+
+def tell_unread(name: str, tensors: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:
+    """Raises ValueError for what changes the rest, and logs what else the host's readers leave out."""
+    adapters = (one for one in found.values() if isinstance(one, WeightAdapterBase))
+    known: set[str] = next((one.loaded_keys for one in adapters), set(tensors))  # they share one set
+    unread = [key for key in tensors if key not in known]
+    for key in unread:
+        if "lora_magnitude_vector" in key:
+            raise ValueError(
+                f"{name} has PEFT's DoRA ({key}), which ComfyUI does not read: train it without use_dora."
+            )
+    if unread:
+        log.warning("NewBie: ComfyUI does not know %d tensors of %s, %s first; they are ignored.",
+                    len(unread), name, unread[0])
 
 
 def with_alphas(name: str, path: Path, metadata: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,7 +174,24 @@ def found_in(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     """The host's adapters and patches by the layers' names in the file: everything before a dot may be one."""
     stems = {stem for name in tensors for stem in accumulate(name.split("."), "{}.{}".format)}
     stems |= {name[: name.index("_lora.")] for name in tensors if "_lora." in name}
-    return comfy.lora.load_lora(dict(tensors), {stem: stem for stem in sorted(stems)}, log_missing=False)
+    found = comfy.lora.load_lora(dict(tensors), {stem: f"{stem}.weight" for stem in sorted(stems)}, log_missing=False)
+    return {stem.removesuffix(".weight"): one for stem, one in found.items()}
+
+
+def checked_split(name: str, stem: str, found: Any) -> Pair | Other:
+    """Raises ValueError as split does, and for factors that do not fit each other."""
+    try:
+        made = split(name, stem, found)
+        if isinstance(made, Pair):
+            fits = 0 < len(made.down) == made.up.shape[1]
+        else:
+            part = made.part.inner if isinstance(made.part, Decomposed) else made.part
+            fits = part.fits
+    except (IndexError, AttributeError, RuntimeError):  # a matrix without columns, or lengths that differ
+        fits = False
+    if not fits:
+        raise ValueError(f"{name} is damaged: the matrices of {stem} do not fit each other. Get it anew.")
+    return made
 
 
 def split(name: str, stem: str, found: Any) -> Pair | Other:
@@ -166,7 +215,11 @@ def split(name: str, stem: str, found: Any) -> Pair | Other:
     if isinstance(found, tuple) and found[0] == "diff" and found[1][0].ndim > 1:
         weight = found[1][0]
         return Other(Whole({"weight": weight.flatten(1)}), 1.0, len(weight))
-    kind = found.name.upper() if isinstance(found, WeightAdapterBase) else "weights of another kind"
+    kind = "weights of another kind"
+    if isinstance(found, WeightAdapterBase):
+        kind = found.name.upper()
+    elif found[0] == "diff":
+        kind = "a bias or a norm"
     raise ValueError(f"{name} has {kind} for {stem}, and {WHOLE_MODEL}.")
 
 
@@ -256,12 +309,16 @@ class Stack(nn.Module):
     def check(self, layer: Layer, weight: Tensor, rows: tuple[int, int] | None, path: str) -> None:
         """Raises ValueError."""
         outputs, inputs = weight.shape[0] if rows is None else rows[1], weight[0].numel()
-        if layer.outputs != outputs or layer.inputs not in (None, inputs):
-            names = " and ".join(self.names[number] for number in sorted(layer.numbers))
-            sizes = f"{layer.outputs} outputs" + ("" if layer.inputs is None else f" of {layer.inputs} inputs")
+        names = " and ".join(self.names[number] for number in sorted(layer.numbers))
+        if rows is not None and sum(rows) > weight.shape[0]:
             raise ValueError(
-                f"{names}: made for another model, whose {path} has {sizes}; this one's has {outputs} of {inputs}. "
-                "Choose a LoRA for this model."
+                f"{names} has queries, keys and values apart, as LoRAs for other models have: this model's {path} is "
+                "one matrix of other sizes. Choose a LoRA for this model."
+            )
+        if (layer.outputs, layer.inputs) != (outputs, inputs):
+            raise ValueError(
+                f"{names}: made for another model, whose {path} has {layer.outputs} outputs of {layer.inputs} inputs; "
+                f"this one's has {outputs} of {inputs}. Choose a LoRA for this model."
             )
 
 
@@ -403,6 +460,13 @@ class Loras:
         if network not in self.found:
             place = nextdit_place if isinstance(network, NextDiT) else unet_place
             found = self.found[network] = placed(self.targets, network, place, self.worn)
+            acting = set().union(*(target.layer.numbers for _, target, _ in found))
+            for number, name in enumerate(self.weights.names):
+                if any(number in target.layer.numbers for target in self.targets) and number not in acting:
+                    raise ValueError(
+                        f"{name} changes only layers without tokens (modulation), which no character has alone: apply "
+                        "it to the whole picture."
+                    )
             if len(found) < len(self.targets):
                 log.info(
                     "NewBie: layers without tokens (modulation) can't take one character's LoRA; they go without it."

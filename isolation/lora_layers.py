@@ -56,6 +56,10 @@ class Pairs(nn.Module):
         super().__init__()
         self.down, self.up = frozen(torch.cat(list(downs))), frozen(torch.cat(list(ups), 1))
 
+    @property
+    def inputs(self) -> int:
+        return self.down[0].numel()
+
     def add(self, module: nn.Module, x: Tensor, out: Tensor, gate: Tensor, cast: Cast) -> Tensor:
         """out [..., O] + B ((A x) * gate); gate [..., ranks], or [ranks, H, W] for a feature map."""
         narrow = through(module, x, cast(self.down)).mul_(gate)
@@ -76,6 +80,16 @@ class Adapter(nn.Module):
         for name, factor in factors.items():
             self.register_parameter(name, frozen(factor))
 
+    @property
+    def inputs(self) -> int:
+        """Of the layer, h and w of a kernel included."""
+        raise NotImplementedError
+
+    @property
+    def fits(self) -> bool:
+        """Whether the factors can be multiplied."""
+        return True
+
     def linear(self, module: nn.Module, x: Tensor, cast: Cast) -> Tensor:
         """D x, in the shape of the layer's output."""
         raise NotImplementedError
@@ -88,6 +102,14 @@ class Adapter(nn.Module):
 class Product(Adapter):
     """A LoRA by itself: what a Decomposed one consists of."""
 
+    @property
+    def inputs(self) -> int:
+        return self.down[0].numel()
+
+    @property
+    def fits(self) -> bool:
+        return 0 < len(self.down) == self.up.shape[1]
+
     def linear(self, module: nn.Module, x: Tensor, cast: Cast) -> Tensor:
         narrow, up = through(module, x, cast(self.down)), cast(self.up)
         return F.conv2d(narrow, up[:, :, None, None]) if is_map(module) else F.linear(narrow, up)
@@ -96,12 +118,25 @@ class Product(Adapter):
 class Whole(Adapter):
     """A difference of weights as such."""
 
+    @property
+    def inputs(self) -> int:
+        return self.weight[0].numel()
+
     def linear(self, module: nn.Module, x: Tensor, cast: Cast) -> Tensor:
         return through(module, x, cast(self.weight))
 
 
 class Hadamard(Adapter):
     """LoHa: D = scale * (w1a w1b) * (w2a w2b), made anew from its factors, which are a hundredth of its size."""
+
+    @property
+    def inputs(self) -> int:
+        return self.w1b.shape[1]
+
+    @property
+    def fits(self) -> bool:
+        ranks = self.w1a.shape[1] == len(self.w1b) and self.w2a.shape[1] == len(self.w2b)
+        return ranks and (len(self.w1a), self.w1b.shape[1]) == (len(self.w2a), self.w2b.shape[1])
 
     def linear(self, module: nn.Module, x: Tensor, cast: Cast) -> Tensor:
         weight = (self.w1a.float() @ self.w1b.float()) * (self.w2a.float() @ self.w2b.float())
@@ -110,6 +145,10 @@ class Hadamard(Adapter):
 
 class Kronecker(Adapter):
     """LoKr: D = scale * (w1 x w2), applied factor by factor: x [.., b * d] by w2 [c, d], then by w1 [a, b]."""
+
+    @property
+    def inputs(self) -> int:
+        return self.w1.shape[1] * self.w2[0].numel()
 
     def linear(self, module: nn.Module, x: Tensor, cast: Cast) -> Tensor:
         first, second = cast(self.w1), cast(self.w2)
@@ -129,6 +168,10 @@ class Decomposed(nn.Module):
         self.inner, self.scale, self.magnitude = inner, scale, frozen(magnitude)
         self.lengths: Tensor | None = None  # [out]: of the layer's own rows, once they have been looked at
 
+    @property
+    def inputs(self) -> int:
+        return self.inner.inputs
+
     def measure(self, weight: Tensor) -> None:
         """weight: the layer's own."""
         self.lengths = weight.float().flatten(1).norm(dim=1) + torch.finfo(torch.float32).eps
@@ -143,16 +186,12 @@ class Decomposed(nn.Module):
 
 
 class Layer(nn.Module):
-    """All that the LoRAs of a prompt add to one layer.
+    """All that the LoRAs of a prompt add to one layer; outputs, inputs: of the layer, kernels included."""
 
-    outputs, inputs: of the layer, h and w of a kernel included; inputs None: as an adapter of several factors has them.
-    """
-
-    def __init__(
-        self, parts: Sequence[nn.Module], spreads: Sequence[Spread], outputs: int, inputs: int | None = None
-    ) -> None:
+    def __init__(self, parts: Sequence[nn.Module], spreads: Sequence[Spread], outputs: int) -> None:
         super().__init__()
-        self.parts, self.spreads, self.outputs, self.inputs = nn.ModuleList(parts), tuple(spreads), outputs, inputs
+        self.parts, self.spreads, self.outputs = nn.ModuleList(parts), tuple(spreads), outputs
+        self.inputs = parts[0].inputs
 
     @property
     def numbers(self) -> set[int]:
@@ -188,8 +227,8 @@ def layer_of(found: Sequence[tuple[int, Pair | Other]]) -> Layer:
     """found: (number of the LoRA, Pair or Other) of one layer. Raises ValueError where they differ in size."""
     pairs = [(number, one) for number, one in found if isinstance(one, Pair)]
     rest = [(number, one) for number, one in found if not isinstance(one, Pair)]
-    sizes = {(len(one.up), one.down.shape[1]) for _, one in pairs} | {(one.outputs,) for _, one in rest}
-    if len({size[0] for size in sizes}) > 1 or len({size for size in sizes if len(size) > 1}) > 1:
+    sizes = {(len(one.up), one.down[0].numel()) for _, one in pairs} | {(o.outputs, o.part.inputs) for _, o in rest}
+    if len(sizes) > 1:
         raise ValueError("These LoRAs were made for different models: use those of one model together.")
     parts: list[nn.Module] = [one.part for _, one in rest]
     spreads: list[Spread] = [((number, one.scale, 1),) for number, one in rest]
@@ -197,7 +236,7 @@ def layer_of(found: Sequence[tuple[int, Pair | Other]]) -> Layer:
         return Layer(parts, spreads, rest[0][1].outputs)
     spread = tuple((number, one.scale, len(one.down)) for number, one in pairs)
     stacked = Pairs([one.down for _, one in pairs], [one.up for _, one in pairs])
-    return Layer([stacked, *parts], [spread, *spreads], len(stacked.up), stacked.down.shape[1])
+    return Layer([stacked, *parts], [spread, *spreads], len(stacked.up))
 
 
 @dataclass(frozen=True)
