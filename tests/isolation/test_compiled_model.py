@@ -187,6 +187,22 @@ def test_what_can_not_be_traced_runs_as_it_is_written(mini, monkeypatch, caplog,
     assert caplog.text.count("in one piece") == 1
 
 
+@pytest.mark.parametrize("keys", [WHOLE, SOME])
+def test_what_can_not_be_compiled_runs_as_it_is_written(mini, caplog, keys):
+    """A compiler that is missing or gives up at the isolated graphs, which alone look at what they show."""
+
+    def backend(graph, _inputs):
+        if "newbie" in str(graph.graph):
+            raise RuntimeError("no compiler")
+        return graph.forward
+
+    model, positive = mini[0], entry(BESIDE)
+    with caplog.at_level("INFO"):
+        drawn = latents(compiled(model, backend, keys), positive, entry(None, seed=1), steps=3)
+    torch.testing.assert_close(drawn, latents(model, positive, entry(None, seed=1), steps=3), rtol=1e-4, atol=1e-4)
+    assert caplog.text.count("in one piece") == 1
+
+
 @pytest.fixture
 def kernel(monkeypatch):
     """The processor's attention in the place of a GPU's kernel for codes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from host_import import NO_HOST
 
@@ -11,8 +13,8 @@ import comfy.lora
 import comfy.ops
 import torch
 from comfy.quant_ops import QUANT_ALGOS, QuantizedTensor
-from newbie_pack.isolation.lora import Stack, acting_on, found_in, layer_name, split
-from newbie_pack.isolation.lora_layers import CAPTION, IMAGE, Gates, Target, layer_of, shares
+from newbie_pack.isolation.lora import HostWeights, Stack, acting_on, found_in, layer_name, split
+from newbie_pack.isolation.lora_layers import CAPTION, IMAGE, Gates, Target, WithLoras, exchanged, layer_of, shares
 
 OUT, IN, RANK = 24, 16, 3
 LINEAR, CONV = (OUT, IN), (OUT, IN, 3, 3)
@@ -165,6 +167,35 @@ def test_a_layer_that_rounds_its_input_adds_to_the_input_as_it_came(algorithm, k
     grown = file["layer.dora_scale"].flatten() / bits.norm(dim=1) if kind == "dora" else torch.ones(len(bits))
     expected = grown * (before[:, 0] - module.bias) + torch.nn.functional.linear(x[:, 0], full - grown[:, None] * bits)
     torch.testing.assert_close(got[:, 0] - module.bias, expected, rtol=1e-4, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"), [*((kind, None) for kind in LINEAR_KINDS), *((kind, (8, OUT)) for kind in ("lora", "lokr"))]
+)
+def test_one_graph_takes_all_loras_of_a_form(kind, rows):
+    """What hooks do, as a module in the layer's place that is compiled; rows: a part of the layer's outputs."""
+    torch.compiler.reset()
+    graphs, place = [], torch.nn.ModuleDict({"layer": make(LINEAR)})
+
+    def backend(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(lambda parent, x: parent["layer"](x), backend=backend, fullgraph=True)
+    module, table, x = place["layer"], Given(torch.tensor([[1.0], [0.0], [0.5]]).double()), random(2, 3, IN)
+    if rows is not None:
+        module = place["layer"] = comfy.ops.manual_cast.Linear(IN, OUT + 16).double().requires_grad_(False)
+        torch.nn.init.normal_(module.weight)
+        torch.nn.init.normal_(module.bias)
+    for _ in range(3):
+        target = replace(target_of([tensors(kind, "layer", torch.Size(LINEAR))]), rows=rows)
+        with acting_on([(module, target, IMAGE)], table):
+            expected = module(x)
+        gates = [table.of(IMAGE, x, spread) for spread in target.layer.spreads]
+        with exchanged([(place, "layer", WithLoras(module, target, gates, HostWeights()))]):
+            torch.testing.assert_close(compiled(place, x), expected, rtol=1e-9, atol=1e-9)
+        assert place["layer"] is module
+    assert len(graphs) == 1
 
 
 def test_two_loras_of_one_token_add_up():
