@@ -24,6 +24,7 @@ from .prompt import plain_tags_hint, with_character, with_surroundings
 
 ROOT = "/newbie_xml"
 WEB = Path(__file__).resolve().parent.parent / "web"
+HELP = {"en": "{}.md", "zh-TW": "{}/zh.md"}  # the page's locale -> where help in it lies
 MOST_BYTES = 1_000_000  # of a request
 LEAST_ASPECT, MOST_ASPECT = 1 / 16, 16.0  # width / height
 READERS = {"xml": parse, "text": convert}
@@ -41,11 +42,11 @@ def register() -> None:
 
 
 def add_help(routes: web.RouteTableDef, pack: str) -> None:
-    """The page asks for help as docs/NODE/LOCALE.md first, and English help lies in docs/NODE.md."""
+    """The page asks for help as docs/NODE/LOCALE.md, then in English as docs/NODE.md: what of it has no such file."""
 
-    @routes.get(f"/extensions/{pack}/docs/{{node:NewBie[A-Za-z]+}}/en.md")
-    async def english(request: web.Request) -> web.StreamResponse:
-        page = WEB / "docs" / f"{request.match_info['node']}.md"
+    @routes.get(f"/extensions/{pack}/docs/{{node:NewBie[A-Za-z]+}}/{{locale:{'|'.join(HELP)}}}.md")
+    async def of_node(request: web.Request) -> web.StreamResponse:
+        page = WEB / "docs" / HELP[request.match_info["locale"]].format(request.match_info["node"])
         if not page.is_file():
             raise web.HTTPNotFound
         return web.FileResponse(page, headers={"Content-Type": "text/markdown"})

@@ -31,13 +31,14 @@ def test_there_are_no_other_pages(host):
     assert answer(host, "/newbie_xml/..%2F__init__")[0] == 404
 
 
-def test_english_help_is_where_the_page_looks_first(host):
+def test_help_is_where_the_page_looks_first(host):
     pack = next(path for path in json.loads(answer(host, "/extensions")[1]) if path.endswith("/newbie.js"))
     docs = pack.replace("newbie.js", "docs")
     assert answer(host, f"{docs}/NewBieSize/en.md") == answer(host, f"{docs}/NewBieSize.md")
     assert answer(host, f"{docs}/NewBieSize/zh.md") != answer(host, f"{docs}/NewBieSize.md")
     assert answer(host, f"{docs}/NewBieSize/en.md")[1].startswith("#")
-    assert answer(host, f"{docs}/NewBieNothing/en.md")[0] == 404
+    assert answer(host, f"{docs}/NewBieSize/zh-TW.md") == answer(host, f"{docs}/NewBieSize/zh.md")
+    assert answer(host, f"{docs}/NewBieNothing/en.md")[0] == answer(host, f"{docs}/NewBieSize/ja.md")[0] == 404
 
 
 def test_a_prompt_is_judged(host):
