@@ -98,6 +98,20 @@ def test_elements_positions_and_tags_are_completed(prompt):
     assert "<position>far_left</position>" in prompt.xml
 
 
+@pytest.mark.parametrize(
+    ("typed", "completed"), [("blue_h", "blue_hair"), ("blue h", "blue hair"), ("hat, red e", "hat, red eyes")]
+)
+def test_a_tag_is_completed_as_it_was_begun(prompt, typed, completed):
+    prompt.write("<character_1><appearance></appearance></character_1>")
+    prompt.page.click(EDITOR)
+    prompt.page.keyboard.press("Control+Home")
+    for _ in "<character_1><appearance>":
+        prompt.page.keyboard.press("ArrowRight")
+    prompt.page.keyboard.type(typed, delay=30)
+    prompt.page.click(".cm-tooltip-autocomplete li[aria-selected]")
+    assert prompt.xml == f"<character_1><appearance>{completed}</appearance></character_1>"
+
+
 def test_the_plain_text_box_is_one_click_away_and_remembered(prompt):
     prompt.page.get_by_role("button", name="Plain text").click()
     prompt.page.wait_for_selector(EDITOR, state="hidden")
@@ -156,3 +170,56 @@ def test_text_to_xml_has_the_same_editor(canvas, renderer):
     opened.open({"nodes": [node | {"widgets_values": ["A: 1girl, left\nB: 1boy, right"]}], "links": [], "version": 0.4})
     opened.until(f"() => document.querySelectorAll('{EDITOR}').length === 1")
     assert "B: 1boy" in opened.page.inner_text(EDITOR)
+
+
+CONTRASTS = """() => {
+  const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const parts = (colour) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = colour;
+    canvas.fillRect(0, 0, 1, 1);
+    const [red, green, blue, alpha] = canvas.getImageData(0, 0, 1, 1).data;
+    return { colour: [red, green, blue], alpha: alpha / 255 };
+  };
+  const over = (below, { colour, alpha }) => below.map((part, i) => part * (1 - alpha) + colour[i] * alpha);
+  const light = (colour) => {
+    const linear = (part) => (part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4);
+    const [red, green, blue] = colour.map((part) => linear(part / 255));
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
+  };
+  const told = [];
+  const texts = ".newbie-panel :is(.cm-line, .cm-line *, .cm-gutterElement, li, .newbie-who)";
+  for (const one of document.querySelectorAll(texts)) {
+    if (!one.checkVisibility() || !one.textContent.trim() || one.matches(".newbie-void, .newbie-void *")) continue;
+    const around = [];
+    for (let at = one; at && (around.at(-1)?.alpha ?? 0) < 1; at = at.parentElement)
+      around.push(parts(getComputedStyle(at).backgroundColor));
+    const behind = around.reverse().reduce(over, [0, 0, 0]);
+    let alpha = 1;
+    for (let at = one; at; at = at.parentElement) alpha *= getComputedStyle(at).opacity;
+    const before = over(behind, { ...parts(getComputedStyle(one).color), alpha });
+    const [dark, bright] = [before, behind].map(light).sort((a, b) => a - b);
+    told.push([one.className, one.textContent, (bright + 0.05) / (dark + 0.05)]);
+  }
+  return told;
+}"""
+
+
+@pytest.mark.parametrize("palette", ["dark", "light"])
+def test_everything_can_be_read_in_both_themes(canvas, renderer, palette):
+    """A contrast of 4.5, as WCAG 2.1's 1.4.3 asks for small text; what is struck through may be fainter."""
+    opened = canvas(renderer, "en", palette)
+    opened.open_template(FIRST, **{"newbie.layout": True})
+    opened.write(
+        '<!-- who -->\n<character_1 weight="1.2">\n  <n>a</n>\n  <appearance>hat, (b:1.2)</appearance>\n'
+        "  <position>rigth</position>\n</character_1>\n<character_2>\n  <n>b</n>\n</character_2>"
+    )
+    opened.page.wait_for_selector(".newbie-warning")
+    opened.page.click(".newbie-panel .cm-content")
+    for people in (False, True):
+        if people:
+            opened.page.get_by_role("button", name="People").click()
+            opened.page.wait_for_selector(".newbie-weight")
+        contrasts = opened.page.evaluate(CONTRASTS)
+        assert len(contrasts) > 5
+        assert not [one for one in contrasts if one[2] < 4.5]

@@ -108,6 +108,8 @@ export function fieldList({ words, complete, hintOf, changed, removed, added }) 
 
 const SENTENCES = ["name", "caption", "bbox", "spacing"];
 const PICTURE = -1;
+const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
+const ENTITY = /&(amp|lt|gt|quot|apos);/gu;
 
 /**
  * @param {object} options
@@ -190,7 +192,7 @@ export function peopleView({ words, complete, text, change, chosen }) {
     const title = words("addPerson");
     const nameOf = (person, i) => {
       const field = person.fields.find(({ name }) => fieldName(name) === "name");
-      return field?.words || told.characters[i]?.name || person.element.name;
+      return field?.words.replace(ENTITY, (_, name) => ENTITIES[name]) || told.characters[i]?.name || person.element.name;
     };
     tabs.replaceChildren(
       ...read.people.map((person, i) => tab(nameOf(person, i), i, COLOURS[i % COLOURS.length])),

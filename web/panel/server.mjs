@@ -98,14 +98,20 @@ export const knowledge = (api) =>
  */
 function completions(vocabulary, list) {
   const tags = list.tags.map(([label, detail]) => ({ label, detail, type: "text" }));
+  const spaced = tags.map((tag) => ({ ...tag, label: tag.label.replaceAll("_", " ") }));
   const byChinese = list.tags.map(([label, detail]) => ({ label: detail, detail: label, apply: label, type: "text" }));
+  const offered = ({ from }, options, validFor = /^[\p{L}\p{N}_]*$/u) => ({ from, options, validFor });
   const positions = vocabulary.positions.map((label) => ({ label, type: "keyword" }));
 
   const inField = (context, name) => {
     const word = context.matchBefore(/[\p{L}\p{N}_]+/u);
     if ((!word && !context.explicit) || (name && TAGLESS.test(name))) return null;
-    const options = name && PLACES.test(name) ? positions : [...tags, ...byChinese];
-    return { from: word ? word.from : context.pos, options, validFor: /^[\p{L}\p{N}_]*$/u };
+    if (name && PLACES.test(name)) return offered(word ?? { from: context.pos }, positions);
+    const run = context.matchBefore(/[\p{L}\p{N}_][\p{L}\p{N}_ ]*/u); // a tag typed with spaces is completed with them
+    const begun = run?.text.includes(" ") ? run.text.toLowerCase() : null;
+    const alike = begun ? spaced.filter(({ label }) => label.startsWith(begun)) : [];
+    if (alike.length) return offered(run, alike, /^[\p{L}\p{N}_ ]*$/u);
+    return offered(word ?? { from: context.pos }, [...tags, ...byChinese]);
   };
 
   return (context, field) => {
