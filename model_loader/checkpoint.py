@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..sentences import visible
-from .identify import DIFFUSION, GEMMA, JINA, PARTS, VAE
+from .identify import DIFFUSION, GEMMA, JINA, PARTS, VAE, Header
 
 MAX_HEADER = 100_000_000  # bytes; the format's own limit
 START = 4096  # bytes that tell what a file is
@@ -43,16 +43,6 @@ class CheckpointError(ValueError):
 
     def __init__(self, sentence: str) -> None:
         super().__init__(visible(sentence).replace("\n", "\\n"))
-
-
-@dataclass(frozen=True)
-class Header:
-    """metadata: the file's own words; shapes and dtypes (F32, BF16 ...): every tensor's, by name; size: in bytes."""
-
-    metadata: dict[str, str]
-    shapes: dict[str, tuple[int, ...]]
-    dtypes: dict[str, str] = field(default_factory=dict)
-    size: int = 0
 
 
 def read_header(path: Path, expected: str = "") -> Header:

@@ -11,11 +11,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from .checkpoint import Header
+from dataclasses import dataclass, field
 
 DIFFUSION, GEMMA, JINA, VAE = "diffusion_model", "gemma", "jina", "vae"  # the loader node's inputs
 
@@ -38,6 +34,16 @@ QUANTISED = (  # (parts of tensors' names, how that is called), of forms that ar
     (("token_embd.weight", "blk.0.attn_norm."), "for llama.cpp (GGUF)"),
 )
 LORA_MARK = re.compile(r"\.(?:lora[._](?:A|B|down|up)|lokr_|hada_|oft_blocks|dora_scale|alpha|diff(?:_b)?$)")
+
+
+@dataclass(frozen=True)
+class Header:
+    """metadata: the file's own words; shapes and dtypes (F32, BF16 ...): every tensor's, by name; size: in bytes."""
+
+    metadata: dict[str, str]
+    shapes: dict[str, tuple[int, ...]]
+    dtypes: dict[str, str] = field(default_factory=dict)
+    size: int = 0
 
 
 @dataclass(frozen=True)

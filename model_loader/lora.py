@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from . import identify
-from .checkpoint import CheckpointError, Header, read_header, read_json
+from .checkpoint import CheckpointError, read_header, read_json
+from .identify import Header
 
 # Names of a LoRA's tensors: which the host reads, and what it calls the others. The host (ComfyUI 0.30.0) reads every
 # layer after diffusion_model. and lora_unet_, some after transformer., lycoris_ and nothing (feed_forward, but not

@@ -26,7 +26,8 @@ from comfy.text_encoders.llama import Gemma3_4B, Gemma3_4B_Config, Llama2_
 from comfy.text_encoders.lumina2 import Gemma3_4BModel
 from comfy.text_encoders.newbie import NewBieTEModel, NewBieTokenizer
 
-from .checkpoint import CheckpointError, Header, check_complete, read_header
+from .checkpoint import CheckpointError, check_complete, read_header
+from .identify import Header
 from .state_dict import StateDict
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "mini" / "weights"

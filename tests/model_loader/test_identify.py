@@ -6,13 +6,14 @@ import shutil
 from pathlib import Path
 
 import pytest
-from newbie_pack.model_loader.checkpoint import CheckpointError, Header, Source
+from newbie_pack.model_loader.checkpoint import CheckpointError, Source
 from newbie_pack.model_loader.identify import (
     DIFFUSION,
     GEMMA,
     JINA,
     PARTS,
     VAE,
+    Header,
     kind_of,
     precision_of,
 )

@@ -14,7 +14,8 @@ from newbie_pack.client import models as command
 from newbie_pack.client.problem import Problem
 from newbie_pack.model_loader import full, identify
 from newbie_pack.model_loader.check import PARTS, survey
-from newbie_pack.model_loader.checkpoint import CheckpointError, Header, Source
+from newbie_pack.model_loader.checkpoint import CheckpointError, Source
+from newbie_pack.model_loader.identify import Header
 from newbie_pack.model_loader.requirements import check_whole
 from safetensors.torch import load_file, save_file
 
