@@ -13,6 +13,7 @@ const PANELS = {
 const ours = (definition) => definition?.name?.startsWith("NewBie");
 const speaks = (definition) => ours(definition) && definition.has_intermediate_output;
 const NEW_SIZE = [440, 640]; // of a prompt node that the user adds
+const NEW_WIDTH = 225; // at least, of any other: the classic canvas sizes a node by its sockets, and cuts its title
 const LIFE = 15_000; // milliseconds of a toast
 const BADGES = { ran: "#7a5a00", refused: "#a02020" }; // their colours
 const SIZE = "NewBieSize";
@@ -131,6 +132,7 @@ app.registerExtension({
     if (!ours(definition)) return;
     colourScenes(); // the palette, loaded by now, knows the host's types alone
     if (locale().startsWith("zh")) labelOptions(node);
+    if (!app.configuringGraph) node.setSize([Math.max(node.size[0], NEW_WIDTH), node.size[1]]);
     if (!speaks(definition)) return;
     const kind = PANELS[node.comfyClass] ?? {};
     if (kind.input && !app.configuringGraph) {

@@ -89,6 +89,36 @@ def test_the_size_is_found_by_name(canvas, words):
     opened.page.wait_for_selector("text=NewBie Size >> visible=true", state="detached")
 
 
+@pytest.mark.parametrize("locale", ["en", "zh"])
+def test_new_nodes_show_their_titles(canvas, locale):
+    """In the classic canvas, which cuts them to the node's width; Nodes 2.0 has a least width of its own."""
+    opened = canvas("classic", locale)
+    opened.open(BARE)
+    titles, drawn = opened.page.evaluate(
+        """async () => {
+          const drawn = new Set();
+          const { fillText } = CanvasRenderingContext2D.prototype;
+          CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+            drawn.add(text);
+            return fillText.call(this, text, ...rest);
+          };
+          const types = Object.keys(LiteGraph.registered_node_types).filter((type) => type.startsWith("NewBie"));
+          const nodes = types.map((type, i) => {
+            const node = LiteGraph.createNode(type);
+            node.pos = [100 + (i % 6) * 50, 100 + 60 * i];
+            app.graph.add(node);
+            return node;
+          });
+          Object.assign(app.canvas.ds, { scale: 0.6, offset: [0, 0] });
+          app.canvas.draw(true, true);
+          await new Promise(requestAnimationFrame);
+          CanvasRenderingContext2D.prototype.fillText = fillText;
+          return [nodes.map(({ title }) => title), [...drawn]];
+        }"""
+    )
+    assert len(titles) == 18 and set(titles) <= set(drawn)
+
+
 def test_scenes_have_a_colour_of_their_own(canvas):
     opened = canvas()
     opened.open_template(FIRST)

@@ -43,6 +43,11 @@ def test_everybody_is_one_click_away_and_nothing_changes_by_looking(prompt):
     assert prompt.xml == EIGHT
 
 
+def test_names_are_shown_as_they_are_read(prompt):
+    prompt.write(EIGHT.replace("miku", "&lt;R&amp;B&gt; &quot;q&quot;"))
+    prompt.page.wait_for_selector(".newbie-tabs >> text=/^<R&B> \"q\"$/")
+
+
 def test_what_is_typed_into_a_field_is_written_into_its_element_alone(prompt):
     prompt.page.get_by_role("tab", name="luka").click()
     field(prompt, "appearance").locator(".cm-content").click()
