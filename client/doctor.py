@@ -19,6 +19,7 @@ from typing import Any
 from . import models
 from .environment import (
     ROOT,
+    USUAL_PORT,
     WHOLE,
     Environment,
     about_us,
@@ -37,7 +38,6 @@ FINE, NOTE, WRONG = "fine", "note", "wrong"
 LITTLE = 2e9  # bytes of disk with which pictures soon can't be saved
 GPU_NEEDED = 8e9  # bytes of the full model's smallest card, docs/fullsize.md
 NEEDED = {True: LITTLE, False: 10e9}  # bytes: installed already, or not
-USUAL_PORT = 8188
 
 # What the Python that ComfyUI runs in has, asked of itself.
 PROBE = """

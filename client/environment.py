@@ -22,6 +22,7 @@ from .problem import Problem
 ROOT = Path(__file__).resolve().parent.parent  # this repository
 WHOLE = (ROOT / "setup").is_dir()  # or the registry's archive, which has no set-up, no server and no lab
 OLDEST = (0, 27)  # of ComfyUI
+USUAL_PORT = 8188  # ComfyUI's own
 # Asked of a Python: which of the modules named are not there.
 ABSENT = "import importlib.util as u, json, sys; print(json.dumps([n for n in sys.argv[1:] if not u.find_spec(n)]))"
 LEVEL = re.compile(r"^\[\w+\] ")  # of a log's line

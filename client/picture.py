@@ -36,13 +36,6 @@ def draw(server: api.Server, prompt: Prompt) -> tuple[list[bytes], float]:
     return pictures, result.seconds
 
 
-def draw_to(server: api.Server, prompt: Prompt, path: Path) -> float:
-    """Writes the first picture to `path`, and returns the seconds that drawing took."""
-    pictures, seconds = draw(server, prompt)
-    write(path, pictures[0])
-    return seconds
-
-
 def checked(data: bytes, name: str) -> bytes:
     """The bytes of a whole PNG. Raises Problem for anything else that a server sends."""
     whole = data.startswith(SIGNATURE) and data.endswith(LAST_CHUNK) and len(data) > 33

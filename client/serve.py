@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from . import host
 from .commands import parser_of
-from .environment import locate, log_end, port_is_free
+from .environment import USUAL_PORT, locate, log_end, port_is_free
 from .problem import Problem
 
-USUAL_PORT = 8188
 PREVIEWS = ("--preview-method", "auto")  # the picture while it is drawn; ComfyUI's own default is none
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from newbie_pack.client import answers, api
-from newbie_pack.client.picture import draw_to
+from newbie_pack.client.picture import draw, write
 from newbie_pack.client.problem import Problem
 
 sys.path.append(str(Path(__file__).parent))
@@ -104,7 +104,7 @@ def test_a_preview_is_not_taken_for_the_picture(fake, tmp_path):
     image = {"filename": "a.png", "subfolder": "", "type": "output"}
     fake.record = {"outputs": {"8": {"images": [preview]}, "9": {"images": [image]}}, "status": {"messages": []}}
     fake.files = {"layout.png": b"boxes", "a.png": PNG}
-    draw_to(api.server(fake.url), PROMPT, tmp_path / "out.png")
+    write(tmp_path / "out.png", draw(api.server(fake.url), PROMPT)[0][0])
     assert (tmp_path / "out.png").read_bytes() == PNG
 
 
@@ -259,7 +259,7 @@ def drawn(fake, tmp_path):
     fake.files.setdefault("a.png", PNG)
     path = tmp_path / "out.png"
     try:
-        draw_to(api.server(fake.url), PROMPT, path)
+        write(path, draw(api.server(fake.url), PROMPT)[0][0])
     except Problem as problem:
         assert str(problem).strip() and not list(tmp_path.iterdir())
         return str(problem)
