@@ -8,9 +8,9 @@ from comfy.model_patcher import ModelPatcher
 from comfy.sd import VAE
 from comfy_api.latest import io
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
-from ..isolation.plan import fractions
+from ..isolation.plan import PIXELS, fractions
 from ..sampling.decode import decode
 from ..sampling.redraw import noise_mask, put_back, region_of, share_of
 from ..sampling.sample import sample
@@ -29,13 +29,25 @@ def masks_for(scene: Scene, masks: Tensor | None, height: int, width: int) -> li
     return found
 
 
-def latent_of(vae: VAE, image: Tensor | None, latent: dict[str, Any] | None) -> dict[str, Any]:
-    """Raises ValueError."""
-    if latent is not None:
-        return latent
-    if image is None:
+def picture_of(vae: VAE, image: Tensor | None, latent: dict[str, Any] | None) -> tuple[Tensor, dict[str, Any]]:
+    """The picture [B, H, W, 3] and its latent, of whole cells: beyond the picture's edge its last pixels go on.
+
+    Raises ValueError.
+    """
+    if image is None and latent is None:
         raise ValueError("No picture is connected: connect its image, or the latent that it was decoded from.")
-    return {"samples": vae.encode(image[..., :3])}
+    if image is None:
+        return decode(vae, latent["samples"]), latent
+    old = image[..., :3].expand(-1, -1, -1, 3)
+    height, width = old.shape[1:3]
+    cells = -(-height // PIXELS), -(-width // PIXELS)
+    if latent is None:
+        beyond = (0, cells[1] * PIXELS - width, 0, cells[0] * PIXELS - height)
+        whole = pad(old.movedim(-1, 1), beyond, mode="replicate").movedim(1, -1)
+        return old, {"samples": vae.encode(whole)}
+    if latent["samples"].shape[-2:] != cells or len(latent["samples"]) != len(old):
+        raise ValueError("image and latent belong to different pictures: connect a matching pair, or only one.")
+    return old, latent
 
 
 class NewBieRedrawCharacter(io.ComfyNode):
@@ -102,11 +114,8 @@ class NewBieRedrawCharacter(io.ComfyNode):
     ) -> io.NodeOutput:
         if character > len(scene.characters):
             raise ValueError(f"character is {character}, but the scene has {len(scene.characters)}: choose another.")
-        latent = latent_of(vae, image, latent)
-        old = decode(vae, latent["samples"]) if image is None else image[..., :3]
+        old, latent = picture_of(vae, image, latent)
         height, width = old.shape[1:3]
-        if latent["samples"].shape[-2:] != (height // 8, width // 8):
-            raise ValueError("image and latent belong to different pictures: connect a matching pair, or only one.")
         pixels = round(margin * min(height, width))
         region = region_of(masks_for(scene, masks, height, width), character - 1, pixels)
         drawn = sample(model, positive, negative, {**latent, "noise_mask": noise_mask(region)}, **settings)

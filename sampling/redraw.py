@@ -38,11 +38,11 @@ def share_of(region: Tensor, margin: int) -> Tensor:
 
 
 def noise_mask(region: Tensor) -> Tensor:
-    """[1, H / 8, W / 8]: every token that the region touches is drawn anew."""
+    """[1, ceil(H / 8), ceil(W / 8)]: every token that the region touches is drawn anew."""
     height, width = region.shape
     tokens = F.max_pool2d(region[None], CELL, ceil_mode=True)  # [1, rows, columns]
     cells = tokens.repeat_interleave(CELL // 8, 1).repeat_interleave(CELL // 8, 2)
-    return cells[:, : height // 8, : width // 8]
+    return cells[:, : -(-height // 8), : -(-width // 8)]
 
 
 def put_back(old: Tensor, new: Tensor, share: Tensor) -> Tensor:

@@ -87,6 +87,21 @@ def test_only_the_chosen_one_changes(drawing, given):
         torch.testing.assert_close(redrawn["samples"][:, :, cells], latent["samples"][:, :, cells], rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(1, 165, 323, 3), (1, 3, 5, 3), (2, 160, 321, 4), (1, 161, 320, 1)])
+def test_pictures_of_any_size_and_their_redrawn_latents(drawing, shape):
+    """Twice, the second time with the latent of the first."""
+    inputs, _ = drawing
+    old = torch.rand(shape, generator=torch.Generator().manual_seed(2))
+    image, latent, mask = NewBieRedrawCharacter.execute(**inputs, character=2, image=old, **SETTINGS).result
+    again, _, _ = NewBieRedrawCharacter.execute(
+        **inputs, character=2, image=image, latent=latent, **{**SETTINGS, "seed": 5}
+    ).result
+    outside, before = mask[0] == 0, old[..., :3].expand(-1, -1, -1, 3)
+    for made in (image, again):
+        assert made.shape == before.shape and torch.equal(made[:, outside], before[:, outside])
+    assert not torch.equal(image, before) and not torch.equal(again, image)
+
+
 def test_a_silhouette_instead_of_the_box(drawing):
     inputs, latent = drawing
     masks = torch.zeros(2, 160, 320)
@@ -102,6 +117,8 @@ def test_a_silhouette_instead_of_the_box(drawing):
     ({"character": 3, "latent": {"samples": torch.zeros(1, 16, 20, 40)}}, "character is 3, but the scene has 2"),
     ({"character": 1}, "No picture is connected"),
     ({"character": 1, "latent": {"samples": torch.zeros(1, 16, 20, 40)}, "image": torch.zeros(1, 64, 64, 3)},
+     "different pictures"),
+    ({"character": 1, "latent": {"samples": torch.zeros(2, 16, 20, 40)}, "image": torch.zeros(1, 160, 320, 3)},
      "different pictures"),
     ({"character": 1, "latent": {"samples": torch.zeros(1, 16, 20, 40)}, "masks": torch.ones(3, 8, 8)},
      "3 masks for 2 characters"),
