@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import api
+from .answers import Picture
 from .problem import Problem
 from .terminal import Line, bar
 from .workflow import Prompt
@@ -25,15 +27,20 @@ def draw(server: api.Server, prompt: Prompt) -> tuple[list[bytes], float]:
 
     try:
         result = api.draw(server, prompt, show)
-        saved = [picture for picture in result.pictures if picture.kind == "output"]  # a preview is none
-        if not saved:
-            raise Problem("The workflow saved no picture: it needs a Save Image node.")
-        pictures = [checked(api.download(server, picture), picture.filename) for picture in saved]
+        pictures = [checked(api.download(server, one), one.filename) for one in saved(result.pictures)]
     except BaseException as error:
         line.end("failed" if isinstance(error, Problem) else "stopped")
         raise
     line.end(f"{result.seconds:.1f} s")
     return pictures, result.seconds
+
+
+def saved(pictures: Sequence[Picture]) -> list[Picture]:
+    """Those that are no previews. Raises HostError where there is none."""
+    found = [picture for picture in pictures if picture.kind == "output"]
+    if not found:
+        raise api.HostError("The workflow saved no picture: it needs a Save Image node.")
+    return found
 
 
 def checked(data: bytes, name: str) -> bytes:

@@ -29,6 +29,7 @@ from ..xml_prompt import (
 from .arguments import read_text, size
 from .problem import Problem, shown
 from .session.verdict import pointed
+from .terminal import counted
 
 SQUARE = (1, 1)
 
@@ -126,7 +127,3 @@ def told(file: str, said: PromptError | PromptWarning) -> str:
     """As compilers write it, in the process's language."""
     place = f"{file}:{said.line}:{said.column}" if said.line else file
     return shown(f"{place}: {said.message.text(system_language())}\n")
-
-
-def counted(number: int, name: str) -> str:
-    return f"{number} {name}{'' if number == 1 else 's'}"

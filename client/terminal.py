@@ -74,6 +74,10 @@ def cut(text: str, columns: int) -> str:
     return text
 
 
+def counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
+
+
 def bar(value: float, whole: float, width: int = 24) -> str:
     """A bar of `width` characters and the count: [######------] 7/28."""
     full = round(width * min(max(value / whole, 0.0), 1.0)) if whole else 0

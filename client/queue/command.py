@@ -25,7 +25,7 @@ from ..commands import parser_of
 from ..environment import locate
 from ..problem import INTERRUPTED, Problem, Unfinished
 from ..terminal import Line as Shown
-from ..terminal import say
+from ..terminal import counted, say
 from ..workflow import Prompt
 from . import manifest, report
 from .batch import Task, read, tasks
@@ -181,10 +181,6 @@ class OnTerminal:
             left = f", {duration(seconds)} left"
         steps = " ".join(self._steps.values()) if len(self._steps) <= FEW else f"{len(self._steps)} servers"
         self._line.show(f"{self._ended} of {self._whole}{left}  {steps}")
-
-
-def counted(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def duration(seconds: float) -> str:

@@ -29,7 +29,7 @@ from ..answers import (
     understood,
 )
 from ..environment import Environment, too_old
-from ..picture import checked
+from ..picture import checked, saved
 from ..problem import Problem
 from ..workflow import Prompt
 
@@ -121,16 +121,14 @@ class Remote:
                 show(event)
         if event.error is not None:
             raise event.error
-        saved = [picture for picture in event.pictures if picture.kind == "output"]  # a preview is none
-        if not saved:
-            raise HostError("The workflow saved no picture: it needs a Save Image node.")
-        other = [picture.filename for picture in saved if not picture.filename.lower().endswith(".png")]
+        pictures = saved(event.pictures)
+        other = [picture.filename for picture in pictures if not picture.filename.lower().endswith(".png")]
         if other:
             raise HostError(f"The workflow saved {other[0]}: let it save PNG pictures, as Save Image does.")
         try:
-            data = tuple([checked(await connection.download(picture), picture.filename) for picture in saved])
+            data = tuple([checked(await connection.download(picture), picture.filename) for picture in pictures])
         except Refused as error:
-            raise api.Gone(f"{self.name} has drawn it, but no longer has the file {saved[0].filename}.") from error
+            raise api.Gone(f"{self.name} has drawn it, but no longer has the file {pictures[0].filename}.") from error
         self._slowest = max(self._slowest, event.seconds)
         return Drawn(data, event.seconds)
 
