@@ -31,6 +31,9 @@ UNTRACED = (
     "NewBie: passes with isolated characters run uncompiled, because torch.compile can't compile this model, or what "
     "other nodes do in it, in one piece."
 )
+# Of one code, which PyTorch compiles 8 times and then no more. `call` runs joint layers and refiners, without LoRAs and
+# with one or several, each for the first length and size, for other lengths, and for other sizes.
+GRAPHS = 64
 PEOPLE = 8  # rows of the table of whose the text is, so that it is the same for fewer
 
 
@@ -268,5 +271,8 @@ def running(
         [] if one.compiler.whole in compiled else [layer for layer in layers if layer not in compiled]
         for layers in (model.layers, model.context_refiner)
     )
-    with as_written(one, ran, joint, caption), replaced(parts, Layers(one, isolated, ran, caller).run):
+    with (
+        torch._dynamo.config.patch(recompile_limit=max(GRAPHS, torch._dynamo.config.recompile_limit)),
+        as_written(one, ran, joint, caption), replaced(parts, Layers(one, isolated, ran, caller).run),
+    ):
         yield

@@ -308,31 +308,39 @@ def kept_as(clip: CLIP, tokens: dict[str, Any], worn: Worn | None, owners: Seque
     return None if key is None else (key, worn and worn.text_key([owners]))
 
 
-def store_of(clip: CLIP) -> OrderedDict[Hashable, Encoded]:
-    store = getattr(clip.cond_stage_model, _ATTRIBUTE, None)
-    if store is None:
-        store = OrderedDict()
-        setattr(clip.cond_stage_model, _ATTRIBUTE, store)
-    return store
+class Texts(OrderedDict[Hashable, "Encoded"]):
+    """What was read, the longest unused first, and how many bytes it takes."""
+
+    size = 0
+
+    def put(self, key: Hashable, entry: Encoded) -> None:
+        self.size += size_of(entry) - (size_of(self.pop(key)) if key in self else 0)
+        self[key] = entry
+        while self.size > LIMIT:
+            self.size -= size_of(self.popitem(last=False)[1])
+
+
+def read_by(clip: CLIP) -> Texts:
+    texts = getattr(clip.cond_stage_model, _ATTRIBUTE, None)
+    if texts is None:
+        texts = Texts()
+        setattr(clip.cond_stage_model, _ATTRIBUTE, texts)
+    return texts
 
 
 def kept(clip: CLIP, key: Hashable | None) -> Encoded | None:
     """A copy: its readers may write on it."""
-    store = store_of(clip)
-    if key not in store:
+    texts = read_by(clip)
+    if key not in texts:
         return None
-    store.move_to_end(key)
-    return copied(store[key])
+    texts.move_to_end(key)
+    return copied(texts[key])
 
 
 def keep(clip: CLIP, key: Hashable | None, new: Encoded) -> Encoded:
     """-> new. Those unused for the longest make room; what alone is over the limit is not kept."""
     if key is not None and size_of(new) <= LIMIT:
-        store = store_of(clip)
-        store[key] = copied(new)
-        size = sum(map(size_of, store.values()))
-        while size > LIMIT:
-            size -= size_of(store.popitem(last=False)[1])
+        read_by(clip).put(key, copied(new))
     return new
 
 

@@ -50,8 +50,8 @@ def folder(tmp_path_factory, mini):
         yield path
 
 
-def scene_with(first=(), second=(), shared=()):
-    scene = parse(PROMPT)
+def scene_with(first=(), second=(), shared=(), prompt=PROMPT):
+    scene = parse(prompt)
     people = (replace(one, loras=tuple(own)) for one, own in zip(scene.characters, (first, second), strict=True))
     return replace(scene, loras=tuple(shared), characters=tuple(people))
 
@@ -356,6 +356,27 @@ def test_a_compiled_model_takes_them_in_turn_with_prompts_without(mini, folder, 
         assert "uncompiled" not in caplog.text
     finally:
         torch.compiler.reset()
+
+
+def test_no_prompt_is_one_too_many_to_be_compiled(mini, folder, caplog):
+    """PyTorch compiles a code 8 times; here are a joint layer, two refiners, none to two LoRAs, two lengths."""
+    (model, clip), graphs = mini[:2], []
+
+    def backend(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    fast = model.clone(disable_dynamic=True)
+    set_torch_compile_wrapper(fast, backend=backend, options={"guard_filter_fn": skip_torch_compile_dict}, keys=SOME)
+    cone, tail = [Lora("cone")], [Lora("tail")]
+    with caplog.at_level("INFO"):
+        for said in ("blue hair", "blue hair, hat"):
+            for loras in ((), (cone,), (cone, tail)):
+                pictures((fast, clip), scene_with(*loras, prompt=PROMPT.replace("blue hair", said)), steps=1)
+    torch.compiler.reset()
+    assert len(graphs) > 2 * 8
+    assert "uncompiled" not in caplog.text
 
 
 @pytest.mark.parametrize("where", ["metadata", "config"])
