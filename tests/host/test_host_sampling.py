@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+import pytest
 from graphs import changed, node_of
 from PIL import Image
 
@@ -29,8 +30,14 @@ def test_a_list_of_seeds_draws_each_as_if_alone(server, workflow):
         assert np.array_equal(alone, picture)
 
 
-def test_the_guider_and_the_sampler_draw_the_same_picture_in_samplercustomadvanced(server, workflow):
+@pytest.mark.parametrize("cache", [None, "EasyCache", "LazyCache"])
+def test_the_guider_and_the_sampler_draw_the_same_picture_in_samplercustomadvanced(server, workflow, cache):
     demo = changed(workflow(), "NewBieSample", steps=FEW)
+    if cache is not None:
+        often = {"reuse_threshold": 0.9, "start_percent": 0.0, "end_percent": 1.0, "verbose": False}
+        model = node_of(demo, "NewBieSample")["inputs"]["model"]
+        demo = changed(demo, "NewBieSample", model=["26", 0])
+        demo["26"] = {"class_type": cache, "inputs": {"model": model, **often}}
     said = node_of(demo, "NewBieSample")["inputs"]
     custom = changed(demo, "NewBieDecode", samples=["24", 0])
     for id in [id for id, node in custom.items() if node["class_type"] == "NewBieSample"]:
