@@ -55,6 +55,16 @@ def test_undo_and_paste_stay_in_the_editor(prompt):
     assert prompt.page.evaluate("() => app.graph.nodes.length") == nodes
 
 
+def test_the_wheel_scrolls_the_editor_that_is_typed_in_and_not_the_canvas(prompt):
+    prompt.write("".join(f"<character_{i}>\n  <n>a</n>\n</character_{i}>\n" for i in range(1, 30)))
+    prompt.page.click(EDITOR, position={"x": 100, "y": 30})
+    view = "() => [...app.canvas.ds.offset, app.canvas.ds.scale]"
+    before = prompt.page.evaluate(view)
+    prompt.page.mouse.wheel(0, 300)
+    prompt.until("() => document.querySelector('.newbie-editor .cm-scroller').scrollTop > 100")
+    assert prompt.page.evaluate(view) == before
+
+
 def test_a_mistake_is_underlined_and_a_click_in_the_list_goes_there(prompt):
     prompt.write("<character_1>\n  <n>miku</n>\n  <pose>waving\n</character_1>")
     prompt.page.wait_for_selector(".newbie-panel .cm-lintRange-error")

@@ -30,6 +30,7 @@ export const newButton = (properties) => newElement("button", { type: "button", 
  * @returns {object} the widget, which is saved neither with the workflow nor with the prompt
  */
 export function addPanelWidget(node, name, element, least, most) {
+  element.dataset.captureWheel = "true"; // Nodes 2.0: once something in it has the focus
   for (const type of STAYING)
     element.addEventListener(type, (event) => {
       const queues = event.key === QUEUE && (event.ctrlKey || event.metaKey);
