@@ -65,6 +65,26 @@ def test_the_wheel_scrolls_the_editor_that_is_typed_in_and_not_the_canvas(prompt
     assert prompt.page.evaluate(view) == before
 
 
+def test_where_nothing_scrolls_the_wheel_zooms_and_the_middle_button_moves_the_canvas(prompt):
+    stage = ".newbie-panel .newbie-bar"
+    prompt.page.hover(stage)
+    before = prompt.page.evaluate("() => app.canvas.ds.scale")
+    prompt.page.mouse.wheel(0, 100)
+    prompt.until("before => app.canvas.ds.scale < before", before)
+    prompt.page.hover(stage)
+    offset = "() => [...app.canvas.ds.offset]"
+    before = prompt.page.evaluate(offset)
+    place = prompt.page.locator(stage).bounding_box()
+    prompt.page.mouse.down(button="middle")
+    prompt.page.mouse.move(place["x"] + 90, place["y"] + 60, steps=4)
+    prompt.page.mouse.up(button="middle")
+    assert prompt.page.evaluate(offset) != before
+    prompt.page.mouse.move(place["x"] + 150, place["y"] + 150)  # and no further
+    after = prompt.page.evaluate(offset)
+    prompt.page.mouse.move(place["x"], place["y"])
+    assert prompt.page.evaluate(offset) == after
+
+
 def test_a_mistake_is_underlined_and_a_click_in_the_list_goes_there(prompt):
     prompt.write("<character_1>\n  <n>miku</n>\n  <pose>waving\n</character_1>")
     prompt.page.wait_for_selector(".newbie-panel .cm-lintRange-error")

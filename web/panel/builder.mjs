@@ -99,7 +99,7 @@ export function builderPanel(host, node) {
   const panel = newElement("div", { className: "newbie-panel newbie-growing" }, ...parts);
   const follow = heightFollower(node, [bar.element, fields.element, messages.element], () =>
     placed && node.properties[LAYOUT] ? LAYOUT_HEIGHT : 0);
-  addPanelWidget(node, "newbie_panel", panel, follow.least);
+  addPanelWidget(host.app, node, "newbie_panel", panel, follow.least);
 
   const rowOf = (widget) => ({
     key: widget.name, name: widget.name, label: widget.label ?? widget.name, text: String(widget.value ?? ""),

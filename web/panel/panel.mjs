@@ -48,7 +48,7 @@ function notes(host, node) {
       const rows = entries.reduce((sum, { message }) => sum + Math.ceil(message.length / across), 0);
       height = Math.min(MOST, rows * ROW + 8);
       const tall = node.size[1];
-      widget = addPanelWidget(node, "newbie_notes", panel, () => height, () => height);
+      widget = addPanelWidget(host.app, node, "newbie_notes", panel, () => height, () => height);
       node.setSize([node.size[0], Math.max(tall + height, node.computeSize()[1])]);
     }
     node.graph?.setDirtyCanvas(true, true);

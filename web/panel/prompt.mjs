@@ -84,7 +84,7 @@ export function promptPanel(host, node, { input, reader }) {
   const parts = [bar.element, place, people.element, board.element, messages.element];
   const panel = newElement("div", { className: "newbie-panel" }, ...parts);
 
-  addPanelWidget(node, "newbie_panel", panel, () =>
+  addPanelWidget(host.app, node, "newbie_panel", panel, () =>
     linked() || node.properties[PLAIN] ? 60 : EDITOR_HEIGHT + (node.properties[LAYOUT] ? LAYOUT_HEIGHT : 0));
 
   function entries() {

@@ -10,6 +10,7 @@ export const LAYOUT_HEIGHT = 240; // pixels
 const TYPE = "NEWBIE_PANEL";
 const STAYING = ["copy", "cut", "paste", "keydown", "keyup", "keypress", "wheel", "pointerdown", "contextmenu", "dblclick"];
 const QUEUE = "Enter"; // with Ctrl, from anywhere
+const [MIDDLE, MIDDLE_HELD] = [1, 4]; // a pointer event's button, and its buttons
 const [GAP, MARGINS, ROUNDED] = [4, 20, 2]; // pixels: between a panel's parts, around it, and off by rounding
 
 /** @param {string} tag @param {object} [properties] @param {...(Node | string)} children @returns {HTMLElement} */
@@ -21,7 +22,27 @@ export function newElement(tag, properties, ...children) {
 
 export const newButton = (properties) => newElement("button", { type: "button", ...properties });
 
+const scrolls = (element) =>
+  element.scrollHeight > element.clientHeight + 1 && /auto|scroll/u.test(getComputedStyle(element).overflowY);
+
+/** As over the host's own text boxes, the wheel zooms where nothing scrolls, and the middle button moves the canvas. */
+function letCanvasMove(app, element) {
+  const held = ({ button, buttons, type }) => (type === "pointermove" ? buttons === MIDDLE_HELD : button === MIDDLE);
+  const moves = { pointerdown: "processMouseDown", pointermove: "processMouseMove", pointerup: "processMouseUp" };
+  const classic = () => !globalThis.LiteGraph?.vueNodesMode; // Nodes 2.0 sees to both by itself
+  for (const [type, move] of Object.entries(moves))
+    element.addEventListener(type, (event) => classic() && held(event) && app.canvas[move](event));
+  element.addEventListener("wheel", (event) => {
+    let at = event.target;
+    while (at !== element && !scrolls(at)) at = at.parentElement;
+    if (!classic() || (scrolls(at) && !event.ctrlKey)) return;
+    event.preventDefault();
+    app.canvas.processMouseWheel(event);
+  }, { passive: false });
+}
+
 /**
+ * @param {object} app the host's
  * @param {object} node
  * @param {string} name
  * @param {HTMLElement} element
@@ -29,7 +50,8 @@ export const newButton = (properties) => newElement("button", { type: "button", 
  * @param {() => number} [most] where it doesn't grow with the node
  * @returns {object} the widget, which is saved neither with the workflow nor with the prompt
  */
-export function addPanelWidget(node, name, element, least, most) {
+export function addPanelWidget(app, node, name, element, least, most) {
+  letCanvasMove(app, element);
   element.dataset.captureWheel = "true"; // Nodes 2.0: once something in it has the focus
   for (const type of STAYING)
     element.addEventListener(type, (event) => {
