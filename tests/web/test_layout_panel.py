@@ -253,10 +253,19 @@ TALL = """const size = app.graph.nodes.find(({ type }) => type === "NewBieSize")
     const add = (type) => { const node = LiteGraph.createNode(type); app.graph.add(node); return node; };
     const named = (...types) => new Set(app.graph.nodes.filter(({ type }) => types.includes(type)));
     set("size", "NewBie 1024 x 1536");"""
-BETWEEN = """const consumers = app.graph.nodes.map((node) => [node, node.inputs.findIndex(({ type, link }) =>
+INSTEAD = """const consumers = app.graph.nodes.map((node) => [node, node.inputs.findIndex(({ type, link }) =>
       type === "LATENT" && link != null && app.graph.getLink(link).origin_id === size.id)]).filter(([, i]) => i >= 0);
-    size.connect(0, between, 0);
     for (const [node, i] of consumers) between.connect(0, node, i);"""
+BETWEEN = f"{INSTEAD} size.connect(0, between, 0);"
+PICTURE = f"""const canvas = Object.assign(document.createElement("canvas"), {{ width: 200, height: 300 }});
+    const form = new FormData();
+    form.append("image", new File([await new Promise((made) => canvas.toBlob(made))], "two_by_three.png"));
+    await fetch("/upload/image", {{ method: "POST", body: form }});
+    const [picture, between] = [add("LoadImage"), add("VAEEncode")];
+    picture.widgets[0].value = "two_by_three.png";
+    picture.widgets[0].callback("two_by_three.png");
+    picture.connect(0, between, 0);
+    {INSTEAD}"""
 NUMBERS = """set("size", "custom");
     for (const [name, value] of [["size.width", 400], ["size.height", 600]]) {
       const number = add(primitive);
@@ -265,6 +274,7 @@ NUMBERS = """set("size", "custom");
     }"""
 WAYS = {
     "a chosen size": "",
+    "a picture": PICTURE,
     "a reroute": f"const between = add('Reroute'); {BETWEEN}",
     "a bypassed node": f"const between = add('RepeatLatentBatch'); between.mode = 4; {BETWEEN}",
     "numbers": f"const primitive = 'PrimitiveInt'; {NUMBERS}",
@@ -284,7 +294,7 @@ def test_the_shape_is_that_of_the_latent_however_it_gets_there_and_nothing_is_ty
     opened.open_template(FIRST, **{"newbie.layout": True})
     opened.until("() => document.querySelector('.newbie-frame').style.getPropertyValue('--newbie-aspect') === '1'")
     opened.page.evaluate(
-        f"""() => {{
+        f"""async () => {{
           {TALL} {WAYS[way]}
           const inner = [...app.graph.subgraphs.values()].flatMap(({{ nodes }}) => [...nodes]);
           window.prompted = [...app.graph.nodes, ...inner].find(({{ type }}) => type === "NewBieXMLPrompt");

@@ -1,7 +1,7 @@
 // The fields of NewBie Character and NewBie Scene as chips, what is wrong with them, and where the character stands.
 // The node's own widgets stay what is saved and queued.
 import { fieldList } from "./fields.mjs";
-import { also, aspectOf, dropPreviews, lastPicture, listen, remember, sourceOf, valueOf } from "./graph.mjs";
+import { also, aspectOf, dropPreviews, lastPicture, listen, remember, sourceOf, valueOf, watch } from "./graph.mjs";
 import { layout as newLayout } from "./layout.mjs";
 import { checker, knowledge } from "./server.mjs";
 import {
@@ -159,7 +159,7 @@ export function builderPanel(host, node) {
   fields.element.addEventListener("focusout", () => remember(host.app));
   knowledge(host.api).then((source) => (complete = source));
   if (placed) listen(host.api, node, "execution_success", show); // for the picture under the layout
-  listen(host.api, node, "graphChanged", check.ifOther); // for its shape, and for the people before this one
+  watch(host.api, node, check.ifOther); // for its shape, and for the people before this one
 
   show();
   check(true);

@@ -2,6 +2,7 @@
 // from it last; and what a panel tells the graph.
 
 const FURTHEST = 40; // nodes, so that a loop ends
+const LOADED = 1500; // milliseconds
 const BYPASSED = 4; // a node's mode
 const [ENTRANCE, EXIT] = ["-10", "-20"]; // what a subgraph's links call its own sockets: its node's, one level up
 
@@ -80,14 +81,16 @@ function sizeOf(node) {
   const named = /(\d+) x (\d+)$/.exec(valueOf(node, "size") ?? "");
   const width = named ? named[1] : (valueOf(node, "size.width") ?? valueOf(node, "width"));
   const height = named ? named[2] : (valueOf(node, "size.height") ?? valueOf(node, "height"));
-  return width > 0 && height > 0 ? [Number(width), Number(height)] : null;
+  if (width > 0 && height > 0) return [Number(width), Number(height)];
+  const [picture] = node.imgs ?? []; // of a node that loads one, which the page shows
+  return picture?.naturalWidth > 0 ? [picture.naturalWidth, picture.naturalHeight] : null;
 }
 
 /** @param {object} node of a prompt @returns {number} width / height; 1 where no latent meets the scene */
 export function aspectOf(node) {
   for (const consumer of behind(node)) {
     for (let at = consumer, steps = 0; at && steps < FURTHEST; steps += 1) {
-      const input = linked(at, "LATENT");
+      const input = linked(at, "LATENT") ?? (at !== consumer && linked(at, "IMAGE"));
       at = input ? sourceOf(at, input) : null;
       const size = at && sizeOf(at);
       if (size) return size[0] / size[1];
@@ -125,6 +128,16 @@ export function also(owner, method, run) {
     before?.apply(this, given);
     run(...given);
   };
+}
+
+/** Calls `look` whenever the graph has changed, and once more when the pictures that nodes load will be there. */
+export function watch(api, node, look) {
+  let timer = setTimeout(look, LOADED);
+  listen(api, node, "graphChanged", () => {
+    look();
+    clearTimeout(timer);
+    timer = setTimeout(look, LOADED);
+  });
 }
 
 /** Takes the pictures of the last layout off the nodes that preview a prompt which has been refused. */

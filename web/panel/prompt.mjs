@@ -1,7 +1,7 @@
 // The panel of a prompt node: editor, layout and messages in one DOM widget beside the text widget, which stays the truth.
 import { editor as newEditor, unixed } from "./editors.mjs";
 import { peopleView } from "./fields.mjs";
-import { also, aspectOf, dropPreviews, lastPicture, listen, remember } from "./graph.mjs";
+import { also, aspectOf, dropPreviews, lastPicture, listen, remember, watch } from "./graph.mjs";
 import { layout as newLayout } from "./layout.mjs";
 import { checker, knowledge } from "./server.mjs";
 import {
@@ -137,7 +137,7 @@ export function promptPanel(host, node, { input, reader }) {
   });
 
   listen(host.api, node, "execution_success", show); // for the picture under the layout
-  listen(host.api, node, "graphChanged", check.ifOther); // for its shape
+  watch(host.api, node, check.ifOther); // for its shape
   show();
   check(true);
   return {
