@@ -461,7 +461,7 @@ class Loras:
             place = nextdit_place if isinstance(network, NextDiT) else unet_place
             found = self.found[network] = placed(self.targets, network, place, self.worn)
             acting = set().union(*(target.layer.numbers for _, target, _ in found))
-            for number, name in enumerate(self.weights.names):
+            for number, name in enumerate(self.weights.stack.names):
                 if any(number in target.layer.numbers for target in self.targets) and number not in acting:
                     raise ValueError(
                         f"{name} changes only layers without tokens (modulation), which no character has alone: apply "

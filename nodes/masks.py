@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..isolation.plan import KEY, PIXELS, Region, fractions
 from ..isolation.silhouettes import Silhouettes
+from ..isolation.unet import IsolatedUNet
 from ..xml_prompt import GRID, Box, Scene, layout, regions, render_tags, text_of
 from .common import CATEGORY, SceneSocket, check_layout, checked, scene_output, scene_outputs
 
@@ -167,6 +168,10 @@ def seen_by(conditioning: list | None) -> tuple[Silhouettes, Sequence[Region]]:
     """What the last run saw of a conditioning's characters, and their regions. Raises ValueError."""
     for _, values in conditioning or ():
         if carried := values.get("model_conds", {}).get(KEY):
+            if isinstance(carried.cond.forward, IsolatedUNet):
+                raise ValueError(
+                    f"SD1.5, SD2 and SDXL show no silhouettes: choose {BOXES}, or use a node that segments the picture."
+                )
             return carried.cond.silhouettes, carried.cond.forward.plan.regions
     raise ValueError(
         "Silhouettes are recorded while a picture is drawn: connect the positive of NewBie Encode Characters (mode "

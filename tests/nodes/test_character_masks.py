@@ -9,6 +9,7 @@ from host_import import NO_HOST
 
 pytest.importorskip("comfy.options", reason=NO_HOST)
 
+import random_sd
 import torch
 from newbie_pack.nodes.encode import NewBieEncodeCharacters
 from newbie_pack.nodes.masks import NewBieCharacterMasks, grown, segs_of
@@ -105,6 +106,15 @@ def test_silhouettes_lie_within_the_boxes(mini):
 def test_what_is_missing_is_said(inputs, sentence):
     with pytest.raises(ValueError, match=sentence):
         run(**inputs)
+
+
+@pytest.mark.parametrize("kind", ["SD15", "SD20", "SDXL"])
+def test_sd_is_told_to_have_no_silhouettes_and_has_boxes(kind):
+    latent = {"samples": torch.zeros(1, 4, 20, 40)}
+    positive = NewBieEncodeCharacters.execute(random_sd.clip(kind), SCENE, "auto", "", latent=latent).result[0]
+    with pytest.raises(ValueError, match="SDXL show no silhouettes: choose boxes"):
+        run(shape="silhouettes", positive=positive, latent=latent)
+    assert run(positive=positive, latent=latent)["masks"].any()
 
 
 def test_an_image_tells_the_size_too():
