@@ -472,8 +472,7 @@ def arms_for(options: argparse.Namespace, on_cpu: bool, batch: int) -> list[str]
     if not options.compile:
         return ["plain", "dense"] if on_cpu else ["plain", "codes", "dense"] + ["one by one"] * (batch == 1)
     names = ["compiled", "compiled codes", *([] if on_cpu else ["cudnn", "compiled cudnn"])]
-    mendable = ["compiled fp8 mended", "compiled fp8 mended codes"]  # asked for by name: graphs of one code with others
     names += ["fp8", "fp8 alone", "compiled fp8", "compiled fp8 alone", "compiled fp8 codes"] if options.fp8 else []
-    chosen = options.arms or names
-    names += mendable
-    return ["plain", *(["dense"] if on_cpu else []), "codes", *[name for name in names if name in chosen]]
+    asked = ["compiled fp8 mended", "compiled fp8 mended codes"] if options.fp8 else []  # by name: they trace code anew
+    chosen = [name for name in (*names, *asked) if name in (options.arms or names)]
+    return ["plain", *(["dense"] if on_cpu else []), "codes", *chosen]

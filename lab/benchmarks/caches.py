@@ -5,10 +5,10 @@
     ./run bench caches --out FOLDER --seconds 1200        as many pictures as are done by then
     ./run bench caches --full                             time alone: the full 3.5B architecture, random weights, a GPU
 
-An arm is a node and its reuse_threshold: easy (EasyCache), lazy (LazyCache); the rest of the node as it comes. Every
-picture is drawn in all arms, one after the other: 2 and 3 people in usual places with complete prompts and 2 with
-sparse ones, each twice, the second time with one person in other colours (bleed). 28 steps, guidance 7.5 until 0.75,
-eta 0.3, strict.
+An arm is a node and its threshold: easy (EasyCache), lazy (LazyCache), and tea (TeaCache of the pack
+CUI-Lumina2-TeaCache, in the folder that --pack names); the rest of the node as it comes. Every picture is drawn in all
+arms, one after the other: 2 and 3 people in usual places with complete prompts and 2 with sparse ones, each twice, the
+second time with one person in other colours (bleed). 28 steps, guidance 7.5 until 0.75, eta 0.3, strict.
 
 passes: of the model, as a share of those without a cache; seconds: of sampling, the same. The measures are binding's;
 accuracy_less is the difference to no cache on the same pictures. It recommends the arm that saves most of those which
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import runpy
 import statistics
 import sys
 import time
@@ -53,13 +54,17 @@ SHARES = ("accuracy", "leak_stated", "leak_unstated", "bleed")
 COLUMNS = ("arm", "pictures", "passes", "seconds", "accuracy", "accuracy_less", *SHARES[1:], "bleed_less")
 
 
-def cached(model: Any, arm: str) -> Any:
+def cached(model: Any, arm: str, pack: Path | None = None) -> Any:
     """The model behind the arm's node."""
     from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
 
     if arm == NONE:
         return model
     kind, threshold = arm.split("-")
+    if kind == "tea":
+        tea = runpy.run_path(str(pack / "TeaCache_Lumina2.py"))
+        node, own = tea["TeaCache_Lumina2"](), str(tea["DEFAULT_COEFFICIENTS"])
+        return node.patch_teacache(model, float(threshold), 0, 1, own)[0]
     node = {"easy": EasyCacheNode, "lazy": LazyCacheNode}[kind]
     return node.execute(model, float(threshold), 0.15, 0.95, False).result[0]
 
@@ -67,7 +72,7 @@ def cached(model: Any, arm: str) -> Any:
 class Host:
     """The built-in model in the host, and how it draws."""
 
-    def __init__(self, weights: Path, steps: int) -> None:
+    def __init__(self, weights: Path, steps: int, pack: Path | None) -> None:
         add_host()
         import comfy.utils
 
@@ -78,7 +83,7 @@ class Host:
         mini.WEIGHTS = weights
         self.model, self.clip, self.vae, isolation = mini.load()
         declare(self.clip, isolation)
-        self.steps, self.passes = steps, 0
+        self.steps, self.passes, self.pack = steps, 0, pack
         self.model.model.diffusion_model.layers[-1].register_forward_pre_hook(self.count)
 
     def count(self, *_: Any) -> None:
@@ -94,7 +99,7 @@ class Host:
         positive = encode(self.clip, described.scene, described.boxes, "strict")
         negative = encode_negative(self.clip, described.scene, described.boxes, "strict", "")
         begin = time.perf_counter()
-        drawn = sample(cached(self.model, arm), positive, negative, latent, seed=seed, steps=self.steps)
+        drawn = sample(cached(self.model, arm, self.pack), positive, negative, latent, seed=seed, steps=self.steps)
         seconds = time.perf_counter() - begin
         return decode(self.vae, drawn["samples"])[0].permute(2, 0, 1).cpu(), seconds
 
@@ -208,7 +213,7 @@ def full_size(options: argparse.Namespace) -> Iterator[Row]:
 def run(options: argparse.Namespace) -> None:
     begin = time.perf_counter()
     torch.set_grad_enabled(False)
-    host = Host(options.weights, options.steps)
+    host = Host(options.weights, options.steps, options.pack)
     sets = [usual_set(2, options.count), usual_set(3, options.count), sparse_set(2, options.count)]
     arms = {name: Arm(len(sets)) for name in dict.fromkeys((NONE, *options.arms))}
     done = 0
@@ -240,6 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further picture after these")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.add_argument("--pack", type=Path, help="folder of CUI-Lumina2-TeaCache, for its arms")
     parser.add_argument("--full", action="store_true", help="time alone, of the full architecture")
     parser.add_argument("--model", choices=("full", "mini"), default="full", help="with --full: whose architecture")
     parser.add_argument("--size", type=int, default=1024, help="with --full, in pixels")

@@ -307,7 +307,8 @@ def with_loras(
     from ...isolation.lora import Loras, Stack
 
     stack = Stack([f"LoRA {i + 1}" for i in range(len(layers))], layers, lambda _name: True)
-    worn = SimpleNamespace(weights=SimpleNamespace(stack=stack), model=[{i + 1: 1.0} for i in range(len(layers))])
+    weights = SimpleNamespace(stack=stack, names=stack.names)
+    worn = SimpleNamespace(weights=weights, model=[{i + 1: 1.0} for i in range(len(layers))])
     loras = Loras(worn, step.plan)
     known = {path: f"{path}.weight" for path, _ in step.network.named_modules()}
     loras.targets = stack.fit(known, step.network)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
+
 import pytest
-from newbie_pack.lab.benchmarks import attention
+import torch
+from newbie_pack.lab.benchmarks import attention, lora
 
 
 def row(people: int, codes: float, **others: float) -> dict[str, float]:
@@ -35,3 +38,32 @@ def test_the_set_up_is_made_anew_each_time():
     step.set_up()
     (second,) = step.isolation.kept.values()
     assert first is not second
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({}, ["plain", "dense", "codes", "compiled", "compiled codes"]),
+        ({"arms": ["compiled codes", "compiled fp8 mended"]}, ["plain", "dense", "codes", "compiled codes"]),
+        ({"arms": ["fp8", "compiled fp8 mended"], "fp8": True},
+         ["plain", "dense", "codes", "fp8", "compiled fp8 mended"]),
+    ],
+)
+def test_arms_that_there_is_no_network_for_are_left_out(asked, expected):
+    options = argparse.Namespace(**({"compile": "blocks", "fp8": False, "arms": None} | asked))
+    assert attention.arms_for(options, on_cpu=True, batch=1) == expected
+
+
+def test_every_arm_runs_compiled_and_with_loras():
+    """On the mini's architecture, traced and not compiled; in float32 an isolated step is the same either way."""
+    torch.compiler.reset()
+    with torch.no_grad():
+        small = attention.DIFFUSION | {"n_layers": 2, "n_refiner_layers": 1}
+        network = attention.make_network(small, torch.device("cpu"), torch.float32)
+        step = attention.Step(network, small, 64, 2, 1)
+        cover = attention.Cover.of(network, False, "eager")
+        layers = [lora.random_layers(network, 4) for _ in range(2)]
+        plain, worn, compiled = step.isolated(), lora.with_loras(step, layers)(), lora.with_loras(step, layers, cover)()
+    torch.compiler.reset()
+    assert (worn - plain).abs().max() > 1e-3
+    torch.testing.assert_close(compiled, worn, rtol=1e-4, atol=1e-4)
