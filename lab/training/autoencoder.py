@@ -24,6 +24,12 @@ def edges(x: Tensor) -> tuple[Tensor, Tensor]:
     return x[:, :, 1:] - x[:, :, :-1], x[:, :, :, 1:] - x[:, :, :, :-1]
 
 
+def unlikeness(x: Tensor, y: Tensor) -> Tensor:
+    """Of pictures [B, 3, H, W]: how far y is from x, in colours and in lines."""
+    edge = sum((a - b).abs().mean() for a, b in zip(edges(x), edges(y), strict=True))
+    return (x - y).abs().mean() + edge + 2 * F.mse_loss(x, y)
+
+
 def random_crops(pools: list[Pool], count: int) -> Tensor:
     """[count, 3, CROP, CROP] in 0..1 from pictures of one group; three in four around a figure: there is the detail."""
     pool = random.choices(pools, [len(p) for p in pools])[0]
@@ -71,8 +77,7 @@ def train_autoencoder(
             y = decoder(z + noise).float()
         mean, deviation = z.mean((0, 2, 3)), z.std((0, 2, 3))
         standard = mean.square().mean() + deviation.log().square().mean() + F.relu(z.abs() - 3).square().mean()
-        edge = sum((a - b).abs().mean() for a, b in zip(edges(x), edges(y), strict=True))
-        loss = (x - y).abs().mean() + edge + 2 * F.mse_loss(x, y) + 0.02 * standard
+        loss = unlikeness(x, y) + 0.02 * standard
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(weights, 1.0)

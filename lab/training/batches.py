@@ -14,14 +14,18 @@ from .model import Autoencoder
 from .pools import Pool
 from .schedule import Clock
 
+KEPT = 12000  # pictures that stay beside their latents, of all groups together: what the decoder is refined on
+
 
 def prepare(pools: list[Pool], network: Autoencoder, device: torch.device, clock: Clock) -> None:
-    """Pictures become latents; each pool's parts become one tensor a name."""
+    """Pictures become latents, of which the first stay as "picture" too; each pool's parts become one tensor a name."""
+    share = min(1.0, KEPT / max(1, sum(map(len, pools))))
     for pool in pools:
         parts = pool.arrays
+        parts["picture"] = [torch.cat(parts["image"][: max(1, round(share * pool.chunks))])]
         parts["latent"] = [torch.cat([encode(network, part, device) for part in parts.pop("image")])]
         del parts["corner"]
-        for name in [n for n in parts if n != "latent"]:
+        for name in [n for n in parts if n not in ("latent", "picture")]:
             parts[name] = [torch.cat(parts[name])]
         parts["weight"] = [attention_to_people(parts["box"][0], parts["meeting"][0], pool.group.grid).half()]
     total = sum(len(p.arrays["latent"][0]) for p in pools)

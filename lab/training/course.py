@@ -27,8 +27,10 @@ class Course:
     diffusion_to: float = 1.0  # ... to there
     diffusion_batch: int = 256  # of 512 tokens; of longer ones fewer
     diffusion_rate: float = 1e-3
+    decoder_seconds: float = 40.0  # on what the finished diffusion model makes; 0: not at all
     total_seconds: float = math.inf  # from the start; the diffusion model gets what is left of it, if that is less
 
 
 SMOKE = Course(groups=1, pictures=1, chunk=2, workers=2, autoencoder_seconds=0.5, autoencoder_batch=1,
-               judge_seconds=0.5, picture_judge_seconds=0.5, judge_batch=2, diffusion_seconds=0.5, diffusion_batch=2)
+               judge_seconds=0.5, picture_judge_seconds=0.5, judge_batch=2, diffusion_seconds=0.5, diffusion_batch=2,
+               decoder_seconds=0.5)

@@ -6,7 +6,7 @@ import copy
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from .course import Course
 from .dataset import Group
 from .generate import Batch, Isolated, Networks, caption, mixed, velocity
 from .graphs import Steps
+from .optimizer import Optimizer
 from .pools import Pool
 from .ranks import Ranks
 from .schedule import Clock, average_into, cosine
@@ -92,31 +93,26 @@ class Trainee:
 
     weights: list[nn.Parameter]
     average: list[Tensor]
-    optimizer: torch.optim.AdamW
+    optimizer: Optimizer
     step: int = 0
 
-    def moments(self) -> Iterator[tuple[str, list[Tensor]]]:
-        yield "weights", [weight.detach() for weight in self.weights]
-        yield "average", list(self.average)
-        for name in ("exp_avg", "exp_avg_sq"):
-            yield name, [self.optimizer.state[weight][name] for weight in self.weights]
+    def tensors(self) -> dict[str, Tensor]:
+        """Its own, so that filling them fills it."""
+        kept = {"weights": [weight.detach() for weight in self.weights], "average": self.average}
+        kept |= self.optimizer.state(self.step)
+        return {f"{name}.{i}": tensor for name, some in kept.items() for i, tensor in enumerate(some)}
 
     def save(self, path: Path) -> None:
         """Whole or not at all: a run cut off while it writes leaves what was there."""
-        tensors = {f"{name}.{i}": t.contiguous() for name, some in self.moments() for i, t in enumerate(some)}
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors().items()}
         save_file(tensors, path.with_suffix(".part"), metadata={"step": str(self.step)})
         path.with_suffix(".part").rename(path)
 
     def load(self, path: Path) -> None:
         with safe_open(path, "pt", device=str(self.weights[0].device)) as file:
             self.step = int(file.metadata()["step"])
-            for weight in self.weights:
-                self.optimizer.state[weight] = {
-                    "step": torch.tensor(float(self.step), device=weight.device),
-                    "exp_avg": torch.zeros_like(weight), "exp_avg_sq": torch.zeros_like(weight)}
-            for name, some in self.moments():
-                for i, tensor in enumerate(some):
-                    tensor.copy_(file.get_tensor(f"{name}.{i}"))
+            for name, tensor in self.tensors().items():
+                tensor.copy_(file.get_tensor(name))
 
 
 def train_diffusion(
@@ -136,11 +132,7 @@ def train_diffusion(
     kept = copy.deepcopy(networks).to(device)
     weights, slow = ([p for p in both.parameters() if p.requires_grad] for both in (networks, kept))
     kept.requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        [{"params": [p for p in weights if p.ndim > 1], "weight_decay": 0.01},
-         {"params": [p for p in weights if p.ndim <= 1], "weight_decay": 0.0}],
-        lr=course.diffusion_rate, betas=(0.9, 0.98), fused=device.type == "cuda",
-    )
+    optimizer = Optimizer([(name, p) for name, p in networks.named_parameters() if p.requires_grad], device)
     trainee = Trainee(weights, slow, optimizer)
     if state is not None and state.is_file():
         trainee.load(state)
@@ -154,8 +146,6 @@ def train_diffusion(
     saved, share = begin, course.diffusion_from
     while True:
         rate = course.diffusion_rate * min(1.0, (trainee.step + 1) / 250) * cosine(share, 0.35)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         pool = next_pool(pools, course, share, rng)
         loss, error, isolated = steps(
             pools.index(pool), partial(diffusion_loss, networks, pool, batch_of(pool.group, course), device))
@@ -163,7 +153,7 @@ def train_diffusion(
         ranks.average([passed, *(p.grad for p in weights)])
         trainee.step += 1
         if nn.utils.clip_grad_norm_(weights, 1.0).isfinite():  # one bad batch shall not cost the run
-            optimizer.step()
+            optimizer.step(rate)
             average_into(slow, weights, trainee.step, 0.9993)
         else:
             skipped += 1

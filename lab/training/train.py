@@ -41,6 +41,7 @@ from .autoencoder import train_autoencoder
 from .batches import prepare
 from .course import SMOKE, Course
 from .dataset import WORLDS, Drawing
+from .decoder import refine_decoder
 from .diffusion import train_diffusion
 from .export import (
     begun_judge,
@@ -144,8 +145,10 @@ def main(arguments: list[str] | None = None) -> None:
     prepare(pools, known, device, clock)
     torch.manual_seed(course.seed + 2 + ranks.rank)
     keep = partial(export_networks, out, world=world)
-    train_diffusion(course, pools, device, clock, networks, keep, ranks, options.state)
+    trained = train_diffusion(course, pools, device, clock, networks, keep, ranks, options.state)
     ranks.leave()
+    if ranks.first and course.decoder_seconds and not options.anew:
+        export_autoencoder(out, refine_decoder(course, pools, trained, known, device, clock))
     clock.say("done")
 
 
