@@ -54,9 +54,9 @@ def attention_to_people(box: Tensor, meeting: Tensor, grid: tuple[int, int]) -> 
     for person in range(box.shape[1]):
         left, top, right, bottom = (edge[:, None] for edge in box[:, person].unbind(1))
         width = right - left
-        raise_to(2.6, left, top, right, bottom)
-        raise_to(3.0, left + 0.15 * width, top + 0.15 * width, right - 0.15 * width, top + 0.75 * width)
-        raise_to(5.0, left + 0.2 * width, top + 0.3 * width, right - 0.2 * width, top + 0.68 * width)
+        raise_to(2.8, left, top, right, bottom)
+        raise_to(3.5, left + 0.15 * width, top + 0.15 * width, right - 0.15 * width, top + 0.75 * width)
+        raise_to(8.0, left + 0.2 * width, top + 0.3 * width, right - 0.2 * width, top + 0.68 * width)
     raise_to(3.5, *(edge[:, None] for edge in meeting.unbind(1)))
     return weight / weight.mean((1, 2), keepdim=True)
 
