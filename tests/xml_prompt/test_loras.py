@@ -64,7 +64,9 @@ def test_wide_brackets_are_refused_as_those_of_elements_are():
         parse("<character_1><appearance>红发，＜lora：名字：0.7＞</appearance></character_1>")
 
 
-@pytest.mark.parametrize(("written", "said"), [("<lora:a:1:2:3>", '"3" is ignored'), ("<lora:a:1:x>", '"x" is not a')])
+@pytest.mark.parametrize(("written", "said"), [("<lora:a:1:2:3>", '"3" is ignored'), ("<lora:a:1:x>", '"x" is not a'),
+                                               ("<lora:a:101>", '"101" is not a'), ("<lora:a:-9999>", "is not a"),
+                                               ("<lora:a:nan>", "is not a"), ("<lora:a:1:1e9>", '"1e9" is not a')])
 def test_what_is_too_much_or_no_number_is_said(written, said):
     scene = parse(f"<character_1><appearance>red hair {written}</appearance></character_1>")
     assert [said in str(warning.message) for warning in scene.warnings] == [True]

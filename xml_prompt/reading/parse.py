@@ -445,6 +445,7 @@ def _weight_of(reading: Reading, attributes: dict[str, str], offset: int) -> flo
 _NAMED = re.compile(f"[^{SEPARATORS}]+")
 _DRIVE = re.compile(r"\s*[A-Za-z]:[\\/]")  # of a whole path
 _STRENGTH = re.compile(r"[-+]?(?:[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8})")
+_STRONGEST = 100  # as the host's LoraLoader has it
 _STRENGTHS = {"unet": 0, "model": 0, "te": 1, "clip": 1}  # `unet=0.8`, as other programs write them, and which it is
 _CLOSED = re.compile(r"\s*(?:[:：]\s*[0-9.]+)?\s*[)）\]}]")
 
@@ -536,7 +537,7 @@ def _lora(reading: Reading, name: str, stated: str, offset: int) -> Lora:
 
 
 def _strength(reading: Reading, name: str, number: str, offset: int) -> float | None:
-    if _STRENGTH.fullmatch(number):
+    if _STRENGTH.fullmatch(number) and abs(float(number)) <= _STRONGEST:
         return round(float(number), 4)
     if number:
         message = Message('"{text}" is not a strength for the LoRA {name}; 1 is used.', text=number, name=name)
