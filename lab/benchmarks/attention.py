@@ -20,8 +20,8 @@ Every row measures its arms in turn, again and again, and compares medians:
     compiled cudnn     the same in that kernel
     compiled codes     isolated, compiled
     fp8, compiled fp8, compiled fp8 codes    the same three in scaled fp8
-    fp8 alone, compiled fp8 alone            the same arithmetic on plain tensors, without the host's class of tensors
-    compiled fp8 mended, compiled fp8 mended codes    with the one line of the host changed that can't be traced
+    compiled fp8 mended, compiled fp8 mended codes    with the one line of the host changed that can't be traced; asked
+                                                      for by --arms
 
 With --compile every caption of a size is as long, so that graphs are made once for it (with --lengths own they are as
 long as they are, and the second length makes graphs for all further ones); compiling is what an arm's first
@@ -91,24 +91,6 @@ def in_fp8(network: torch.nn.Module, config: dict[str, Any]) -> torch.nn.Module:
     return made.requires_grad_(False).eval()
 
 
-class Scaled(torch.nn.Module):
-    """A layer in scaled fp8 as its arithmetic alone: what the host's and comfy-kitchen's classes come to."""
-
-    def __init__(self, weight: Any, bias: Tensor | None) -> None:
-        """weight: the host's QuantizedTensor [O, I]."""
-        super().__init__()
-        self.register_buffer("weight", weight._qdata)
-        self.register_buffer("scale", weight._params.scale)
-        self.bias = bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        flat, most = x.reshape(-1, x.shape[-1]), torch.finfo(self.weight.dtype).max
-        scale = flat.abs().amax().float() / most
-        small = (flat * (1 / scale).to(x.dtype)).clamp(-most, most).to(self.weight.dtype)
-        out = torch._scaled_mm(small, self.weight.t(), scale, self.scale, self.bias, out_dtype=x.dtype)
-        return out.reshape(*x.shape[:-1], -1)
-
-
 @contextlib.contextmanager
 def mended() -> Iterator[None]:
     """The host as it could be: cast_bias_weight is told the type of its input in place of asking a tensor that is being
@@ -124,17 +106,6 @@ def mended() -> Iterator[None]:
 
     with mock.patch.object(comfy.ops, "cast_bias_weight", told):
         yield
-
-
-def on_plain_tensors(module: torch.nn.Module) -> torch.nn.Module:
-    """A module of in_fp8 over the same weights, its layers Scaled."""
-    from comfy.quant_ops import QuantizedTensor
-
-    if isinstance(weight := getattr(module, "weight", None), QuantizedTensor):
-        return Scaled(weight, module.bias)
-    made = copy.copy(module)
-    made._modules = {name: on_plain_tensors(part) for name, part in module._modules.items()}
-    return made
 
 
 def synchronize(device: torch.device) -> None:
@@ -288,7 +259,7 @@ def peak(work: Callable[[], object], device: torch.device) -> float:
 def arms_of(
     step: Step, covers: dict[str, Cover], networks: dict[str, torch.nn.Module]
 ) -> dict[str, Callable[[], Any]]:
-    """By "" the network itself, by "fp8" and "fp8 alone" the same in fp8."""
+    """By "" the network itself, by "fp8" the same in fp8."""
     cover, small, text = covers.get(""), covers.get("fp8"), step.context
     return {
         "plain": step.plain, "codes": step.isolated, "dense": step.dense, "one by one": step.one_by_one,
@@ -297,9 +268,7 @@ def arms_of(
         "compiled cudnn": lambda: step.forward(text, {OVERRIDE: in_cudnn}, cover.network),
         "compiled codes": lambda: step.compiled_isolated(cover),
         "fp8": lambda: step.forward(text, {}, networks["fp8"]),
-        "fp8 alone": lambda: step.forward(text, {}, networks["fp8 alone"]),
         "compiled fp8": lambda: step.forward(text, {}, small.network),
-        "compiled fp8 alone": lambda: step.forward(text, {}, covers["fp8 alone"].network),
         "compiled fp8 codes": lambda: step.compiled_isolated(small),
         "compiled fp8 mended": mended()(lambda: step.forward(text, {}, small.network)),
         "compiled fp8 mended codes": mended()(lambda: step.compiled_isolated(small)),
@@ -430,10 +399,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(json.dumps(row) if options.json else "heads of {head}, {dtype}: relative error {error:.1e}".format(**row))
     rows: list[dict[str, Any]] = []
     network = make_network(config, device, getattr(torch, options.dtype or ("float32" if on_cpu else "bfloat16")))
-    networks = {"": network}
-    if options.fp8:
-        networks["fp8"] = in_fp8(network, config)
-        networks["fp8 alone"] = on_plain_tensors(networks["fp8"])
+    networks = {"": network} | ({"fp8": in_fp8(network, config)} if options.fp8 else {})
     if not options.json:
         count = sum(weight.numel() for weight in network.parameters())
         print(f"\n{count / 1e9:.2f}B parameters on {device}; ratios to the host's plain step")
@@ -472,7 +438,7 @@ def arms_for(options: argparse.Namespace, on_cpu: bool, batch: int) -> list[str]
     if not options.compile:
         return ["plain", "dense"] if on_cpu else ["plain", "codes", "dense"] + ["one by one"] * (batch == 1)
     names = ["compiled", "compiled codes", *([] if on_cpu else ["cudnn", "compiled cudnn"])]
-    names += ["fp8", "fp8 alone", "compiled fp8", "compiled fp8 alone", "compiled fp8 codes"] if options.fp8 else []
+    names += ["fp8", "compiled fp8", "compiled fp8 codes"] if options.fp8 else []
     asked = ["compiled fp8 mended", "compiled fp8 mended codes"] if options.fp8 else []  # by name: they trace code anew
     chosen = [name for name in (*names, *asked) if name in (options.arms or names)]
     return ["plain", *(["dense"] if on_cpu else []), "codes", *chosen]
