@@ -3,8 +3,8 @@
 export { autocompletion, completionKeymap, closeBrackets, closeBracketsKeymap } from "@codemirror/autocomplete";
 export { defaultKeymap, history, historyKeymap, indentWithTab } from "@codemirror/commands";
 export { xml } from "@codemirror/lang-xml";
-export { HighlightStyle, bracketMatching, foldGutter, foldKeymap, indentUnit, syntaxHighlighting, syntaxTree } from "@codemirror/language";
-export { forceLinting, lintGutter, setDiagnostics } from "@codemirror/lint";
-export { Annotation, Compartment, EditorState, Prec, StateEffect, StateField } from "@codemirror/state";
-export { Decoration, EditorView, ViewPlugin, WidgetType, drawSelection, highlightActiveLine, keymap, lineNumbers, placeholder } from "@codemirror/view";
+export { HighlightStyle, bracketMatching, foldGutter, foldKeymap, indentUnit, syntaxHighlighting } from "@codemirror/language";
+export { setDiagnostics } from "@codemirror/lint";
+export { Annotation, EditorState, StateEffect, StateField } from "@codemirror/state";
+export { Decoration, EditorView, ViewPlugin, WidgetType, drawSelection, highlightActiveLine, keymap, lineNumbers, placeholder, tooltips } from "@codemirror/view";
 export { tags } from "@lezer/highlight";

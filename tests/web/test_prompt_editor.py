@@ -128,6 +128,26 @@ def test_elements_positions_and_tags_are_completed(prompt):
     assert "<position>far_left</position>" in prompt.xml
 
 
+def test_what_is_offered_is_seen_at_the_edge_of_the_editor_and_far_away(prompt):
+    """A panel doesn't cut the list off, nor does the canvas's zoom make it small."""
+    lines = "".join(f"<character_{i}/>\n" for i in range(1, 30))
+    prompt.write(f"{lines}<character_30><position></position></character_30>")
+    prompt.page.evaluate("() => { app.canvas.ds.scale = 0.6; app.canvas.setDirty(true, true); }")
+    prompt.page.wait_for_timeout(300)
+    prompt.page.click(EDITOR, position={"x": 100, "y": 10})
+    prompt.page.keyboard.press("Control+End")
+    for _ in "</position></character_30>":
+        prompt.page.keyboard.press("ArrowLeft")
+    prompt.page.keyboard.type("l", delay=30)
+    options = prompt.page.locator(".cm-tooltip-autocomplete li")
+    options.first.wait_for()
+    assert options.count() > 1 and options.first.bounding_box()["height"] >= 15
+    for option in (options.first, options.nth(1)):
+        place = option.bounding_box()
+        on_top = "([x, y]) => document.elementFromPoint(x, y)?.closest('.cm-tooltip-autocomplete') !== null"
+        assert prompt.page.evaluate(on_top, [place["x"] + 5, place["y"] + place["height"] / 2])
+
+
 @pytest.mark.parametrize(
     ("typed", "completed"), [("blue_h", "blue_hair"), ("blue h", "blue hair"), ("hat, red e", "hat, red eyes")]
 )

@@ -3,7 +3,7 @@ import {
   Annotation, Decoration, EditorState, EditorView, HighlightStyle, StateEffect, StateField, ViewPlugin, WidgetType,
   autocompletion, bracketMatching, closeBrackets, closeBracketsKeymap, completionKeymap, defaultKeymap, drawSelection,
   foldGutter, foldKeymap, highlightActiveLine, history, historyKeymap, indentUnit, indentWithTab, keymap, lineNumbers,
-  placeholder, setDiagnostics, syntaxHighlighting, tags, xml,
+  placeholder, setDiagnostics, syntaxHighlighting, tags, tooltips, xml,
 } from "./codemirror.mjs";
 import { exchanged, STEP, tagsOf, withWeight, without } from "./tags.mjs";
 import { newButton, newElement } from "./widget.mjs";
@@ -36,6 +36,10 @@ function marksOf(doc, problem, warnings) {
   return told.map((one) => ({ ...placeOf(doc, one), severity: one.severity, message: one.message }));
 }
 
+/** Where all views' tooltips are: a panel would cut them off at its edges, and the canvas's zoom make them small. */
+const tooltipsOfAll = () => document.querySelector("body > .newbie-tooltips")
+  ?? document.body.appendChild(newElement("div", { className: "newbie-tooltips" }));
+
 /**
  * @param {string} text
  * @param {(text: string) => void} changed by the user
@@ -49,7 +53,9 @@ function textView(text, changed, extensions) {
   const view = new EditorView({
     state: EditorState.create({
       doc: unixed(text),
-      extensions: [history(), drawSelection(), EditorView.lineWrapping, listen, ...extensions],
+      extensions: [
+        history(), drawSelection(), EditorView.lineWrapping, listen, tooltips({ parent: tooltipsOfAll() }), ...extensions,
+      ],
     }),
   });
   // The front-end takes Ctrl+Z for the graph unless what has the focus says that it is a text area.
