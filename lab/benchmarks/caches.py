@@ -6,9 +6,10 @@
     ./run bench caches --full                             time alone: the full 3.5B architecture, random weights, a GPU
 
 An arm is a node and its threshold: easy (EasyCache), lazy (LazyCache), and tea (TeaCache of the pack
-CUI-Lumina2-TeaCache, in the folder that --pack names); the rest of the node as it comes. Every picture is drawn in all
-arms, one after the other: 2 and 3 people in usual places with complete prompts and 2 with sparse ones, each twice, the
-second time with one person in other colours (bleed). 28 steps, guidance 7.5 until 0.75, eta 0.3, strict.
+CUI-Lumina2-TeaCache, in the folder that --pack names); the rest of the node as it comes. steps is no cache, but as many
+steps instead, which a cache has to be better than. Every picture is drawn in all arms, one after the other: 2 and 3
+people in usual places with complete prompts and 2 with sparse ones, each twice, the second time with one person in
+other colours (bleed). 28 steps, guidance 7.5 until 0.75, eta 0.3, strict.
 
 passes: of the model, as a share of those without a cache; seconds: of sampling, the same. The measures are binding's;
 accuracy_less is the difference to no cache on the same pictures. It recommends the arm that saves most of those which
@@ -48,7 +49,7 @@ from .binding_scenes import PictureSet, sparse_set, truth_of, usual_set
 from .binding_tables import Row, rounded
 from .host import ROOT, add_host, chosen_device
 
-NONE, ARMS = "none", ("none", "easy-0.2", "easy-0.3", "easy-0.4", "lazy-0.3")
+NONE, FEWER, ARMS = "none", "steps", ("none", "easy-0.2", "easy-0.3", "easy-0.4", "lazy-0.3")
 LEAST_SAVED, MOST_LOST = 0.35, 0.5  # of the passes; points of accuracy
 SHARES = ("accuracy", "leak_stated", "leak_unstated", "bleed")
 COLUMNS = ("arm", "pictures", "passes", "seconds", "accuracy", "accuracy_less", *SHARES[1:], "bleed_less")
@@ -58,9 +59,9 @@ def cached(model: Any, arm: str, pack: Path | None = None) -> Any:
     """The model behind the arm's node."""
     from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
 
-    if arm == NONE:
+    kind, _, threshold = arm.partition("-")
+    if kind in (NONE, FEWER):
         return model
-    kind, threshold = arm.split("-")
     if kind == "tea":
         tea = runpy.run_path(str(pack / "TeaCache_Lumina2.py"))
         node, own = tea["TeaCache_Lumina2"](), str(tea["DEFAULT_COEFFICIENTS"])
@@ -98,8 +99,9 @@ class Host:
         latent = {"samples": torch.zeros(1, 16, size[1] // 8, size[0] // 8)}
         positive = encode(self.clip, described.scene, described.boxes, "strict")
         negative = encode_negative(self.clip, described.scene, described.boxes, "strict", "")
+        steps = int(arm.removeprefix(f"{FEWER}-")) if arm.startswith(FEWER) else self.steps
         begin = time.perf_counter()
-        drawn = sample(cached(self.model, arm, self.pack), positive, negative, latent, seed=seed, steps=self.steps)
+        drawn = sample(cached(self.model, arm, self.pack), positive, negative, latent, seed=seed, steps=steps)
         seconds = time.perf_counter() - begin
         return decode(self.vae, drawn["samples"])[0].permute(2, 0, 1).cpu(), seconds
 
@@ -112,10 +114,10 @@ class Arm:
         self.passes, self.seconds = 0, 0.0
 
 
-def cut(test: PictureSet, count: int) -> PictureSet:
-    """The first pictures of the set."""
+def cut(test: PictureSet, some: slice) -> PictureSet:
+    """Some of the set's pictures."""
     names = ("pictures", "described", "recoloured", "redescribed", "changed")
-    return replace(test, **{name: getattr(test, name)[:count] for name in names})
+    return replace(test, **{name: getattr(test, name)[some] for name in names})
 
 
 def draw_all(host: Host, arms: dict[str, Arm], sets: Sequence[PictureSet], number: int) -> None:
@@ -216,13 +218,13 @@ def run(options: argparse.Namespace) -> None:
     host = Host(options.weights, options.steps, options.pack)
     sets = [usual_set(2, options.count), usual_set(3, options.count), sparse_set(2, options.count)]
     arms = {name: Arm(len(sets)) for name in dict.fromkeys((NONE, *options.arms))}
-    done = 0
+    done = options.first
     while done < options.count and time.perf_counter() - begin < options.seconds:
         draw_all(host, arms, sets, done)
         done += 1
         saved = ", ".join(f"{name} {arm.passes / arms[NONE].passes:.2f}" for name, arm in arms.items())
         print(f"{done} of {options.count} after {time.perf_counter() - begin:.0f} s; passes: {saved}", file=sys.stderr)
-    sets = [cut(test, done) for test in sets]
+    sets = [cut(test, slice(options.first, done)) for test in sets]
     rows = list(rows_of(load(options.weights, chosen_device()), arms, sets))
     options.out.mkdir(parents=True, exist_ok=True)
     for name, arm in arms.items():
@@ -242,6 +244,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for the table, its rows and contact sheets")
     parser.add_argument("--arms", nargs="+", default=ARMS, metavar="ARM", help=" ".join(ARMS))
     parser.add_argument("--count", type=int, default=12, help="pictures of each of the three sets, drawn twice an arm")
+    parser.add_argument("--first", type=int, default=0, help="the picture of each set to begin with")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further picture after these")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
