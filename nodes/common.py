@@ -25,6 +25,7 @@ from ..sentences import loggable, telling, visible
 from ..xml_prompt import Box, PromptError, PromptWarning, Scene, language_of, layout, system_language, to_xml
 
 CATEGORY = "NewBie"
+CUSTOM = f"{CATEGORY}/custom sampling"  # parts for SamplerCustomAdvanced, apart from NewBie Sample
 SETTINGS = ("Comfy.Locale", "NewBie.Locale")  # what the user chose; what our extension saw the page use
 ASPECTS = (1.0, 2 / 3, 3 / 2, 1 / 2, 2.0)  # width / height
 SceneSocket = io.Custom("NEWBIE_SCENE")

@@ -7,7 +7,7 @@ from comfy_api.latest import io
 
 from ..sampling.guidance import guider_for
 from .common import (
-    CATEGORY,
+    CUSTOM,
     HIDDEN,
     checked,
     guidance_end_input,
@@ -25,7 +25,7 @@ class NewBieGuider(io.ComfyNode):
         return io.Schema(
             node_id="NewBieGuider",
             display_name="NewBie Guider",
-            category=CATEGORY,
+            category=CUSTOM,
             description="NewBie Sample's guidance as a GUIDER, with its start, end and cap.",
             has_intermediate_output=True,  # warnings stay on the node when it is not run again
             search_aliases=["guider", "cfg guider", "guidance interval", "renorm cfg"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from ..sampling.samplers import check_eta, sampler_for, samplers
-from .common import CATEGORY, checked, eta_input, problem_of, s_noise_input, sampler_input
+from .common import CUSTOM, checked, eta_input, problem_of, s_noise_input, sampler_input
 
 
 class NewBieSampler(io.ComfyNode):
@@ -13,8 +13,8 @@ class NewBieSampler(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="NewBieSampler",
-            display_name="NewBie Sampler",
-            category=CATEGORY,
+            display_name="NewBie Sampler (custom)",
+            category=CUSTOM,
             description="NewBie Sample's sampler as a SAMPLER: one of ComfyUI's, with eta and s_noise.",
             search_aliases=["sampler select", "ksampler select", "euler ancestral", "eta"],
             inputs=[sampler_input(samplers()), eta_input(), s_noise_input()],
