@@ -509,12 +509,15 @@ def with_loras(
     """Where in the network each layer is, its name there, and the layer with its LoRAs. caption: how many tokens."""
     (image,), host = grids(network, *x.shape[-2:]), HostWeights()
     lengths = {JOINT: caption + image, CAPTION: caption, IMAGE: image, EVERYTHING: 1}
+    added: dict[str, list[tuple[Target, list[Tensor]]]] = {}
     for module, target, place in found:
         measure(target, host, module, x)
         tokens = x.new_empty((1, 1, 1)).expand(1, lengths[place], 1)
         own = [gates.of(place, tokens, spread) for spread in target.layer.spreads]
-        parent, _, name = target.path.rpartition(".")
-        yield network.get_submodule(parent), name, WithLoras(module, target, own, host)
+        added.setdefault(target.path, []).append((target, own))
+    for path, of_layer in added.items():
+        parent, _, name = path.rpartition(".")
+        yield network.get_submodule(parent), name, WithLoras(network.get_submodule(path), of_layer, host)
 
 
 def grids(network: nn.Module, height: int, width: int) -> dict[int, tuple[int, int]]:

@@ -299,14 +299,22 @@ class WithLoras(nn.Module):
     tensors as they come: other weights and gates of the same shapes are other numbers in the same graph.
     """
 
-    def __init__(self, module: nn.Module, target: Target, gates: Sequence[Tensor], host: Host) -> None:
-        """gates: of the parts of the target's layer."""
+    def __init__(self, module: nn.Module, added: Sequence[tuple[Target, Sequence[Tensor]]], host: Host) -> None:
+        """added: several where files change parts of the layer's outputs; each with the gates of its layer's parts."""
         super().__init__()
-        self.module, self.target, self.gates, self.host = module, target, list(gates), host
+        self.module, self.added, self.host = module, [(target, list(gates)) for target, gates in added], host
 
     def forward(self, x: Tensor) -> Tensor:
-        gates, out = iter(self.gates), self.module(x)
-        return add_to_output(self.target, lambda _out, _spread: next(gates), self.host, self.module, (x,), out)
+        out = self.module(x)
+        for target, own in self.added:
+            gate = partial(following, iter(own))
+            out = add_to_output(target, gate, self.host, self.module, (x,), out)
+        return out
+
+
+def following(gates: Iterator[Tensor], _out: Tensor, _spread: Spread) -> Tensor:
+    """As a Gate, of those that were made for a layer's parts in their order."""
+    return next(gates)
 
 
 @contextmanager

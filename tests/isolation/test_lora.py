@@ -44,6 +44,9 @@ def folder(tmp_path_factory, mini):
         tensors = lora_for(network, "diffusion_model.", seed=seed, only=has_tokens)
         save_file(tensors, path / f"{name}.safetensors")
     save_file(lora_for(network, "diffusion_model.", seed=5), path / "all.safetensors")
+    tensors = lora_for(network, "transformer.", only=lambda n: n.startswith("layers") and n.endswith("attention.out"))
+    queries = {name.replace("attention.out", "attention.to_q"): value for name, value in tensors.items()}
+    save_file(queries, path / "queries.safetensors")
     te = lora_for(mini[1].cond_stage_model, "text_encoders.", seed=7, only=lambda n: "layers" in n)
     save_file(te, path / "text.safetensors")
     with listed(path):
@@ -321,6 +324,7 @@ SOME = ["diffusion_model.layers.0", "diffusion_model.context_refiner.1", "diffus
     ("strict", ([Lora("cone")], [Lora("tail")]), ([Lora("tail")], [Lora("cone")])),
     ("gentle", ([Lora("cone", 0.5)], [], [Lora("all")]), ([], [Lora("cone")], [Lora("all", 0.5)])),
     ("off", ([], [], [Lora("all")]), ([Lora("all", 0.5)],)),
+    ("strict", ([Lora("cone")], [Lora("queries")]), ([Lora("cone", 0.5)], [Lora("queries", 2.0)])),
 ])  # fmt: skip
 def test_a_compiled_model_takes_them_in_turn_with_prompts_without(mini, folder, keys, mode, loras, others, caplog):
     """In graphs of their own, which take other weights, strengths and wearers as they come."""

@@ -192,7 +192,7 @@ def test_one_graph_takes_all_loras_of_a_form(kind, rows):
         with acting_on([(module, target, IMAGE)], table):
             expected = module(x)
         gates = [table.of(IMAGE, x, spread) for spread in target.layer.spreads]
-        with exchanged([(place, "layer", WithLoras(module, target, gates, HostWeights()))]):
+        with exchanged([(place, "layer", WithLoras(module, [(target, gates)], HostWeights()))]):
             torch.testing.assert_close(compiled(place, x), expected, rtol=1e-9, atol=1e-9)
         assert place["layer"] is module
     assert len(graphs) == 1
