@@ -89,6 +89,22 @@ def test_fields_and_people_are_added_and_fields_removed(prompt):
     prompt.until("() => document.querySelectorAll('.newbie-box').length === 9")
 
 
+def test_a_person_is_removed_with_all_that_is_said_of_them_and_comes_back_by_undoing(prompt):
+    prompt.page.get_by_role("tab", name="len").click()
+    prompt.page.get_by_role("button", name="Remove this person").click()
+    fourth, fifth = EIGHT.index("  <character_4>"), EIGHT.index("  <character_5>")
+    assert prompt.xml == EIGHT[:fourth] + EIGHT[fifth:]
+    assert prompt.page.inner_text(".newbie-tabs [aria-selected=true]") == "rin"
+    prompt.until("() => document.querySelectorAll('.newbie-box').length === 7")
+    prompt.page.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
+    prompt.until("() => document.querySelectorAll('.newbie-box').length === 8")
+    assert prompt.xml == EIGHT
+    prompt.write("<character_1><n>a</n></character_1>")
+    prompt.page.get_by_role("button", name="Remove this person").click()
+    assert prompt.xml == ""
+    assert prompt.page.locator(".newbie-tabs button").all_inner_texts() == ["+", "Picture"]
+
+
 def test_a_person_chosen_in_the_layout_is_the_one_whose_fields_are_shown(prompt):
     prompt.page.locator(".newbie-box").nth(2).click()
     assert chips(prompt, "appearance") == ["hair 3", "eyes"]

@@ -4,7 +4,7 @@ import { chipField } from "./editors.mjs";
 import { COLOURS } from "./layout.mjs";
 import { newButton, newElement } from "./widget.mjs";
 import {
-  fieldName, PERSON_FIELDS, PICTURE_FIELDS, scene, withField, withoutField, withPerson, withWords,
+  fieldName, PERSON_FIELDS, PICTURE_FIELDS, removal, scene, withField, withoutField, withPerson, withWords,
 } from "./xml.mjs";
 
 /**
@@ -116,7 +116,7 @@ const ENTITY = /&(amp|lt|gt|quot|apos);/gu;
  * @param {(word: string) => string} options.words
  * @param {(context: object, name: string) => object | null} options.complete
  * @param {() => string} options.text the prompt's
- * @param {(change: import("./xml.mjs").Change) => void} options.change
+ * @param {(change: import("./xml.mjs").Change, step?: boolean) => void} options.change step: one for the graph's undo
  * @param {(index: number) => void} options.chosen a person's tab
  */
 export function peopleView({ words, complete, text, change, chosen }) {
@@ -138,9 +138,9 @@ export function peopleView({ words, complete, text, change, chosen }) {
       const field = fieldAt(key);
       if (typed.trim() !== field.words) change(withWords(text(), field, typed.trim()));
     },
-    removed: (key) => change(withoutField(text(), fieldAt(key))),
+    removed: (key) => change(withoutField(text(), fieldAt(key)), true),
     added: (name) => {
-      change(withField(text(), now().person?.element ?? null, name));
+      change(withField(text(), now().person?.element ?? null, name), true);
       const place = now().fields.findLastIndex((field) => fieldName(field.name) === name);
       list.focus(`${at}:${place}`);
     },
@@ -182,21 +182,27 @@ export function peopleView({ words, complete, text, change, chosen }) {
     told = verdict;
     const count = scene(text()).people.length;
     if (at >= count) at = count - 1; // with nobody left: the picture
-    const { read, fields } = now();
+    const { read, person, fields } = now();
     const locked = /^\s*[{[]/u.test(text()) ? words("locked") : read.whole ? undefined : words("unformatted");
     const add = () => {
-      change(withPerson(text()));
+      change(withPerson(text()), true);
       choose(scene(text()).people.length - 1);
       list.focus(`${at}:0`);
     };
-    const title = words("addPerson");
-    const nameOf = (person, i) => {
-      const field = person.fields.find(({ name }) => fieldName(name) === "name");
-      return field?.words.replace(ENTITY, (_, name) => ENTITIES[name]) || told.characters[i]?.name || person.element.name;
+    const remove = () => {
+      const { open, close } = now().person.element;
+      at = Math.max(at - 1, 0); // the change shows whoever is at it
+      change(removal(text(), { from: open.from, to: close.to }), true);
+    };
+    const [title, without] = [words("addPerson"), words("removePerson")];
+    const nameOf = (one, i) => {
+      const field = one.fields.find(({ name }) => fieldName(name) === "name");
+      return field?.words.replace(ENTITY, (_, name) => ENTITIES[name]) || told.characters[i]?.name || one.element.name;
     };
     tabs.replaceChildren(
-      ...read.people.map((person, i) => tab(nameOf(person, i), i, COLOURS[i % COLOURS.length])),
+      ...read.people.map((one, i) => tab(nameOf(one, i), i, COLOURS[i % COLOURS.length])),
       ...(locked ? [] : [newButton({ textContent: "+", title, ariaLabel: title, onclick: add })]),
+      ...(locked || !person ? [] : [newButton({ textContent: "−", title: without, ariaLabel: without, onclick: remove })]),
       tab(words("picture"), PICTURE),
     );
     const known = at === PICTURE ? PICTURE_FIELDS : PERSON_FIELDS;

@@ -41,7 +41,10 @@ export function promptPanel(host, node, { input, reader }) {
     words,
     complete: (context, name) => complete?.(context, name) ?? null,
     text,
-    change: editor.change,
+    change: (change, step) => {
+      editor.change(change);
+      if (step) remember(host.app);
+    },
     chosen: (index) => board.choose(index),
   });
   const peopleShown = () => markup && !linked() && Boolean(node.properties[PEOPLE]);

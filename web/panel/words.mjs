@@ -16,6 +16,7 @@ const WORDS = {
   people: ["People", "角色"],
   peopleHint: ["Edit each person's tags as chips", "按角色编辑标签"],
   addPerson: ["Add a person", "添加角色"],
+  removePerson: ["Remove this person", "删除这个角色"],
   picture: ["Picture", "画面"],
   linked: ["connected", "已连接"],
   convert: ["Turn into XML", "转成 XML"],
