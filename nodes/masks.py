@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..isolation.plan import KEY, PIXELS, Region, fractions
 from ..isolation.silhouettes import Silhouettes
-from ..isolation.unet import IsolatedUNet
 from ..xml_prompt import GRID, Box, Scene, layout, regions, render_tags, text_of
 from .common import CATEGORY, SceneSocket, check_layout, checked, scene_output, scene_outputs
 
@@ -166,6 +165,8 @@ def size_of(latent: dict[str, Any] | None, image: Tensor | None) -> tuple[int, i
 
 def seen_by(conditioning: list | None) -> tuple[Silhouettes, Sequence[Region]]:
     """What the last run saw of a conditioning's characters, and their regions. Raises ValueError."""
+    from ..isolation.unet import IsolatedUNet  # a host that lacks what this needs shall lose no node that makes prompts
+
     for _, values in conditioning or ():
         if carried := values.get("model_conds", {}).get(KEY):
             if isinstance(carried.cond.forward, IsolatedUNet):

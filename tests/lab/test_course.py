@@ -10,6 +10,7 @@ from newbie_pack.lab.training import batches, dataset, diffusion
 from newbie_pack.lab.training.course import Course
 from newbie_pack.lab.training.generate import Isolated, apart, collate, velocity
 from newbie_pack.lab.training.generate import caption as encoded
+from newbie_pack.lab.training.optimizer import Optimizer
 from newbie_pack.lab.training.ranks import Ranks
 from newbie_pack.lab.training.tokens import tokenize
 from newbie_pack.xml_prompt import Segment
@@ -67,14 +68,16 @@ def test_batches_have_about_as_many_tokens():
 def trainee(seed):
     torch.manual_seed(seed)
     weights = [nn.Parameter(torch.randn(3, 2)), nn.Parameter(torch.randn(2))]
-    return diffusion.Trainee(weights, [w.detach().clone() for w in weights], torch.optim.AdamW(weights, lr=0.1))
+    optimizer = Optimizer([("a", weights[0]), ("b", weights[1])], torch.device("cpu"))
+    return diffusion.Trainee(weights, [w.detach().clone() for w in weights], optimizer)
 
 
 def steps(one, count):
     for _ in range(count):
-        one.optimizer.zero_grad()
+        for weight in one.weights:
+            weight.grad = None
         sum(w.square().sum() for w in one.weights).backward()
-        one.optimizer.step()
+        one.optimizer.step(0.1)
         one.step += 1
 
 

@@ -105,12 +105,6 @@ def pages(host, chromium) -> Callable[..., Canvas]:
 
     @cache
     def open_page(renderer: str, locale: str, palette: str) -> Canvas:
-        settings = QUIET | {
-            "Comfy.VueNodes.Enabled": renderer == "nodes2", "Comfy.Locale": locale, "Comfy.ColorPalette": palette,
-        }  # fmt: skip
-        request = urllib.request.Request(f"{host.url}/settings", json.dumps(settings).encode(), method="POST")
-        request.add_header("Content-Type", "application/json")
-        urllib.request.urlopen(request).read()
         context = chromium.new_context(
             viewport={"width": 1600, "height": 1000},
             has_touch=True,
@@ -123,7 +117,16 @@ def pages(host, chromium) -> Callable[..., Canvas]:
         page.wait_for_function("() => window.app?.graph?.nodes.length && app.extensionManager", timeout=60_000)
         return Canvas(page, problems)
 
-    return open_page
+    def with_settings(renderer: str, locale: str, palette: str) -> Canvas:
+        settings = QUIET | {
+            "Comfy.VueNodes.Enabled": renderer == "nodes2", "Comfy.Locale": locale, "Comfy.ColorPalette": palette,
+        }  # fmt: skip
+        request = urllib.request.Request(f"{host.url}/settings", json.dumps(settings).encode(), method="POST")
+        request.add_header("Content-Type", "application/json")
+        urllib.request.urlopen(request).read()  # for a page that is open, too: the host speaks the language set last
+        return open_page(renderer, locale, palette)
+
+    return with_settings
 
 
 @pytest.fixture
