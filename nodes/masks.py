@@ -165,11 +165,9 @@ def size_of(latent: dict[str, Any] | None, image: Tensor | None) -> tuple[int, i
 
 def seen_by(conditioning: list | None) -> tuple[Silhouettes, Sequence[Region]]:
     """What the last run saw of a conditioning's characters, and their regions. Raises ValueError."""
-    from ..isolation.unet import IsolatedUNet  # a host that lacks what this needs shall lose no node that makes prompts
-
     for _, values in conditioning or ():
         if carried := values.get("model_conds", {}).get(KEY):
-            if isinstance(carried.cond.forward, IsolatedUNet):
+            if not carried.cond.forward.shows:
                 raise ValueError(
                     f"SD1.5, SD2 and SDXL show no silhouettes: choose {BOXES}, or use a node that segments the picture."
                 )
