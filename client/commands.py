@@ -80,7 +80,7 @@ COMMANDS = {
     "test": Command(
         "run the tests; further arguments go to pytest",
         "testing",
-        wanted=("lxml", "pytest", "hypothesis", "cv2", "sentencepiece"),
+        wanted=("lxml", "pytest", "xdist", "hypothesis", "cv2", "sentencepiece"),
     ),
     "models": Command(
         "check: which of the full model's files are there; lora: rename a trainer's LoRA", "models", here=True

@@ -30,6 +30,14 @@ if "newbie_pack" not in sys.modules:
 add_host()
 
 
+def pytest_collection_modifyitems(items):
+    """What a running host is needed for is marked, and begins first: at the end it would keep one process waiting."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in ("host", "web"):
+            item.add_marker(pytest.mark.host)
+    items.sort(key=lambda item: item.get_closest_marker("host") is None)
+
+
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):
     """A folder with the built-in model's four files, random."""

@@ -15,7 +15,7 @@ from argparse import ArgumentParser
 from pathlib import Path
 
 import pytest
-from newbie_pack.client import api, arguments, commands, host
+from newbie_pack.client import api, arguments, commands, host, testing
 from newbie_pack.client import environment as environments
 from newbie_pack.client import terminal as terminals
 from newbie_pack.client.problem import Problem, exit_code
@@ -170,6 +170,20 @@ def test_every_command_but_three_runs_in_the_environments_python(monkeypatch):
     ]:
         assert commands.launch(ROOT, typed) == 7
         assert started.pop() == (Path("/their/python"), ROOT, module, rest)
+
+
+def test_the_whole_suite_takes_all_cores_and_a_part_of_it_one(monkeypatch):
+    started = []
+    monkeypatch.setenv("NEWBIE_HOST", "")
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("newbie_pack.client.testing.become", lambda command: started.append(command[3:]) or 7)
+    for cores, typed, workers, threads in [(2, [], 2, "1"), (16, [], 4, "4"), (1, [], 0, None), (2, ["x"], 0, None)]:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda cores=cores: cores)
+        assert testing.main(typed) == 7
+        words = started.pop()
+        assert (words[:2] == ["-n", str(workers)]) is bool(workers) and words[len(words) - len(typed) :] == typed
+        assert os.environ.get("OMP_NUM_THREADS") == threads
 
 
 def test_drawing_on_another_server_sets_nothing_up_where_its_modules_are(monkeypatch):

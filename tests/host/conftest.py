@@ -23,12 +23,6 @@ class Drawn:
     ran: tuple[str, ...]
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.host)
-
-
 @pytest.fixture(scope="session")
 def server(host):
     from newbie_pack.client import api

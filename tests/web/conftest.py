@@ -25,12 +25,6 @@ QUIET = {  # no tour, no news, no old workflow
 }
 
 
-def pytest_collection_modifyitems(items):
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.host)
-
-
 @pytest.fixture(scope="module")  # its driver holds the thread's event loop, which tests elsewhere want
 def chromium():
     """Debian's chromium, or any other; `NEWBIE_BROWSER` names one that is not on the path."""
