@@ -7,7 +7,7 @@ import re
 
 import numpy as np
 import pytest
-from graphs import afresh, changed, node_of
+from graphs import afresh, changed, few, node_of
 
 WRONG = "<character_1> <n>miku</n> <pose>standing </character_1>"
 
@@ -22,7 +22,7 @@ def test_a_wrong_prompt_is_told_on_the_prompts_node(server, workflow):
     assert list(told) == [id for id, node in prompt.items() if node["class_type"] == "NewBieXMLPrompt"]
 
 
-def test_a_wrong_prompt_gets_a_sentence_and_the_next_one_a_picture(server, demo, draw, workflow):
+def test_a_wrong_prompt_gets_a_sentence_and_the_next_one_a_picture(server, sketch, draw, workflow):
     from newbie_pack.client import api
 
     with pytest.raises(api.HostError) as caught:
@@ -30,7 +30,7 @@ def test_a_wrong_prompt_gets_a_sentence_and_the_next_one_a_picture(server, demo,
     assert str(caught.value) == (
         "NewBie XML Prompt: line 1, column 27: <pose> is never closed. Write </pose> before </character_1>."
     )
-    assert np.array_equal(draw(afresh(workflow())).picture, demo.picture)
+    assert np.array_equal(draw(afresh(few(workflow()))).picture, sketch.picture)
 
 
 BAD = [
@@ -41,7 +41,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("settings", "sentence"), [bad[1:] for bad in BAD], ids=[bad[0] for bad in BAD])
-def test_a_bad_setting_never_passes_for_a_success(server, demo, draw, workflow, settings, sentence):
+def test_a_bad_setting_never_passes_for_a_success(server, sketch, draw, workflow, settings, sentence):
     """Whatever a program looks at: either the prompt is refused, or its run has failed."""
     from newbie_pack.client import answers, api
 
@@ -56,7 +56,7 @@ def test_a_bad_setting_never_passes_for_a_success(server, demo, draw, workflow, 
             draw(prompt)
         record = api.ask(server, "/history")[queued["prompt_id"]]
         assert record["status"]["status_str"] == "error" and not answers.pictures(record["outputs"])
-    assert np.array_equal(draw(afresh(workflow())).picture, demo.picture)
+    assert np.array_equal(draw(afresh(few(workflow()))).picture, sketch.picture)
 
 
 def test_half_a_graph_is_not_run(server, draw, workflow):
@@ -82,7 +82,7 @@ def test_half_a_graph_is_not_run(server, draw, workflow):
     assert not [picture for picture in saved if picture.kind == "output"]
 
 
-def test_an_interrupted_prompt_stops_and_the_next_one_is_drawn(server, demo, draw, workflow):
+def test_an_interrupted_prompt_stops_and_the_next_one_is_drawn(server, sketch, draw, workflow):
     from newbie_pack.client import answers, api
 
     steps = []
@@ -96,4 +96,4 @@ def test_an_interrupted_prompt_stops_and_the_next_one_is_drawn(server, demo, dra
     with pytest.raises(answers.Interrupted):
         api.draw(server, changed(workflow(), "NewBieSample", seed=3, steps=200), stop)
     assert 1 <= len(steps) < 100
-    assert np.array_equal(draw(afresh(workflow())).picture, demo.picture)
+    assert np.array_equal(draw(afresh(few(workflow()))).picture, sketch.picture)

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from graphs import afresh, changed, node_of
+from graphs import afresh, changed, few, node_of
 
 NEUTRAL = {"strength": 1.0, "start": 0.0, "end": 1.0, "soft_edge": 0.0, "gender_strength": 0.0, "apart": 0.0}
 NEUTRAL |= {"swapped": 0.0, **dict.fromkeys(("encoder", "joint_layers", "context_refiner", "pooled"), "as the mode")}
@@ -17,12 +17,8 @@ def with_options(prompt, **options):
     return linked | {"30": {"class_type": "NewBieIsolationOptions", "inputs": NEUTRAL | options}}
 
 
-def few(prompt):
-    return changed(prompt, "NewBieSample", steps=4)
-
-
-def test_options_as_they_stand_change_nothing_and_others_do(draw, workflow):
-    plain = draw(few(workflow())).picture
+def test_options_as_they_stand_change_nothing_and_others_do(sketch, draw, workflow):
+    plain = sketch.picture
     assert np.array_equal(draw(with_options(few(workflow()))).picture, plain)
     for option in ({"strength": 0.0}, {"apart": 0.9}, {"soft_edge": 0.3}, {"end": 0.5}):
         assert not np.array_equal(draw(with_options(few(workflow()), **option)).picture, plain), option

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from graphs import ROOT, afresh, changed, node_of
+from graphs import ROOT, afresh, changed, few, node_of
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -29,10 +29,6 @@ def lora(host):
     (folder / NAME).unlink()
 
 
-def few(prompt):
-    return changed(prompt, "NewBieSample", steps=4)
-
-
 def worn(prompt, element):
     """By the first character's block of the prompt."""
     xml = node_of(prompt, "NewBieXMLPrompt")["inputs"]["xml"]
@@ -47,8 +43,8 @@ def by_node(prompt, lora, strength):
     return linked | {"40": {"class_type": "NewBieCharacterLoRA", "inputs": inputs}}
 
 
-def test_a_lora_changes_its_owner_and_the_next_prompt_finds_the_model_as_it_was(draw, workflow, lora):
-    plain = draw(few(workflow())).picture.astype(int)
+def test_a_lora_changes_its_owner_and_the_next_prompt_finds_the_model_as_it_was(sketch, draw, workflow, lora):
+    plain = sketch.picture.astype(int)
     element = f'<lora name="{lora.removesuffix(".safetensors")}" strength="0.8"/>'
     dressed = draw(worn(few(workflow()), element)).picture.astype(int)
     change = np.abs(dressed - plain).mean(2)
