@@ -20,7 +20,10 @@ _ROOT_WORDS = """
 """
 ROOTS = frozenset(_ROOT_WORDS.split())
 GENERAL_BLOCK = frozenset({"general_tags", "general", "general_tag", "通用标签", "整体标签", "通用"})
-_LIST_WORDS = "characters people persons subjects cast character_list 角色列表 人物列表 キャラクター一覧"
+_LIST_WORDS = """
+    characters people persons subjects cast character_list main_characters side_characters 角色列表 人物列表
+    キャラクター一覧
+"""
 LISTS = frozenset(_LIST_WORDS.split())  # what stands over several characters, and is none of them
 _THOUGHT_WORDS = "think thought thinking thoughts reasoning scratchpad analysis 思考 思考过程"
 THOUGHTS = frozenset(_THOUGHT_WORDS.split())
@@ -95,6 +98,13 @@ _NEGATIVE = re.compile(
 _NEGATIONS = frozenset({"no", "not", "omit", "forbidden", "ng"})  # alone: `scene_no` is a number
 # What is said of a person and never of a picture.
 PERSONAL = frozenset(CHARACTER_ELEMENTS) - frozenset(GENERAL_ELEMENTS) - {"n", "name", "tags", "traits"}
+# `<main_character>`, `<subject_details>`, `<女主角>`: somebody without a number or a name.
+_PERSON_ELEMENT = re.compile(
+    r"(?:(?:main|side|supporting|secondary|second|first|other|another|lead|female|male)_)?"
+    r"(?:character|person|subject|protagonist|deuteragonist|antagonist|hero|heroine)"
+    r"(?:_(?:details?|info|information|description|design|profile|sheet))?(?:_?[0-9]{1,2})?"
+    r"|[男女第]?[一二三]?[主配]角[一二三四0-9]?|[男女]主|[男女][一二]号|主人公|ヒロイン|ヒーロー"
+)
 # `<inset_panel>`, `<panel_2>`, `<左格>`: a picture within the picture.
 _PANEL = re.compile(
     r"(?:[a-z]+_){0,3}(?:panel|inset|koma|vignette|sub_?picture|sub_?image)(?:_[a-z0-9]+){0,3}"
@@ -191,6 +201,18 @@ def panel_place(name: str) -> str:
     return "_".join(word for word in words if word in ("top", "bottom", "left", "right", "center", "upper", "lower"))
 
 
+def is_person(name: str) -> bool:
+    """Whether an element's name means a person without saying who: `main_character`, `subject`, `女主角`."""
+    return _PERSON_ELEMENT.fullmatch(name.lower().replace("-", "_")) is not None
+
+
+def speaks_of_person(names: Iterable[str]) -> bool:
+    """Whether elements of these names together can only describe a character."""
+    named = set(map(word_key, names))
+    of_picture = (name for name in named if name in GENERAL_ELEMENTS and name not in CHARACTER_ELEMENTS)
+    return bool(named & PERSONAL) and not any(of_picture)
+
+
 def is_panel(name: str) -> bool:
     return _PANEL.fullmatch(word_key(name)) is not None
 
@@ -221,11 +243,11 @@ _NAMING = {
 _PERSON = {
     "girl": """
         females ladies gal gals lass maiden schoolgirl tomboy loli milf gyaru bishoujo
-        姑娘 妹子 美少女 乙女 여자 소녀 여성
+        姑娘 妹子 女主 美少女 乙女 여자 소녀 여성
     """,
     "boy": """
         males guys gentleman gentlemen dude lad schoolboy femboy shota bishounen
-        小伙 小伙子 帅哥 青年 美少年 남자 소년 남성
+        小伙 小伙子 男主 帅哥 青年 美少年 남자 소년 남성
     """,
     "other": "other others androgynous nonbinary non_binary genderless agender 其他 无性 中性 无性别",
 }

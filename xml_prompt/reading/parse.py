@@ -16,7 +16,6 @@ from ..tags import MAX_WEIGHT, MIN_WEIGHT, SEPARATORS
 from ..words import (
     GENERAL_BLOCK,
     LORA_ELEMENTS,
-    PERSONAL,
     ROOTS,
     UNSTATED,
     character_id,
@@ -25,6 +24,9 @@ from ..words import (
     is_field_name,
     is_negative,
     is_panel,
+    is_person,
+    speaks_of_person,
+    word_key,
 )
 from .document import Document, Warnings, find_document, source_of
 from .fields import (
@@ -60,6 +62,7 @@ _LABELLED_LINE = re.compile(
 )
 _PLACEHOLDER = re.compile(r"\$character_[0-9]+\$")  # the template's own
 _NUMBER_BEHIND = re.compile(r"[_\-]?(?:[0-9]{1,2}|[a-d]|[一二三四五六])$", re.IGNORECASE)
+_MANY = ("s", "men", "们", "們", "たち", "達")
 _RUN = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 
 
@@ -204,16 +207,21 @@ def _read_general_element(reading: Reading, node: Node) -> None:
     key = node.name.lower()
     name = picture_field(key)
     if key in ROOTS or key in GENERAL_BLOCK:
+        node = _with_attributes_inside(node, lambda attribute: picture_field(attribute) is not None)
         _attributes(reading, node, ())
         read_general(reading, node, beside=bool(node.children))
     elif name is None and node.children and is_panel(node.name):
         reading.panels.append((reading.source, node))
-    elif name is None and node.children and (_is_person(node) or _gender_in(node.name)):
+    elif name is None and _is_person(node):
         _read_named_character(reading, node)
     elif name is None and node.children and not _own_words(node) and not looks_like_character(node.name):
         _read_unknown_frame(reading, node)
         read_general(reading, node, beside=True)
+    elif name == "interaction" and (acts := _acts_in(node)):
+        for act in acts:
+            _read_general_element(reading, act)
     else:
+        node = _whose_act(node) if name == "interaction" else node
         stated, beside = _stated(reading, node, _LEAVES_OF_PICTURE.get(name or ""))
         state_of_picture(reading, stated)
         for child in beside:
@@ -227,14 +235,17 @@ def _own_words(node: Node) -> bool:
 
 
 def _is_person(node: Node) -> bool:
-    """Whether an element of another name holds what is only said of a character."""
-    named = {child.name.lower() for child in node.children}
-    return len(named & PERSONAL) > 1 or ("gender" in named and len(named) > 1)
+    """Whether an element of another name is a character: `<girl_1>`, `<main_character>`, or by what is said in it."""
+    if _gender_in(node.name) or is_person(node.name):
+        return True
+    said = {*(child.name for child in node.children), *node.attributes}
+    return speaks_of_person(said) and not looks_like_character(node.name)
 
 
 def _gender_in(name: str) -> str | None:
-    """`<girl_1>` says who somebody is, and no name."""
-    return gender_of(_NUMBER_BEHIND.sub("", name))
+    """`<girl_1>` says who somebody is, and no name; `<girls>` are nobody in particular."""
+    word = _NUMBER_BEHIND.sub("", name)
+    return None if word.lower().endswith(_MANY) else gender_of(word)
 
 
 def _named_within(child: Node, node: Node, field: Callable[[str], str | None]) -> Node:
@@ -264,13 +275,12 @@ def _read_named_character(reading: Reading, node: Node) -> None:
     message = Message("{element} describes a person; it is read as <{id}>.", element=node.spelled, id=id)
     reading.warn(node.offset, message)
     draft = new_draft(reading, id, node.offset)
-    node = apart_from_loras(reading, node, draft.loras)
-    draft.name = _attributes(reading, node, ("name",)).get("name", "").strip()
-    _read_character_parts(reading, draft, node)
-    if gender := _gender_in(node.name):
+    _read_character_content(reading, draft, node)
+    gender = _gender_in(node.name)
+    if gender and not draft.gender_stated and "gender" not in draft.fields:
         draft.gender, draft.gender_stated = gender, True
-    else:
-        draft.name = draft.name or node.name
+    elif not gender and not is_person(node.name):
+        draft.name = draft.name or node.name.strip()
 
 
 def _read_character(reading: Reading, node: Node) -> None:
@@ -289,10 +299,31 @@ def _read_character(reading: Reading, node: Node) -> None:
             id=id, line=line, column=column,
         )  # fmt: skip
         raise reading.source.error(message, node.offset)
-    draft = reading.drafts.get(id) or new_draft(reading, id, node.offset)
+    _read_character_content(reading, reading.drafts.get(id) or new_draft(reading, id, node.offset), node)
+
+
+_OF_CHARACTERS = ("id", "name", "gender", "bbox")
+_TECHNICAL_WORDS = "class key lang no num number order ref role type version index"
+_TECHNICAL = frozenset(_TECHNICAL_WORDS.split())
+
+
+def _with_attributes_inside(node: Node, says: Callable[[str], bool]) -> Node:
+    """`<character_1 position="left">` is `<character_1> <position>left</position>`, where an attribute says a thing."""
+    inside = {
+        name: Node(name, {}, node.offset, (Text(value, ((node.offset, "", True),)),))
+        for name, value in node.attributes.items()
+        if name.lower() not in _TECHNICAL and says(name.lower())
+    }
+    others = {name: value for name, value in node.attributes.items() if name not in inside}
+    return replace(node, attributes=others, content=(*inside.values(), *node.content)) if inside else node
+
+
+def _read_character_content(reading: Reading, draft: Draft, node: Node) -> None:
+    """Its attributes, and what stands in it."""
     node = apart_from_loras(reading, node, draft.loras)
+    node = _with_attributes_inside(node, lambda name: name not in _OF_CHARACTERS and not is_negative(name))
     draft.name = draft.name or unescaped_name(node.attributes.get("name", "").strip())
-    attributes = _attributes(reading, node, ("id", "name", "gender", "bbox"), is_negative)
+    attributes = _attributes(reading, node, _OF_CHARACTERS, is_negative)
     for words in (value for key, value in attributes.items() if is_negative(key)):
         draft.negative += tags_in(reading, (Text(words, ((node.offset, "", True),)),))
     if attributes.get("bbox", "").strip():
@@ -331,6 +362,7 @@ def _read_character_element(reading: Reading, draft: Draft, node: Node) -> None:
         _read_unknown_frame(reading, node)
         _read_character_parts(reading, draft, _with_whole_names(node))
         return
+    node = _with_its_object(node) if name == "interaction" else node
     stated, beside = _stated(reading, node, _LEAVES_OF_CHARACTER.get(name or ""))
     if node.is_key and name in ("name", "bbox") and stated.words:
         completed = _completed(reading, draft, node, name, stated.words)
@@ -356,6 +388,54 @@ def _completed(reading: Reading, draft: Draft, node: Node, name: str, words: str
         return True
     draft.boxes_of_key = draft.boxes_of_key or ((reading.source, node.offset) if name == "bbox" else None)
     return False
+
+
+# Who does what with whom, in however many parts it is written: `<interaction from="a" to="b">`, `<type>hug</type>`.
+
+_ACT_KINDS = frozenset({"type", "kind", "action", "interaction", "tag", "text", "name", "value", "description"})
+_ACT_ENDS = (("from", "to"), ("source", "target"), ("subject", "object"), ("actor", "target"))
+_ACT_MEMBERS = ("between", "characters", "character", "participants", "participant", "who", "with", "target", "targets")
+_OF_ACTS = frozenset({*_ACT_MEMBERS, *(end for ends in _ACT_ENDS for end in ends)})
+
+
+def _acts_in(node: Node) -> tuple[Node, ...]:
+    """The interactions inside of `<interactions>`."""
+    named = ((child, picture_field(_NUMBER_BEHIND.sub("", child.name))) for child in node.children)
+    acts = (replace(child, name="interaction") for child, name in named if name == "interaction")
+    return () if _own_words(node) else tuple(acts)
+
+
+def _whose_act(node: Node) -> Node:
+    """The interaction with its kind as its words, and who takes part in its attribute `between`."""
+    said: dict[str, list[str]] = {}
+    for name, value in node.attributes.items():
+        said.setdefault(word_key(name), []).append(value.strip())
+    for child in node.children:
+        said.setdefault(word_key(child.name), []).append("".join(text.words for text in child.all_texts).strip())
+    members = next((ends for ends in _ACT_ENDS if all(end in said for end in ends)), ())
+    members = members or tuple(name for name in _ACT_MEMBERS if name in said)[:1]
+    if not members:
+        return node
+    content: list[Node | Text] = []
+    for part in node.content:
+        key = "" if isinstance(part, Text) else word_key(part.name)
+        content += part.all_texts if key in _ACT_KINDS else () if key in _OF_ACTS else (part,)
+    if not any(isinstance(part, Text) and part.words.strip() for part in content):
+        kinds = (value for name, value in node.attributes.items() if word_key(name) in _ACT_KINDS)
+        content += [Text(value, ((node.offset, "", True),)) for value in kinds]
+    others = {name: value for name, value in node.attributes.items() if word_key(name) not in _ACT_KINDS | _OF_ACTS}
+    between = ", ".join(one for name in members for one in said[name])
+    return replace(node, attributes=others | {"between": between}, content=tuple(content))
+
+
+def _with_its_object(node: Node) -> Node:
+    """A character's `<interaction with="kaito">hug</interaction>` is `hug kaito`."""
+    act = _whose_act(node)
+    if act is node:
+        return node
+    words = " ".join([*(text.words.strip() for text in act.texts if text.words.strip()), act.attributes["between"]])
+    others = {name: value for name, value in act.attributes.items() if name != "between"}
+    return replace(act, attributes=others, content=(Text(words, ((node.offset, "", True),)), *act.children))
 
 
 # What an element says. Leaves hold words alone; these are the attributes they take.

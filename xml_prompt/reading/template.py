@@ -19,7 +19,17 @@ from ..layout.places import Place, read_position
 from ..messages import Message
 from ..scene import GRID, Box, PromptError, Tag
 from ..tags import MAX_WEIGHT, MIN_WEIGHT, tag_list
-from ..words import GENERAL_BLOCK, LISTS, LORA_ELEMENTS, PERSONAL, ROOTS, character_id, is_negative, word_key
+from ..words import (
+    GENERAL_BLOCK,
+    LISTS,
+    LORA_ELEMENTS,
+    ROOTS,
+    character_id,
+    is_negative,
+    is_person,
+    speaks_of_person,
+    word_key,
+)
 from .document import FORBIDDEN, Document, Edit, Source, cleaned, decoded, edited, invisible, stripped
 from .fields import Draft, Reading, character_field, picture_field
 from .markup import LORA, Node, Text
@@ -157,7 +167,7 @@ def with_raw_backslashes(source: Source, start: int, end: int) -> tuple[Source, 
 
 # The template
 
-_PEOPLE = LISTS | {"character", "角色", "人物", "キャラクター"}
+_PEOPLE = LISTS | {"角色", "人物", "キャラクター"}
 _BODIES = ROOTS | GENERAL_BLOCK | {"tags", "text", "xml_tags", "标签"}
 _SETTING_WORDS = """
     seed steps cfg cfg_scale guidance guidance_scale sampler sampler_name scheduler width height size resolution
@@ -166,8 +176,7 @@ _SETTING_WORDS = """
 _SETTINGS = frozenset(_SETTING_WORDS.split())
 _AXES = frozenset({"x", "y", "z", "horizontal", "vertical", "side", "height", "depth"})
 _ACTS = frozenset({"interaction", "interactions", "互动", "交互"})
-_WHAT = ("type", "kind", "action", "interaction", "tag", "text", "name", "value", "description")
-_WHO = ("between", "characters", "participants", "who", "with", "targets")
+
 NEARLY = 0.95
 _WHOLE = Box(0, 0, GRID, GRID)
 
@@ -252,13 +261,13 @@ def _nodes(read: _Json, value: dict[str, Any], path: Path) -> list[Node | Text]:
         if name in _SETTINGS:
             message = Message("{element} is a setting, not part of the prompt; it is ignored.", element=f'"{key}"')
             read.reading.warnings.warn(read.source, read.at(here), message)
-        elif name in _PEOPLE and isinstance(entry, list | dict):
-            found += _people(read, entry, here)
+        elif (name in _PEOPLE or is_person(name)) and isinstance(entry, list | dict):
+            found += [_person(read, key, entry, here)] if _is_one(name, entry) else _people(read, entry, here)
         elif name in _BODIES and not is_negative(key):
             found += _body(read, key, entry, here)
         elif name in _ACTS and isinstance(entry, list | dict):
             found += _acts(read, key, entry, here)
-        elif isinstance(entry, dict) and not character_id(key) and len(PERSONAL & set(map(word_key, entry))) > 1:
+        elif isinstance(entry, dict) and not character_id(key) and speaks_of_person(entry):
             found.append(_person(read, "character", {"name": key} | entry, here))
         elif isinstance(entry, dict) and character_id(key):
             found.append(_person(read, key, entry, here))
@@ -282,6 +291,14 @@ def _body(read: _Json, key: str, entry: Any, path: Path) -> list[Node | Text]:
         raise read.source.error(message, read.at(path))
     read.bodies.append(read.text((*path, ""), tags))  # no place but the list's
     return []
+
+
+def _is_one(name: str, entry: list[Any] | dict[str, Any]) -> bool:
+    """Whether the object is a character, and not several by id or name."""
+    if not isinstance(entry, dict):
+        return False
+    of_one = is_person(name) and not all(isinstance(said, dict) for said in entry.values())
+    return of_one or any(map(character_field, entry))
 
 
 def _people(read: _Json, entry: list[Any] | dict[str, Any], path: Path) -> list[Node]:
@@ -311,18 +328,7 @@ def _acts(read: _Json, key: str, entry: list[Any] | dict[str, Any], path: Path) 
     found = []
     for index, one in enumerate(entry) if isinstance(entry, list) else ((None, entry),):
         here = path if index is None else (*path, index)
-        if not isinstance(one, dict):
-            found += _field(read, key, one, here)
-            continue
-        lower = {word_key(name): value for name, value in one.items()}
-        what = next((lower[name] for name in _WHAT if isinstance(lower.get(name), str)), "")
-        if not what or not {*_WHAT, *_WHO}.issuperset(lower):
-            message = Message('The value of "{key}" is not text. Write text in quotes.', key=key)
-            raise read.source.error(message, read.at(here))
-        who = next((lower[name] for name in _WHO if lower.get(name)), None)
-        between = {"between": ", ".join(map(str, who)) if isinstance(who, list) else str(who)} if who else {}
-        words = Text(read.text((*here, ""), what).text, ((read.at(here), "", True),))
-        found.append(Node("interaction", between, read.at(here), (words,), is_key=True))
+        found += _field(read, key, one, here)
     return found
 
 
