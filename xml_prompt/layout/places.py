@@ -41,7 +41,7 @@ _FILLER_WORDS = """
     image picture screen frame canvas scene illustration composition viewer camera shot photo photograph drawing
     painting artwork art view page pic panel render artboard viewport field visual whole full plane audience
     observer spectator viewers cameras perspective towards toward closer close occupying occupies filling fills
-    character person figure quadrant column your our my
+    character person figure quadrant column your our my she he it they
 """
 _FILLERS = frozenset(_FILLER_WORDS.split())
 _KNOWN = frozenset(
@@ -61,7 +61,7 @@ _FACES = re.compile("(?:面|脸|臉|身体|目光|视线)?[朝向](?!かって)|
 _MOVES = re.compile(r"^[a-z]+(?:ing|s)_(?=(?:on|at|in)_(?:the_)?[a-z]+)")  # `walking on the left`, not `walking left`
 _AT = re.compile(r"(?:^|_)near_(?=(?:the_)?(?:left|right|top|bottom|upper|lower|center|middle))")  # no depth
 _JUST = re.compile(r"(?:^|_)right_(?=(?:in|at)_the_(?:very_)?(?:center|centre|middle|front|back))")  # no side
-_PUNCTUATION = re.compile(r"[,.!()（），。]")
+_PUNCTUATION = re.compile(r"[,.!()（），。/／|+&]")
 _NO_PLACE = re.compile(r"back_to_back|(?:front|back|top|bottom|upper|lower|center|near)_(?:view|shot|page)")
 
 # Chinese and Japanese, longest first: 左上 is read as 左 and 上. The picture's names, verbs and particles are "".
@@ -89,12 +89,15 @@ _SIGNS = {
     "中間": "center", "居中": "center", "居左": "left", "居右": "right", "中部": "center", "中心": "center",
     "真ん中": "center", "まん中": "center", "センター": "center", "左": "left", "右": "right", "ひだり": "left",
     "みぎ": "right", "上": "top", "顶": "top", "頂": "top", "下": "bottom", "底": "bottom", "中": "center",
+    "←": "left", "→": "right", "↑": "top", "↓": "bottom", "↖": "top left", "↗": "top right", "↙": "bottom left",
+    "↘": "bottom right", "⬅": "left", "➡": "right", "⬆": "top", "⬇": "bottom", "\ufe0f": "",
 }  # fmt: skip
 _CHINESE = sorted(
     (*_SIGNS.items(), *((word, "") for word in _NOTHING.split())), key=lambda pair: len(pair[0]), reverse=True
 )
 _PERCENT = re.compile(r"(?:([xy])\s*[=:]?\s*)?([0-9]{1,3}(?:\.[0-9]{1,4})?)\s*[%％]", re.IGNORECASE)
 _NUMBER = re.compile(r"[\[(（]?\s*(-?[0-9]{1,4}(?:\.[0-9]{1,4})?)\s*[\])）]?")
+_ON_AXIS = re.compile(rf"(?:([xy])\s*[=:：]?\s*)?{_NUMBER.pattern}", re.IGNORECASE)
 
 # Axes; on each, what comes first is further left, higher up, further away.
 ACROSS, DOWN, DEPTH = "across", "down", "depth"
@@ -154,7 +157,12 @@ def read_position(texts: Iterable[str]) -> tuple[Place, tuple[str, ...]]:
     if box is not None:
         return Place(box=box), ()
     place, unknown, loose_center = Place(), [], False
+    numbers = numbers_in(texts)
     for text in texts:
+        if text in numbers:
+            axis, value = numbers[text]
+            place = replace(place, x=value, side="") if axis == "x" else replace(place, y=value)
+            continue
         percent = _PERCENT.fullmatch(text.strip())
         if percent and float(percent.group(2)) <= 100:
             value = float(percent.group(2)) * GRID / 100
@@ -177,6 +185,34 @@ def read_position(texts: Iterable[str]) -> tuple[Place, tuple[str, ...]]:
         elif place.row is None and place.y is None:
             place = replace(place, row="center")
     return place, tuple(unknown)
+
+
+def numbers_in(texts: Sequence[str]) -> dict[str, tuple[str, float]]:
+    """`x=300`, `y: 0.5`, and of two numbers alone the one across and the one down: axis and place on the grid."""
+    matches = {text: match for text in texts if (match := _ON_AXIS.fullmatch(text.strip()))}
+    bare = [text for text, match in matches.items() if not match.group(1)]
+    axes = dict(zip(bare, "xy", strict=True)) if len(bare) == 2 == len(matches) else {}
+    axes |= {text: match.group(1).lower() for text, match in matches.items() if match.group(1)}
+    values = {text: float(matches[text].group(2)) for text in axes}
+    scale = GRID if all(value <= 1 for value in values.values()) else 1
+    return {text: (axes[text], value * scale) for text, value in values.items() if 0 <= value * scale <= GRID}
+
+
+def disagreeing(texts: Iterable[str]) -> tuple[str, str] | None:
+    """Two of these tags that state opposite places, as `left` and `far right` do; the later one counts."""
+    said: dict[str, str] = {}
+    for text in texts:
+        words = _words(text) if len(text) <= _LONGEST else None
+        side, row, depth, _ = _named_by(words) if words else ("", "", "", False)
+        for stated in filter(_OPPOSITE.get, (side.split("_")[-1], row, depth)):
+            if (other := said.get(_OPPOSITE[stated])) is not None:
+                return other, text
+            said[stated] = text
+    return None
+
+
+_OPPOSITES = (("left", "right"), ("top", "bottom"), ("foreground", "background"))
+_OPPOSITE = {one: other for pair in _OPPOSITES for one, other in (pair, pair[::-1])}
 
 
 def nearest_position(text: str) -> str:
@@ -217,7 +253,8 @@ def _words(text: str) -> tuple[str, ...] | None:
     key = _JUST.sub("_", _AT.sub("_", key))
     key = _MOVES.sub("", _POSTURE.sub("", key)).replace("’s", "").replace("'s", "")
     words = [word for word in key.split("_") if word and word not in _FILLERS]
-    return tuple(words) if words and _KNOWN.issuperset(words) and not _MODIFIERS.issuperset(words) else None
+    known = _KNOWN.issuperset(words) and not _MODIFIERS.issuperset(words)
+    return tuple(words) if words and known and not {"left", "right"}.issubset(words) else None
 
 
 @lru_cache(maxsize=1024)
@@ -250,12 +287,23 @@ def _with_words(place: Place, words: tuple[str, ...]) -> tuple[Place, bool]:
     return replace(place, x=x, side=side, row=row or place.row, depth=depth or place.depth), center
 
 
-def _box(texts: list[str]) -> Box | None:
-    """Four numbers that make a box inside the grid."""
+def _edges(texts: Sequence[str]) -> list[float]:
     matches = [_NUMBER.fullmatch(text.strip()) for text in texts]
-    if len(matches) != 4 or not all(matches):
+    return [float(match.group(1)) for match in matches if match] if len(matches) == 4 and all(matches) else []
+
+
+def in_fractions(texts: Sequence[str]) -> bool:
+    """Whether these are a box's four numbers as fractions of the picture."""
+    edges = _edges(texts)
+    return bool(edges) and max(edges) <= 1
+
+
+def _box(texts: Sequence[str]) -> Box | None:
+    """Four numbers that make a box inside the grid."""
+    edges = _edges(texts)
+    if not edges:
         return None
-    left, top, right, bottom = (float(match.group(1)) for match in matches if match)
+    left, top, right, bottom = (edge * GRID for edge in edges) if in_fractions(texts) else edges
     inside = all(math.isfinite(edge) and 0 <= edge <= GRID for edge in (left, top, right, bottom))
     return Box(left, top, right, bottom) if inside and left < right and top < bottom else None
 

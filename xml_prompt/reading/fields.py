@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import NamedTuple
 
-from ..layout.places import nearest_position, read_position
+from ..layout.places import disagreeing, in_fractions, nearest_position, numbers_in, read_position
 from ..messages import Message
 from ..scene import GRID, Box, Character, Field, Interaction, Lora, Tag
 from ..tags import SEPARATORS, PlacedTag, TagError, foreign_syntax, read_tags
@@ -35,12 +35,14 @@ from ..words import (
 )
 from .document import Source, Warnings
 from .markup import Node, Text
+from .plain_words import people_in
 
 MAX_CHARACTERS = 64
 MAX_TAGS = 4096
 MAX_BOXES = 16  # of one character
 
 
+_FRACTIONS = Message("The bbox is read as fractions of the picture.")
 _BOX_FORM = Message("Write left, top, right, bottom from 0 to 1000, as in <bbox>[50, 100, 450, 930]</bbox>.")
 
 
@@ -92,6 +94,7 @@ class Reading:
     system: str = ""
     spacing: str = ""
     spacing_place: tuple[Source, int] | None = None
+    count_place: tuple[Source, int] | None = None
     loras: list[Lora] = field(default_factory=list)
     panels: list[tuple[Source, Node]] = field(default_factory=list)
     settled: list[Interaction] = field(default_factory=list)  # who takes part is known already
@@ -159,9 +162,32 @@ def _tags_of(reading: Reading, text: Text, weight: float, weights: bool) -> tupl
     return placed
 
 
-def check_gender(reading: Reading, tags: Sequence[PlacedTag]) -> None:
-    """A gender field that names none, or more than one, of which the first counts."""
+def weightless(text: str) -> Message:
+    return Message('A position cannot have a weight; the weight of "{text}" is ignored.', text=text)
+
+
+_WEIGHED_PLACE = re.compile(r"[(（\[{]*\s*([^\W\d][\w \-]+?)\s*(?:[:：]\s*[0-9.]+)?\s*[)）\]}]*")
+
+
+def _unweighed(reading: Reading, placed: PlacedTag) -> PlacedTag:
+    """A place without the weight around it."""
+    text = placed.tag.text
+    match = _WEIGHED_PLACE.fullmatch(text)
+    if match is None or match.group(1) == text or read_position((match.group(1),))[1]:
+        return placed
+    reading.warn(placed.offset, weightless(text))
+    return PlacedTag(Tag(match.group(1)), placed.offset)
+
+
+def check_gender(reading: Reading, tags: Sequence[PlacedTag], of_one: bool) -> None:
+    """A gender field that names none, or more than one, of which the first counts; of_one: it is a character's."""
     named = [genders_in(tag.text) for tag, _ in tags]
+    for tag, offset in tags if of_one else ():
+        if (people := people_in(tag.text)) and people[1] > 1:
+            message = Message(
+                '"{text}" is several people, but a character is one person. Write a character for each.', text=tag.text
+            )
+            reading.warn(offset, message)
     if tags and not any(named):
         message = Message('"{text}" is not a gender. Write girl, boy or other.', text=tags[0].tag.text)
         reading.warn(tags[0].offset, message)
@@ -173,7 +199,19 @@ def check_gender(reading: Reading, tags: Sequence[PlacedTag]) -> None:
 def check_position(reading: Reading, draft: Draft | None, tags: Sequence[PlacedTag]) -> None:
     """What the layout does not understand; who stands relative to whom is remembered with its place."""
     places = {tag.text: offset for tag, offset in reversed(tags)}
-    place, unknown = read_position([tag.text for tag, _ in tags])
+    texts = [tag.text for tag, _ in tags]
+    place, unknown = read_position(texts)
+    if in_fractions(texts):
+        reading.warn(tags[0].offset, _FRACTIONS)
+    if place.box is None and (pair := disagreeing(texts)):
+        message = Message('"{one}" and "{other}" contradict each other; the later is used.', one=pair[0], other=pair[1])
+        reading.warn(places[pair[1]], message)
+    for text, (_, value) in numbers_in(texts).items() if place.box is None else ():
+        message = Message(
+            '"{text}" is read as {percent:g}% of the picture. Write the % to be sure.',
+            text=text, percent=value * 100 / GRID,
+        )  # fmt: skip
+        reading.warn(places[text], message)
     for text, offset in places.items() if draft is not None and place.relations else ():
         for relation in read_position((text,))[0].relations:
             draft.relations.setdefault(relation.other, (reading.source, offset))
@@ -186,9 +224,21 @@ def check_position(reading: Reading, draft: Draft | None, tags: Sequence[PlacedT
         reading.warn(offset, message)
 
 
+_NAMED_EDGE = re.compile(
+    r"[\"']?([a-z_]{1,6}[0-9]?)[\"']?\s*[=:：]\s*[\"']?(-?[0-9]{1,5}(?:\.[0-9]{1,8})?[%％]?)[\"']?"
+)
+_EDGE_NAMES = (
+    ("x1", "y1", "x2", "y2"), ("x0", "y0", "x1", "y1"), ("left", "top", "right", "bottom"),
+    ("xmin", "ymin", "xmax", "ymax"), ("x_min", "y_min", "x_max", "y_max"),
+)  # fmt: skip
+_SIZE_NAMES = (("x", "y", "width", "height"), ("x", "y", "w", "h"), ("left", "top", "width", "height"))
+EDGES = frozenset(name for names in (*_EDGE_NAMES, *_SIZE_NAMES) for name in names)
+AXES = frozenset({"x", "y", "z", "horizontal", "vertical", "side", "height", "depth"})
+
+
 def box_in(reading: Reading, text: str, offset: int) -> Box:
     """[x0, y0, x1, y1] on the grid, as percentages, or (all of them at most 1) as fractions."""
-    numbers = re.split(rf"[\s{SEPARATORS}]+", re.sub(r"[\[\]()（）【】]", " ", text).strip())
+    numbers = _edges_in(text)
     percents = [number.endswith(("%", "％")) for number in numbers]
     percent = any(percents) and all(of or not number.strip("0.") for of, number in zip(percents, numbers, strict=True))
     try:
@@ -198,6 +248,26 @@ def box_in(reading: Reading, text: str, offset: int) -> Box:
     edges = [min(max(edge, -GRID), 2 * GRID) for edge in edges]  # beyond it is beyond; nan stays
     edges = [edge * GRID / 100 for edge in edges] if percent else edges
     return checked_box(reading.source, edges, offset, reading.warnings)
+
+
+def _edges_in(text: str) -> list[str]:
+    """The numbers of a box, as typed, in their order; or by their names, `x1=50 ...`, `x: 50, width: 400 ...`."""
+    named = dict(_NAMED_EDGE.findall(text.lower()))
+    if not named or _NAMED_EDGE.sub("", text.lower()).strip(f"{SEPARATORS} \t[](){{}}（）【】"):
+        return re.split(rf"[\s{SEPARATORS}]+", re.sub(r"[\[\]()（）【】]", " ", text).strip())
+    for names in _EDGE_NAMES:
+        if named.keys() == set(names):
+            return [named[name] for name in names]
+    for *corner, across, down in _SIZE_NAMES:
+        if named.keys() == {*corner, across, down}:
+            ends = zip((named[name] for name in corner), (named[across], named[down]), strict=True)
+            return [*(named[name] for name in corner), *(_sum(start, size) for start, size in ends)]
+    return []
+
+
+def _sum(start: str, size: str) -> str:
+    unit = "%" if size.endswith(("%", "％")) else ""
+    return f"{float(start.rstrip('%％')) + float(size.rstrip('%％')):g}{unit}"
 
 
 def state_box(reading: Reading, draft: Draft, text: str, offset: int) -> None:
@@ -219,7 +289,7 @@ def checked_box(source: Source, edges: Sequence[float], offset: int, warnings: W
     if len(edges) != 4 or not all(math.isfinite(edge) for edge in edges):
         raise source.error(Message("The bbox is not four numbers. {form}", form=_BOX_FORM), offset)
     if all(0 <= edge <= 1 for edge in edges):
-        warnings.warn(source, offset, Message("The bbox is read as fractions of the picture."))
+        warnings.warn(source, offset, _FRACTIONS)
         edges = [edge * GRID for edge in edges]
     left, top, right, bottom = edges
     if not all(0 <= edge <= GRID for edge in edges):
@@ -345,6 +415,8 @@ def _add_field(
             raise reading.source.error(not_a_field(stated.key), stated.offset)
         _warn_unknown(reading, stated, known)
     name = name or stated.key
+    if name == "count" and draft is None:
+        reading.count_place = reading.count_place or (reading.source, stated.words_at)
     if fields.get(name):
         message = Message("{element} appears more than once; all of its tags are kept.", element=stated.spelled)
         reading.warn(stated.offset, message)
@@ -353,11 +425,12 @@ def _add_field(
         return
     position = name == "position"
     tags = placed_tags(reading, stated.texts, 1.0 if position else stated.weight, weights=not position)
+    tags = [_unweighed(reading, placed) for placed in tags] if position else tags
     add(fields, name, [placed.tag for placed in tags])
     if position:
         check_position(reading, draft, tags)
     else:
-        check_gender(reading, tags)
+        check_gender(reading, tags, of_one=draft is not None)
 
 
 def not_a_field(name: str) -> Message:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from ..layout.boxes import place_of
@@ -12,7 +12,7 @@ from ..layout.places import read_position, strangers
 from ..layout.side_by_side import read_spacing
 from ..messages import Message
 from ..scene import GRID, Box, Field, Lora, PromptError, Scene, Tag
-from ..tags import MAX_WEIGHT, MIN_WEIGHT, SEPARATORS
+from ..tags import MAX_WEIGHT, MIN_WEIGHT, SEPARATORS, tag_list
 from ..words import (
     GENERAL_BLOCK,
     LORA_ELEMENTS,
@@ -30,7 +30,9 @@ from ..words import (
 )
 from .document import Document, Warnings, find_document, source_of
 from .fields import (
+    AXES,
     CAPTION_LABEL,
+    EDGES,
     Draft,
     Reading,
     Stated,
@@ -50,6 +52,7 @@ from .fields import (
     unescaped_name,
 )
 from .markup import LORA, Node, Text, read_markup
+from .plain_words import is_counted, people_in, several_in
 
 # A run without a comma is language, not a tag, if it has so many words or Chinese characters, or ends like a sentence.
 SENTENCE_WORDS, SHORT_SENTENCE_WORDS, SENTENCE_SIGNS = 6, 3, 16
@@ -103,6 +106,7 @@ def scene_of(reading: Reading) -> Scene:
         characters, general, caption, reading.system, interactions, reading.spacing, loras=tuple(reading.loras)
     )
     warn_of_what_layout_ignores(reading, scene)
+    warn_of_count(reading, scene)
     return replace(scene, warnings=reading.warnings.sorted())
 
 
@@ -128,6 +132,24 @@ def warn_of_what_layout_ignores(reading: Reading, scene: Scene) -> None:
         id = scene.characters[index].id
         message = Message('{id} is placed relative to "{name}", but no character has that name.', id=id, name=name)
         reading.warnings.warn(*reading.drafts[id].relations[name], message)
+
+
+def warn_of_count(reading: Reading, scene: Scene) -> None:
+    """A count that disagrees with the characters: who has no block is kept apart from nobody."""
+    if reading.count_place is None or reading.panels or not scene.characters:
+        return
+    tags = scene.tags("count")
+    counted = sum(people[1] for tag in tags if is_counted(tag.text) and (people := people_in(tag.text)))
+    together = [people[1] for tag in tags if not people_in(tag.text) and (people := several_in(tag.text))]
+    alone = any(word_key(tag.text) in ("solo", "1人", "单人", "一人") for tag in tags)
+    stated = max([counted, *together, int(alone)])
+    people = sum(character.gender in ("girl", "boy") for character in scene.characters)
+    if stated and not people <= stated <= len(scene.characters):
+        message = Message(
+            'The count says "{count}", but the number of characters is {number}. Make the two agree.',
+            count=tag_list(tags), number=len(scene.characters),
+        )  # fmt: skip
+        reading.warnings.warn(*reading.count_place, message)
 
 
 # Elements and the words between them -> what is known of the scene and its characters.
@@ -362,7 +384,10 @@ def _read_character_element(reading: Reading, draft: Draft, node: Node) -> None:
         _read_unknown_frame(reading, node)
         _read_character_parts(reading, draft, _with_whole_names(node))
         return
-    node = _with_its_object(node) if name == "interaction" else node
+    if name == "interaction":
+        node = _with_its_object(node)
+    elif name in _IN_PARTS:
+        node = _in_parts(node, _IN_PARTS[name])
     stated, beside = _stated(reading, node, _LEAVES_OF_CHARACTER.get(name or ""))
     if node.is_key and name in ("name", "bbox") and stated.words:
         completed = _completed(reading, draft, node, name, stated.words)
@@ -372,6 +397,22 @@ def _read_character_element(reading: Reading, draft: Draft, node: Node) -> None:
         state_of_character(reading, draft, stated)
     for child in beside:
         _read_character_element(reading, draft, _named_within(child, node, character_field))
+
+
+_IN_PARTS = {"bbox": EDGES, "position": AXES}
+
+
+def _in_parts(node: Node, names: Collection[str]) -> Node:
+    """`<bbox x="50" y="100" width="400" height="850"/>`, `<position> <x>30%</x> </position>`: all of it in words."""
+    parts = [*node.attributes.items(), *((child.name, _words_in(child)) for child in node.children)]
+    if not parts or _own_words(node) or not set(names).issuperset(name.lower() for name, _ in parts):
+        return node
+    said = (f"{name}={value}" if re.match("-?[0-9.]", value) else value for name, value in parts)
+    return replace(node, attributes={}, content=(Text(", ".join(said), ((node.offset, "", True),)),))
+
+
+def _words_in(node: Node) -> str:
+    return "".join(text.words for text in node.all_texts).strip()
 
 
 def _completed(reading: Reading, draft: Draft, node: Node, name: str, words: str) -> bool:
@@ -411,7 +452,7 @@ def _whose_act(node: Node) -> Node:
     for name, value in node.attributes.items():
         said.setdefault(word_key(name), []).append(value.strip())
     for child in node.children:
-        said.setdefault(word_key(child.name), []).append("".join(text.words for text in child.all_texts).strip())
+        said.setdefault(word_key(child.name), []).append(_words_in(child))
     members = next((ends for ends in _ACT_ENDS if all(end in said for end in ends)), ())
     members = members or tuple(name for name in _ACT_MEMBERS if name in said)[:1]
     if not members:

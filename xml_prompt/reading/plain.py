@@ -53,6 +53,7 @@ from .fields import (
     placed_tags,
     state_box,
     unescaped_name,
+    weightless,
 )
 from .labels import (
     EVERYONE,
@@ -496,14 +497,11 @@ class _Plain:
         if field == "position":
             for tag, offset in tags:
                 if tag.weight != 1.0:
-                    message = Message(
-                        'A position cannot have a weight; the weight of "{tag}" is ignored.', tag=tag.text
-                    )
-                    self.reading.warn(offset, message)
+                    self.reading.warn(offset, weightless(tag.text))
             tags = [placed._replace(tag=replace(placed.tag, weight=1.0)) for placed in tags]
             check_position(self.reading, draft, tags)
         elif field == "gender":
-            check_gender(self.reading, tags)
+            check_gender(self.reading, tags, of_one=True)
         add(draft.fields, field, [tag for tag, _ in tags])
 
     def _together(self, tags: Sequence[PlacedTag], between: str | None = None) -> None:

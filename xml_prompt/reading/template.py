@@ -174,7 +174,7 @@ _SETTING_WORDS = """
     aspect_ratio model batch_size denoise
 """
 _SETTINGS = frozenset(_SETTING_WORDS.split())
-_AXES = frozenset({"x", "y", "z", "horizontal", "vertical", "side", "height", "depth"})
+
 _ACTS = frozenset({"interaction", "interactions", "互动", "交互"})
 
 NEARLY = 0.95
@@ -340,10 +340,6 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
     if name.lower() in LORA_ELEMENTS and (loras := _loras_of(entry)) is not None:
         named = [(read.text((*path, ""), one).text, strength) for one, strength in loras]
         return [Node(name, {"name": one, "strength": strength}, at, (), is_key=True) for one, strength in named]
-    if isinstance(entry, dict) and field == "bbox" and (edges := _edges(entry)):
-        entry = edges
-    elif isinstance(entry, dict) and field == "position" and _AXES.issuperset(map(word_key, entry)):
-        entry = list(entry.values())
     if isinstance(entry, dict):
         inside = [node for inner, value in entry.items() for node in _field(read, inner, value, (*path, inner))]
         return [Node(name, {}, at, tuple(inside), is_key=True)]
@@ -401,16 +397,6 @@ def _loras_of(entry: Any) -> list[tuple[str, str]] | None:
         return None
     return list(numbers.items())
 
-
-def _edges(entry: dict[str, Any]) -> list[Any] | None:
-    """A box as an object: by its edges, or by a corner and its size."""
-    lower = {word_key(key): value for key, value in entry.items()}
-    for names in (("x1", "y1", "x2", "y2"), ("left", "top", "right", "bottom"), ("xmin", "ymin", "xmax", "ymax")):
-        if set(names) == set(lower):
-            return [lower[name] for name in names]
-    if set(lower) == {"x", "y", "width", "height"} and all(_number(value) for value in lower.values()):
-        return [lower["x"], lower["y"], lower["x"] + lower["width"], lower["y"] + lower["height"]]
-    return None
 
 
 def _placed(inner: Source, at: int, outer: Source) -> Text:
