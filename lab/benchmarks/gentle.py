@@ -31,7 +31,7 @@ from .binding_measures import Interval, Quotient
 from .binding_scenes import PictureSet, Truth, truth_of, unstated_set
 from .binding_tables import Row, Seen, rounded
 from .gentle_arms import Gentle, paint
-from .gentle_choice import STOCK, Choice, bounds, holds, kept, search
+from .gentle_choice import SHIPPED, STOCK, Choice, bounds, holds, kept, search
 from .host import chosen_device
 
 PEOPLE = (2, 3, 4)
@@ -202,6 +202,8 @@ def run(options: argparse.Namespace) -> None:
     second = Bench(mini, "confirm", fresh, drawn[1], *settings)
     against = {STOCK: STOCK, choice.reference: STOCK}
     against |= {name: choice.reference for name in (choice.unswapped, choice.winner) if name not in against}
+    shipped = next(name for name, arm in choice.arms.items() if arm == SHIPPED)
+    against.setdefault(shipped, choice.reference)
     confirmed = {name: second.measure(name, choice.arms[name], other) for name, other in against.items()}
     text = verdict(choice, confirmed)
     parts = [measures.table([row for row in rows if row["set"] == kind], COLUMNS) for kind in ("search", "confirm")]
@@ -214,7 +216,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./run bench gentle", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, required=True, help="folder of a mini trained in the leaky world")
     parser.add_argument("--count", type=int, default=150, help="pictures an arm: a third each with 2, 3 and 4 people")
-    parser.add_argument("--confirm", type=int, default=300, help="other pictures, for stock, reference and winners")
+    parser.add_argument("--confirm", type=int, default=300, help="other pictures, for stock, reference, "
+                        "winners and gentle as it is")
     parser.add_argument("--out", type=Path, required=True, help="folder for tables, sheets and what was seen")
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--again", action="store_true", help="don't redraw what an earlier run left in the folder")
