@@ -304,7 +304,7 @@ _CHOICE = re.compile(
 )
 _BARE_CHOICE = re.compile(r"[^\W_][^,，、;；|\n()（）]{0,80}\|(?=\s{0,8}[^\W_])[^,，、;；\n()（）]{0,200}")
 _FOREIGN = re.compile(
-    rf"{_FREE}\$\{{{_IN_BRACES}\}}|{_FREE}\$\{{?[\w.]{{1,80}}\}}?|\{{[0-9\-]{{1,8}}\$\${_IN_BRACES}\}}"
+    rf"{_FREE}\$\{{{_IN_BRACES}\}}|{_FREE}\$(?!character_[0-9]{{1,9}}\$)\{{?[\w.]{{1,80}}\}}?|\{{[0-9\-]{{1,8}}\$\${_IN_BRACES}\}}"
     r"|(?<!\w)__(?=[^\W_])[\w/*.\- ]{0,80}?__(?!\w)"
     r"|\b(?:BREAK|AND|ADDCOMM|ADDBASE|ADDCOL|ADDROW)\b"
     r"|<(?:wildcard|wc|random|hypernet|embed|segment|setvar|var|fromto|alternate|repeat|preset|object)[:\[][^<>\n]{0,200}>"

@@ -69,6 +69,7 @@ _GENERAL_SYNONYMS = {
     "キャプション": "caption", "説明": "caption", "絵師": "artists", "系統": "system", "相互作用": "interaction",
     "交流": "interaction", "やり取り": "interaction", "作画": "artists", "作者": "artists",
     "イラストレーター": "artists",
+    "resolution": "resolution", "danbooru_tags": "danbooru_tags",  # in prompts for the released weights: as typed
 }  # fmt: skip
 
 CHARACTER_ELEMENTS = {

@@ -130,13 +130,14 @@ _INSIDE_TAG = re.compile(r"</?[^\W\d][^<>]*\Z")
 _LONGEST_TAG = 1024
 _LINE_END = re.compile(r"(?<!\\)(?:\\r\\n|\\[nt](?!/)|\\r(?![a-z]))")
 _QUOTE = re.compile(r"(?<!\\)\\\"")
+_BACKSLASHES = re.compile(r"(?<!\\)\\\\(?=[()\[\]{}])")
 _ESCAPED_TAG = re.compile(r"&(?:amp;)*(?:lt|#0*60|#x0*3c);\s*/?\s*([^\W\d][\w.\-]*)", re.IGNORECASE)
 _TAG = re.compile(r"<\s*/?\s*([^\W\d][\w.\-]*)")
 _REFERENCES = {"lt": "<", "gt": ">", "quot": '"', "apos": "'", "amp": "&", "#39": "'", "#34": '"', "#60": "<",
                "#62": ">", "#x3c": "<", "#x3e": ">", "nbsp": " "}  # fmt: skip
 _REFERENCE = re.compile(rf"&({'|'.join(_REFERENCES)});", re.IGNORECASE)
 # Without any of these there is nothing to do: nearly always.
-_SUSPECT = re.compile(r"//|/\*|\\(?:[nrt\"]|u003c)|<!--|&(?:amp;)*(?:lt|#0*60|#x0*3c);", re.IGNORECASE)
+_SUSPECT = re.compile(r"//|/\*|\\(?:[nrt\"]|u003c|\\[()\[\]{}])|<!--|&(?:amp;)*(?:lt|#0*60|#x0*3c);", re.IGNORECASE)
 
 
 def edited(source: Source, edits: Sequence[Edit]) -> Source:
@@ -264,6 +265,7 @@ def _line_comments(text: str, start: int, end: int) -> Iterator[tuple[int, int]]
 def _copied(source: Source, start: int, end: int) -> Iterator[Edit]:
     yield from ((*match.span(), "\n") for match in _LINE_END.finditer(source.text, start, end))
     yield from ((*match.span(), '"') for match in _QUOTE.finditer(source.text, start, end))
+    yield from ((*match.span(), "\\") for match in _BACKSLASHES.finditer(source.text, start, end))
 
 
 def _warn(source: Source, edits: Iterable[Edit], warnings: Warnings) -> None:
@@ -278,6 +280,10 @@ def _warn(source: Source, edits: Iterable[Edit], warnings: Warnings) -> None:
             warnings.warn(source, first, Message("{typed} is read as a line break.", typed=typed))
         elif words == '"' and words not in said:
             warnings.warn(source, first, Message('\\" is read as a plain quote.'))
+        elif words == "\\" and words not in said:
+            mark = source.text[last]
+            message = Message("{typed} is read as {mark}.", typed=f"\\\\{mark}", mark=f"\\{mark}")
+            warnings.warn(source, first, message)
         said.add(words)
 
 
@@ -368,12 +374,15 @@ def _unquoted(source: Source, start: int, end: int, warnings: Warnings) -> tuple
     """A whole prompt in quotes, as a JSON string or as it was copied from a program."""
     text = source.text
     alike = ((mark, mark) for mark in ('"""', "'''", '"', "'", "`"))
-    for mark, closes in (*alike, ("“", "”"), ("‘", "’"), ('["', '"]')):
+    for mark, closes in (*alike, ("“", "”"), ("‘", "’"), ('["', '"]'), ("<![CDATA[", "]]>")):
         if text.startswith(mark, start, end) and text.endswith(closes, start + len(mark), end):
             first, last = start + len(mark), end - len(closes)
             if not _MARKED_UP.match(text, first, last):
                 continue
-            warnings.warn(source, start, Message("The quotes around the prompt are not part of it and are ignored."))
+            message = Message("The quotes around the prompt are not part of it and are ignored.")
+            if mark == "<![CDATA[":
+                message = Message("The whole prompt is a CDATA section; it is read as XML.")
+            warnings.warn(source, start, message)
             if closes[0] == '"' and _STRING.fullmatch(text, first - 1, last + 1):
                 words, offsets = decoded(text[first:last], first)
                 source = Source(words, source, (*offsets, last))

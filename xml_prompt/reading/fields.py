@@ -462,9 +462,13 @@ def looks_like_character(key: str) -> bool:
 
 
 def _warn_unknown(reading: Reading, stated: Stated, known: Mapping[str, str]) -> None:
-    message = Message("{element} is not a known field; it is kept as typed.", element=stated.spelled)
-    elsewhere = stated.key.lower() in {*CHARACTER_ELEMENTS, *GENERAL_ELEMENTS}
-    if near := "" if elsewhere else nearest(stated.key, known):
+    key, said = stated.key.lower(), {"element": stated.spelled}
+    message = Message("{element} is not a known field; it is kept as typed.", **said)
+    if key in CHARACTER_ELEMENTS:
+        message = Message("{element} describes a person but is in no character; the whole picture gets it.", **said)
+    elif key in GENERAL_ELEMENTS:
+        message = Message("{element} describes the picture but is in a character; that character gets it.", **said)
+    elif near := nearest(stated.key, known):
         message = Message("{message} Did you mean {near}?", message=message, near=near)
     reading.warn(stated.offset, message)
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from html.entities import html5
 from typing import NamedTuple
 
 from lxml import etree
@@ -27,6 +28,7 @@ from ..words import (
     ROOTS,
     character_id,
     nearest,
+    word_key,
 )
 from .document import FORBIDDEN, Source, Warnings
 
@@ -45,7 +47,10 @@ _WIDE_TAG = re.compile(
 _SPACED_TAG = re.compile(rf"<(?:\s++/?\s*+|/\s++)({NAME})\s*+>")
 _EMOTICON = re.compile(r"<[oO]>_<[oO]>|<\|>_<\|>")  # the others can't be mistaken for tags
 _DECLARATION = re.compile(r"\s*<\?xml\s[^?<>]*\?>", re.IGNORECASE)
-_REFERENCE = re.compile(r"&(?:(?:amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9A-Fa-f]{1,6}));")
+_REFERENCE = re.compile(
+    r"&(?:(?:amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9A-Fa-f]{1,6})|([A-Za-z][A-Za-z0-9]{1,31}));"
+)
+_LINE_END = re.compile(r"<\s*/?\s*br\s*/?\s*>", re.IGNORECASE)
 _MARK = re.compile(rf"{_REFERENCE.pattern}|[&<>\"]")
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"}
 
@@ -179,6 +184,12 @@ def _add_markup(found: _Pass, at: int, end: int) -> int:
     source, text = found.source, found.source.text
     if text.startswith(("<!", "<?"), at) and (behind := _add_declared(found, at, end)):
         return behind
+    if line_end := _LINE_END.match(text, at, end):
+        message = Message("{tag} is HTML; it is read as a line break.", tag=line_end.group())
+        found.warn_plain(at, message)
+        found.runs[-1].append((at, "\n", True))
+        found.written.append("\n")
+        return line_end.end()
     lora = LORA.match(text, at, end)
     if lora:
         _add_lora(found, lora)
@@ -263,8 +274,13 @@ def _escaped(found: _Pass, raw: str, start: int, verbatim: bool = False) -> str:
     def escape(match: re.Match[str]) -> str:
         mark = match.group()
         if mark[0] == "&" and not verbatim:
-            if _reference(raw, match.start()):
-                return mark
+            if reference := _reference(raw, match.start()):
+                if not reference.group(3):
+                    return mark
+                char = " " if html5[mark[1:]].isspace() else html5[mark[1:]]
+                message = Message('{reference} is HTML, not XML; it is read as "{char}".', reference=mark, char=char)
+                found.warn_plain(start + match.start(), message)
+                return f"&#{ord(char)};"
             found.warn_plain(start + match.start(), Message('"&" is read as plain text. Write &amp; to say so.'))
         return _ESCAPES[mark[0]] + mark[1:]
 
@@ -272,8 +288,10 @@ def _escaped(found: _Pass, raw: str, start: int, verbatim: bool = False) -> str:
 
 
 def _reference(raw: str, at: int) -> re.Match[str] | None:
-    """The reference that begins here, if it is one of the five or a number of a character that XML can hold."""
+    """The reference that begins here: one of the five, HTML's, or the number of a character that XML can hold."""
     match = _REFERENCE.match(raw, at) if raw[at] == "&" else None
+    if match is not None and match.group(3):
+        return match if len(html5.get(match.group()[1:], "")) == 1 else None
     if match is None or not (match.group(1) or match.group(2)):
         return match
     code = int(match.group(1)) if match.group(1) else int(match.group(2), 16)
@@ -293,7 +311,7 @@ def _scanned(source: Source, match: re.Match[str], end: int) -> _Tag:
             message = Message("The end tag </{name}> has an attribute. Write </{name}>.", name=name)
             raise source.error(message, attribute.start(1))
         if attribute is None or not text[at].isspace() or match.group(1):
-            raise _bad_attribute(source, name, match.start(), at, end)
+            raise _bad_attribute(source, match.group(1) + name, match.start(), at, end)
         if len(attributes) >= MAX_ATTRIBUTES:
             message = Message("<{name}> has more than {limit} attributes.", name=name, limit=MAX_ATTRIBUTES)
             raise source.error(message, attribute.start(1))
@@ -319,8 +337,10 @@ def _bad_attribute(source: Source, name: str, offset: int, at: int, end: int) ->
         return source.error(message, offset)
     key = re.match(rf"({NAME})\s*(=?)\s*(.?)", text[at:closing])
     if key is None or not key.group(2):
-        if name.lower() == "character":
-            message = Message("<{name}> has text in its tag. Write <character_1>, with an underscore.", name=name)
+        whole = word_key(f"{name} {text[at:closing].rstrip('/')}")
+        if is_known(whole.removeprefix("/")):
+            names = {"name": name, "whole": whole}
+            message = Message("<{name}> has text in its tag. Write <{whole}>, with an underscore.", **names)
         else:
             message = Message('<{name}> has text in its tag. Only name="value" may follow the name.', name=name)
         return source.error(message, at)

@@ -66,6 +66,7 @@ _LABELLED_LINE = re.compile(
 _PLACEHOLDER = re.compile(r"\$character_[0-9]+\$")  # the template's own
 _NUMBER_BEHIND = re.compile(r"[_\-]?(?:[0-9]{1,2}|[a-d]|[一二三四五六])$", re.IGNORECASE)
 _MANY = ("s", "men", "们", "們", "たち", "達")
+_DIVIDER = re.compile(rf"(?:BREAK|AND|[\s{SEPARATORS}|·*=#_.~/\-—–])+")
 _RUN = re.compile(f"[^{re.escape(SEPARATORS)}]+")
 
 
@@ -218,6 +219,10 @@ def _read_loose(reading: Reading, text: Text, warn: bool) -> None:
         return
     if warn:
         offset = text.offset(len(text.words) - len(text.words.lstrip()))
+        if _DIVIDER.fullmatch(words):
+            if words.strip(f"{SEPARATORS} "):
+                reading.warn(offset, Message("{text} between elements divides nothing; it is ignored.", text=words))
+            return
         reading.warn(offset, Message("This text is outside any element; it is read as part of the whole picture."))
     if is_language(words):
         reading.captions.append(words)
