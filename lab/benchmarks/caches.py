@@ -19,8 +19,8 @@ accuracy_less is the difference to no cache on the same pictures. It recommends 
 save at least 35 % of the passes and lose at most half a point of accuracy, if there is one.
 
 With --full the same sampling runs with 2 characters and random text features; every arm once to warm up and then in
-turns. Which steps are skipped says nothing of real weights there, so tea-every2 takes every second step's passes, every3
-every third's; pass_ms is what every pass that was not skipped took, so what a cache costs beside what it saves.
+turns. Which steps are skipped says nothing of real weights there, so tea-every2 takes every second step's passes and
+every3 every third's; pass_ms is what every pass that was not skipped took, so what a cache costs beside what it saves.
 """
 
 from __future__ import annotations
