@@ -101,6 +101,15 @@ def plain(network: nn.Module) -> nn.Module:
     return network._orig_mod if is_compiled(network) else network
 
 
+def of_any_length(tensor: Tensor, *dimensions: int) -> Tensor:
+    """The same, for a graph that takes it with any length in these dimensions, and is not first made for this one.
+
+    Prompts differ in length, and compiling takes as long as hundreds of steps.
+    """
+    torch._dynamo.maybe_mark_dynamic(tensor, list(dimensions))
+    return tensor
+
+
 @dataclass(frozen=True)
 class Pass:
     """One forward of the host's diffusion model."""

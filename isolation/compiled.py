@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ..sentences import log
 from .bias import TRACED
-from .carrier import OVERRIDE, Pass, is_compiled
+from .carrier import OVERRIDE, Pass, is_compiled, of_any_length
 from .fused import attend
 from .nextdit import CAPTION, JOINT, IsolatedAttention, Ran, as_written
 from .plan import Plan
@@ -94,7 +94,7 @@ class TracedAttention:
             return self.looked(attend(q, k, v, query, key).transpose(1, 2).flatten(2))
         if joint is not None and length == joint.shape[-1]:
             return self.looked(self.hosts(func, q, k, v, heads, joint, **kwargs))
-        if caption is not None and length == caption.shape[-1] and self.caption < self.refiners:
+        if caption is not None and self.caption < self.refiners and length == caption.shape[-1]:
             self.caption += 1
             mask = caption
         return self.hosts(func, q, k, v, heads, mask, **kwargs)
@@ -208,17 +208,17 @@ def parts_of(one: Pass, codes: Codes, loras: bool) -> list[Part]:
 def codes_of(plan: Plan, one: Pass, isolated: IsolatedAttention) -> Codes:
     """The plan as tensors."""
     joint, device, dtype = isolated.biases.get(JOINT), one.x.device, one.compiler.dtype
-    caption = isolated.mask(CAPTION, dtype) if CAPTION in isolated.biases else None
+    caption = of_any_length(isolated.mask(CAPTION, dtype), 2, 3) if CAPTION in isolated.biases else None
     if joint is None:
         return Codes(caption)
-    own, due = owned(plan, PEOPLE + 1).to(device, dtype), torch.tensor(one.sight is not None)
+    own, due = of_any_length(owned(plan, PEOPLE + 1).to(device, dtype), 1), torch.tensor(one.sight is not None)
     due = due.to(device) if one.compiler.records else due
     attention = one.model.layers[0].attention
     shape = 1, attention.n_local_heads, isolated.caption + isolated.image, attention.head_dim
     if isolated.inner is None and isolated.kernel.serves(joint, shape, device, dtype):
-        factors = joint.scaled(attention.head_dim, dtype, TRACED)
+        factors = (of_any_length(factor, 1) for factor in joint.scaled(attention.head_dim, dtype, TRACED))
         return Codes(caption, None, *factors, own, due)
-    return Codes(caption, isolated.mask(JOINT, dtype), own=own, due=due)
+    return Codes(caption, of_any_length(isolated.mask(JOINT, dtype), 2, 3), own=own, due=due)
 
 
 class Layers:
@@ -234,6 +234,7 @@ class Layers:
         if part.codes is None:
             with torch.compiler.set_stance("default"):
                 return own(*args, transformer_options=options | ({OVERRIDE: inner} if inner else {}), **kwargs)
+        self.free(*args, *kwargs.values())
         found = self.caller(self.one.compiler.settings, part, inner, options, *args, **kwargs)
         if found is not None:
             out, traced = found
@@ -245,6 +246,13 @@ class Layers:
             joint, caption = [part.module] * part.joint, [part.module] * part.refiners
         with as_written(self.one, self.ran, joint, caption):
             return part.module._orig_mod(*args, transformer_options=given, **kwargs)
+
+    def free(self, *passed: Any) -> None:
+        """Of what a part is given, tokens and their places [B, T, ...]: neither vectors nor pictures."""
+        lengths = self.isolated.caption, self.isolated.caption + self.isolated.image
+        for tensor in passed:
+            if isinstance(tensor, Tensor) and tensor.ndim not in (0, 1, 2, 4) and tensor.shape[1] in lengths:
+                of_any_length(tensor, 1)
 
     def told(self, part: Part, traced: Traced) -> None:
         joint = traced.layers if part.whole else int(part.joint)

@@ -40,6 +40,7 @@ from torch import Tensor, nn
 from ..model_loader.lora import alphas
 from ..sentences import log
 from ..xml_prompt import SHARED, Scene
+from .carrier import of_any_length
 from .lora_layers import (
     CAPTION,
     EVERYTHING,
@@ -514,6 +515,8 @@ def with_loras(
         measure(target, host, module, x)
         tokens = x.new_empty((1, 1, 1)).expand(1, lengths[place], 1)
         own = [gates.of(place, tokens, spread) for spread in target.layer.spreads]
+        if place in (JOINT, CAPTION):
+            own = [of_any_length(gate, gate.ndim - 2) for gate in own]
         added.setdefault(target.path, []).append((target, own))
     for path, of_layer in added.items():
         parent, _, name = path.rpartition(".")

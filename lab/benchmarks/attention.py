@@ -23,9 +23,9 @@ Every row measures its arms in turn, again and again, and compares medians:
     compiled fp8 mended, compiled fp8 mended codes    with the one line of the host changed that can't be traced; asked
                                                       for by --arms
 
-With --compile every caption of a size is as long, so that graphs are made once for it (with --lengths own they are as
-long as they are, and the second length makes graphs for all further ones); compiling is what an arm's first
-call took, in seconds. set_up is what it takes to make the codes and bring them to the device, which is done once for a
+With --compile every caption of a size is as long; with --lengths own they are as long as they are. Isolated passes' graphs
+are for any length (with --lengths fixed for this one, as a comparison), the host's own from the second length on.
+compiling is what an arm's first call took, in seconds. set_up is what it takes to make the codes and bring them to the device, which is done once for a
 size and not in every step: as a share of one step.
 
 It fails where `codes` takes more than 1.03 of the plain step or of its memory (on a CPU: `dense` more than 1.10); where
@@ -376,7 +376,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--compile", nargs="?", const="blocks", choices=("blocks", "whole"))
-    parser.add_argument("--lengths", choices=("same", "own"), default="same", help="of captions, with --compile")
+    parser.add_argument("--lengths", choices=("same", "own", "fixed"), default="same", help="of captions")
     parser.add_argument("--backend", default="inductor")
     parser.add_argument("--fp8", action="store_true")
     parser.add_argument("--dtype", choices=("bfloat16", "float16", "float32"), help="bfloat16 on a GPU")
@@ -393,6 +393,10 @@ def main(arguments: list[str] | None = None) -> int:
     config = DIFFUSION if model == "mini" else FULL
     measured, limit = ("dense", CPU_LIMIT) if on_cpu else ("codes", GPU_LIMIT)
     torch.set_grad_enabled(False)
+    if options.lengths == "fixed":
+        from ...isolation import compiled
+
+        compiled.of_any_length = lambda tensor, *_dimensions: tensor
     failed = False
     for row in () if on_cpu else errors(device):
         failed |= not row["error"] <= ERROR_LIMIT
@@ -403,7 +407,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.json:
         count = sum(weight.numel() for weight in network.parameters())
         print(f"\n{count / 1e9:.2f}B parameters on {device}; ratios to the host's plain step")
-    first, same_length = True, options.compile is not None and options.lengths == "same"
+    first, same_length = True, options.compile is not None and options.lengths != "own"
     for size in options.sizes or ([320, 512] if model == "mini" else [1024, 1536]):
         for batch in options.batches:
             covers: dict[str, Cover] = {}
