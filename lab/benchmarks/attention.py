@@ -23,10 +23,10 @@ Every row measures its arms in turn, again and again, and compares medians:
     compiled fp8 mended, compiled fp8 mended codes    with the one line of the host changed that can't be traced; asked
                                                       for by --arms
 
-With --compile every caption of a size is as long; with --lengths own they are as long as they are. Isolated passes' graphs
-are for any length (with --lengths fixed for this one, as a comparison), the host's own from the second length on.
-compiling is what an arm's first call took, in seconds. set_up is what it takes to make the codes and bring them to the device, which is done once for a
-size and not in every step: as a share of one step.
+With --compile every caption of a size is as long; with --lengths own they are as long as they are. Isolated passes'
+graphs are for any length (with --lengths fixed for this one, to compare), the host's own from the second length on.
+compiling is what an arm's first call took, in seconds. set_up is what it takes to make the codes and bring them to the
+device, which is done once for a size and not in every step: as a share of one step.
 
 It fails where `codes` takes more than 1.03 of the plain step or of its memory (on a CPU: `dense` more than 1.10); where
 isolating 8 characters costs over 5 % of the plain step with the same text more than isolating 2; where set_up, shared

@@ -109,9 +109,7 @@ def test_every_isolated_pass_runs_in_one_graph(mini):
 
 def test_layers_that_are_compiled_one_by_one_share_theirs(mini):
     model, backend = mini[0], Counting()
-    network = model.model.diffusion_model
-    lists = ("layers", "context_refiner", "noise_refiner")
-    keys = [f"diffusion_model.{name}.{i}" for name in lists for i in range(len(getattr(network, name)))]
+    keys = blocks(model)
     fast = compiled(model, backend, keys)
     for plan in (BESIDE, people(3), people(8)):
         before = backend.runs
@@ -140,16 +138,33 @@ def test_isolation_that_a_layer_drops_is_told(mini, monkeypatch, keys, layers):
         latents(fast, entry(BESIDE), entry(None, seed=1))
 
 
-def test_another_prompts_length_does_not_change_what_is_drawn(mini):
-    """The second length makes the graph's sizes symbols."""
+def blocks(model):
+    network = model.model.diffusion_model
+    lists = ("layers", "context_refiner", "noise_refiner")
+    return [f"diffusion_model.{name}.{i}" for name in lists for i in range(len(getattr(network, name)))]
+
+
+def of_length(length, count):
+    owner = tuple(token % (count + 1) for token in range(length))
+    return make_plan(owner, people(count).regions, weight=((1.0, 1.3) * length)[:length])
+
+
+@pytest.mark.parametrize("codes", [False, True], ids=["masks", "codes"])
+@pytest.mark.parametrize(("keys", "graphs"), [(WHOLE, 2), (None, 5)], ids=["whole", "blocks"])
+def test_no_other_length_of_prompt_makes_another_graph(mini, keys, graphs, codes, request):
+    """Where layers are compiled one by one: a refiner's and a joint layer, isolated and not, and the picture's refiner.
+
+    30 is as many as image tokens, where the caption's calls come first; 24, 32, 48 are as wide as something else is.
+    """
+    if codes:
+        request.getfixturevalue("kernel")
     model, backend = mini[0], Counting()
-    fast = compiled(model, backend, WHOLE)
-    for length in (len(OWNER), 30, 41, 30):  # 30: as many as image tokens, and the caption's calls come first
-        owner = ((0, 1, 2, 1, 2) * 9)[:length]
-        positive = entry(make_plan(owner, ((LEFT,), (RIGHT,))))
+    fast = compiled(model, backend, keys or blocks(model))
+    for number, length in enumerate((24, 31, 30, 48, 32, 55)):
+        positive = entry(of_length(length, number + 1), seed=number)
         drawn = latents(fast, positive, entry(None, seed=1))
         torch.testing.assert_close(drawn, latents(model, positive, entry(None, seed=1)), rtol=1e-4, atol=1e-4)
-    assert backend.graphs <= 4
+    assert backend.graphs == graphs
 
 
 @pytest.mark.parametrize("keys", [WHOLE, SOME])
