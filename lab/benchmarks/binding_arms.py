@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ...xml_prompt import SHARED
 from ..judging.evaluate import Mini
-from ..judging.judge import crop, judge_figures, judge_pictures, small_pictures, window
+from ..judging.judge import figure_features, judge_figures, judge_pictures, small_pictures
 from ..training import dataset, prompts, tokens
 from ..training.generate import EVERYWHERE, Isolated, Predict, collate, decode, empty, mixed, predictor, sample
 from ..training.tokens import Tokens
@@ -174,13 +174,11 @@ def judged(mini: Mini, truth: Truth, images: Tensor, covered: np.ndarray, bleed:
     boxes = torch.from_numpy(truth.boxes).to(mini.device)
     verdict = judge_figures(judge, images, index, boxes)
     background, people, _ = judge_pictures(judge, images)
-    figure, picture = [], []
-    for part in batches(len(index)):
-        crops = crop(images[index[part]], window(boxes[part]))
-        figure.append(judge.figure.features(judge.figure.body(judge.figure.stem(crops))))
+    picture = []
     for part in batches(len(images)):
         picture.append(judge.picture.body(small_pictures(images[part])).mean((2, 3)))
-    made = (verdict.attributes, verdict.present, verdict.box, people, background, torch.cat(figure),
+    figure = figure_features(judge, images, index, boxes)
+    made = (verdict.attributes, verdict.present, verdict.box, people, background, figure,
             torch.cat(picture), borders(images, torch.from_numpy(covered).to(images.device)))
     return Judged(*(array.cpu().numpy() for array in made), bleed)
 

@@ -10,14 +10,17 @@ third has none), in several ways:
     ours         isolated, each LoRA on its own character's tokens (isolation/lora_layers.py)
     everywhere   isolated, all LoRAs on the whole model
     today        one prompt for all, all LoRAs on the whole model: what people do
-    hooks        a pass for every character's own prompt with its own LoRA, which counts in its box: the host's hook
-                 LoRAs with masks; and one for what is shared
+    hooks        the host's hook LoRAs with masks: every character's own prompt, as if alone in the picture, and the
+                 negative one, each in a pass with that LoRA on the whole model, which counts in that box; where nobody
+                 is, the whole prompt without LoRAs (the host's default conditioning)
     none         isolated, without LoRAs: what the judge sees where there is nothing
     alone        ours, with everybody gone but one of those who have a LoRA, who is as large and stands where they stood
+    gentle, gentle alone   as ours and alone, but for the text, which is read at once (gentle's default)
     drawings     nothing sampled: the drawings themselves, through the autoencoder. More than that no judge sees
 
-recall: who has their own LoRA's concept; leak: who has another's, of all pairs; attributes: what else the prompt states
-(the hair's colour not where the LoRA changes it); frechet: of figures' features, from drawings of the same scenes.
+recall: who has their own LoRA's concept, by pixels (judging/concepts.py); leak: who has another's, of all pairs;
+attributes: what else the prompt states (not what the LoRA changes); frechet: of figures' features, from drawings of the
+same scenes. Nobody of them does anything together with another, which no prompt of one alone could say.
 
 Speed: ratios of medians to the isolated step, with LoRAs of rank 32 on all matrices that see tokens; `a pass each` is
 what hook LoRAs need at least, without the time in which the host exchanges the weights.
@@ -60,23 +63,24 @@ from ..drawing.draw import render
 from ..drawing.scenes import Picture, sample_picture
 from ..judging import concepts
 from ..judging.evaluate import Mini, load, sheet, true_labels
-from ..judging.judge import judge_figures
+from ..judging.judge import figure_features, judge_figures
 from ..training import prompts, tokens
 from ..training.autoencoder import encode
 from ..training.config import DIFFUSION
-from ..training.generate import Predict, collate, decode, empty, predictor
+from ..training.generate import Batch, Predict, collate, decode, empty, predictor
 from ..training.lora import shares, with_concept
 from . import attention
 from .binding_arms import coverage, draw, weighted_mean
 from .binding_measures import frechet
+from .gentle_arms import Gentle, joint_predictor, joint_tokens
 from .host import add_host, chosen_device
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "mini" / "weights"
 SAMPLING = {"guidance": 7.5, "guidance_end": 0.75, "eta": 0.3}
-ARMS = ("ours", "everywhere", "today", "hooks", "none", "alone", "drawings")
+ARMS = ("ours", "everywhere", "today", "hooks", "none", "alone", "drawings", "gentle", "gentle alone")
+ALONE = ("alone", "gentle alone")
 PEOPLE, SIZE, RANK, LIMIT = (1, 2, 3), (320, 320), 32, 1.15
 NAMES = tuple(CONCEPT)
-HAIR = list(VALUES).index("hair")
 ACCESSORY = list(VALUES).index("accessory")
 
 
@@ -150,9 +154,12 @@ Predictors = tuple[Predict, Predict]
 
 def predictors(
     mini: Mini, arm: str, targets: Sequence[Target], wearers: dict[int, Tensor], tokenizers: tokens.Tokenizers,
-    described: Sequence[prompts.Description], grid: tuple[int, int],
+    form: str, alone: dict[int, Sequence[prompts.Description]], described: Sequence[prompts.Description],
+    grid: tuple[int, int],
 ) -> Predictors:
-    """wearers: of each description, by its id, [R, K]."""
+    """wearers: of each description, by its id, [R, K]; form: of prompts.segments; alone: of each description, the
+    prompts of everyone as if nobody else were there.
+    """
     covered = torch.from_numpy(coverage(described, grid))
     worn = torch.zeros(len(described), covered.shape[1], len(NAMES), device=mini.device)
     for i, one in enumerate(described):
@@ -161,13 +168,17 @@ def predictors(
     negative, covers = predictor(mini.networks, nothing), covered.to(mini.device)
     network = mini.networks.diffusion
     if arm == "hooks":
-        return by_hooks(mini, targets, worn, covers, tokenizers, described, grid), negative
-    made = [tokens.tokenize(prompts.segments(one, "boxes"), arm != "today", tokenizers) for one in described]
-    batch = collate(made, covered, mini.device)
-    positive = predictor(mini.networks, batch)
+        return by_hooks(mini, targets, worn, covers, tokenizers, described, alone, grid)
+    written = [prompts.segments(one, form) for one in described]
+    if arm == "gentle":
+        batch = collate([joint_tokens(one, tokenizers) for one in written], covered, mini.device)
+        positive = joint_predictor(mini, Gentle(form, strength=1.0), described, grid, tokenizers)
+    else:
+        batch = collate([tokens.tokenize(one, arm != "today", tokenizers) for one in written], covered, mini.device)
+        positive = predictor(mini.networks, batch)
     if arm == "none":
         return positive, negative
-    everywhere = arm != "ours"
+    everywhere = arm not in ("ours", "gentle")
     return (
         acting(network, targets, positive, gates_for(worn, batch.owner, covers, everywhere)),
         acting(network, targets, negative, gates_for(worn, nothing.owner, covers, everywhere)),
@@ -176,32 +187,38 @@ def predictors(
 
 def by_hooks(
     mini: Mini, targets: Sequence[Target], worn: Tensor, covers: Tensor, tokenizers: tokens.Tokenizers,
-    described: Sequence[prompts.Description], grid: tuple[int, int],
-) -> Predict:
-    """A forward an owner, with that owner's text and LoRA on the whole model, weighted by masks as the host does it."""
+    described: Sequence[prompts.Description], alone: dict[int, Sequence[prompts.Description]], grid: tuple[int, int],
+) -> Predictors:
+    """Forwards as comfy/samplers.py's calc_cond_batch has them for conditionings with hooks and masks."""
     masks = covers.view(len(described), -1, 1, *grid).float().repeat_interleave(2, -2).repeat_interleave(2, -1)
-    predictions, weights = [], []
-    for owner in range(covers.shape[1] + 1):
-        texts = [[part for part in prompts.segments(one, "boxes") if part.owner == owner] for one in described]
-        if owner and not any(texts):
-            continue
-        batch = collate([tokens.tokenize(text, False, tokenizers) for text in texts], covers.cpu(), mini.device)
-        predict = predictor(mini.networks, batch)
-        if owner:
-            gates = gates_for(worn[:, owner - 1 : owner], batch.owner, covers, everywhere=True)
-            predict = acting(mini.networks.diffusion, targets, predict, gates)
-        predictions.append(predict)
-        weights.append(masks[:, owner - 1] if owner else torch.ones_like(masks[:, 0]))
-    return weighted_mean(predictions, weights)
+    people, count = max(len(one.boxes) for one in described), len(described)
+    weights = [masks[:, owner] for owner in range(people)]
+    weights.append((1 - sum(weights)).clamp(min=0))  # finalize_default_conds
+
+    def of(texts: Sequence[prompts.Description | None]) -> Batch:
+        made = [tokens.tokenize(prompts.segments(one, "boxes") if one else (), False, tokenizers) for one in texts]
+        return collate(made, covers.cpu(), mini.device)
+
+    theirs = [of([alone[id(one)][k] if k < len(one.boxes) else None for one in described]) for k in range(people)]
+    sides = []
+    for prompted in (True, False):
+        nothing = empty(count, covers.shape[2], mini.device)
+        batches = [*theirs, of(described)] if prompted else [nothing] * (people + 1)
+        predictions = [predictor(mini.networks, batch) for batch in batches]
+        for k in range(people):
+            gates = gates_for(worn[:, k : k + 1], batches[k].owner, covers, everywhere=True)
+            predictions[k] = acting(mini.networks.diffusion, targets, predictions[k], gates)
+        sides.append(weighted_mean(predictions, weights))
+    return sides[0], sides[1]
 
 
 def scenes(people: int, count: int, seed: int, names: Sequence[str] = NAMES) -> list[Picture]:
-    """Held-out looks; the first two people have each a concept of their own, of these."""
+    """Held-out looks, nobody together with another; the first two people have each a concept of their own, of these."""
     rng, made = random.Random(seed), []
     while len(made) < count:
         picture = sample_picture(rng, SIZE, people, held_out=True)
-        if any(figure.height < 120 for figure in picture.figures):  # below it, a judge sees too little
-            continue
+        if any(figure.height < 120 or figure.partner is not None for figure in picture.figures):
+            continue  # below that height, a judge sees too little
         for person, concept in enumerate(rng.sample(names, min(people, 2))):
             picture = with_concept(picture, person, concept)
         made.append(picture)
@@ -209,10 +226,8 @@ def scenes(people: int, count: int, seed: int, names: Sequence[str] = NAMES) -> 
 
 
 def lone(picture: Picture, person: int) -> Picture:
-    """That person alone, who can do with nobody what two do together."""
-    figure = picture.figures[person]
-    pose = "standing" if figure.partner is not None else figure.look["pose"]
-    return replace(picture, figures=(replace(figure, partner=None, look={**figure.look, "pose": pose}),))
+    """That person alone, who does nothing together with another."""
+    return replace(picture, figures=(picture.figures[person],))
 
 
 def drawings(pictures: Sequence[Picture], device: torch.device) -> Tensor:
@@ -222,44 +237,44 @@ def drawings(pictures: Sequence[Picture], device: torch.device) -> Tensor:
 
 
 def measure(
-    mini: Mini, probe: concepts.Probe, pictures: Sequence[Picture], images: Tensor, drawn: Tensor
+    mini: Mini, traces: concepts.Traces, pictures: Sequence[Picture], images: Tensor, drawn: Tensor
 ) -> dict[str, float]:
     """Percentages, and the Frechet distance."""
     index, boxes, values = true_labels(pictures, mini.device)
     looks = [figure.look for picture in pictures for figure in picture.figures]
     own = torch.tensor([[look.get("concept") == name for name in NAMES] for look in looks], device=mini.device)
-    there = torch.stack([own[index == i].any(0) for i in range(len(pictures))])[index]
-    has = probe.has(mini.judge, images, index, boxes)
+    mine = torch.tensor([pictures[i].figures[k].look.get("concept") == thing
+                         for (i, k), thing in zip(traces.figures, traces.things, strict=True)])
+    has, things = traces.has(images), np.array(traces.things)
     verdict = judge_figures(mini.judge, images, index, boxes)
     right = (verdict.attributes == values) & verdict.present[:, None]
     counted = torch.ones_like(right)
-    counted[own[:, NAMES.index("orange")], HAIR] = False
     counted[own[:, NAMES.index("cone")], ACCESSORY] = False
-    features = [concepts.features(mini.judge, one, index, boxes)[:, :160].cpu().numpy() for one in (images, drawn)]
+    features = [figure_features(mini.judge, one, index, boxes).float().cpu().numpy() for one in (images, drawn)]
 
     def share(of: Tensor, among: Tensor) -> float:
         return round(100 * (of & among).sum().item() / max(1, among.sum().item()), 1)
 
     return {
-        "recall": share(has, own), "leak": share(has, there & ~own), "attributes": share(right, counted),
-        "frechet": round(frechet(*features), 2),
-        **{f"recall {name}": share(has[:, i], own[:, i]) for i, name in enumerate(NAMES) if own[:, i].any()},
+        "recall": share(has, mine), "leak": share(has, ~mine), "attributes": share(right, counted),
+        "frechet": round(frechet(*features), 2), "wearers": int(mine.sum()), "others": int((~mine).sum()),
+        **{f"{what} {name}": share(has, torch.from_numpy(things == name) & among)
+           for what, among in (("recall", mine), ("leak", ~mine)) for name in dict.fromkeys(traces.things)
+           if len(pictures[0].figures) > 1 or what == "recall"},
     }
 
 
 def bench_pictures(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     mini = load(options.weights, chosen_device())
-    probe = concepts.fit(mini, options.fitted)
-    yield {"judge": {name: round(100 * right, 1) for name, right in zip(NAMES, probe.right, strict=True)}}
     targets, tokenizers = read(options.loras), tokens.Tokenizers()
     for people in options.people:
         together = scenes(people, options.count, 300 + people, present(options.loras))
         apart = [lone(p, i) for p in together for i, figure in enumerate(p.figures) if figure.look.get("concept")]
+        known = [(some, concepts.traces(some), drawings(some, mini.device)) for some in (together, apart)]
         for arm in options.arms:
-            pictures = apart if arm == "alone" else together
-            drawn = drawings(pictures, mini.device)
-            images = paint(mini, arm, targets, tokenizers, pictures, drawn, options.steps)
-            yield {"arm": arm, "people": people, **measure(mini, probe, pictures, images, drawn)}
+            pictures, traces, drawn = known[arm in ALONE]
+            images = paint(mini, arm, targets, tokenizers, pictures, drawn, options.steps, options.form)
+            yield {"arm": arm, "people": people, **measure(mini, traces, pictures, images, drawn)}
             if options.out:
                 options.out.mkdir(parents=True, exist_ok=True)
                 cv2.imwrite(str(options.out / f"{arm}_{people}.jpg"), sheet(images[:12], 6)[..., ::-1])
@@ -267,7 +282,7 @@ def bench_pictures(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
 
 def paint(
     mini: Mini, arm: str, targets: Sequence[Target], tokenizers: tokens.Tokenizers, pictures: Sequence[Picture],
-    drawn: Tensor, steps: int,
+    drawn: Tensor, steps: int, form: str = "boxes",
 ) -> Tensor:
     """[P, 3, H, W] in 0..1"""
     if arm == "drawings":
@@ -281,7 +296,12 @@ def paint(
         ).float()
         for one, picture in zip(described, pictures, strict=True)
     }
-    conditioned = partial(predictors, mini, "ours" if arm == "alone" else arm, targets, wearers, tokenizers)
+    alone = {
+        id(one): [prompts.describe(lone(picture, k), rng, complete=True) for k in one.order] if arm == "hooks" else ()
+        for one, picture in zip(described, pictures, strict=True)
+    }
+    way = {"alone": "ours", "gentle alone": "gentle"}.get(arm, arm)
+    conditioned = partial(predictors, mini, way, targets, wearers, tokenizers, form, alone)
     return draw(mini, conditioned, described, SIZE, steps, SAMPLING)
 
 
@@ -371,8 +391,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="folder for contact sheets")
     parser.add_argument("--count", type=int, default=96, help="pictures per arm")
     parser.add_argument("--steps", type=int, default=28)
-    parser.add_argument("--fitted", type=int, default=1500, help="drawings that the judge of concepts is fitted on")
     parser.add_argument("--people", type=int, nargs="+", default=list(PEOPLE), choices=PEOPLE)
+    parser.add_argument("--form", choices=("boxes", "xml"), default="boxes", help="whether prompts state boxes")
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--model", choices=("full", "mini"))
     parser.add_argument("--sizes", type=int, nargs="+")

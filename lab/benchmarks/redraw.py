@@ -20,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -226,12 +227,16 @@ def counted(batch: Batch, images: Tensor, shares: Tensor | None) -> dict[str, Qu
     }
 
 
-def row_of(arm: str, people: str, counts: Sequence[dict], fresh: Sequence[dict]) -> dict[str, object]:
-    """Of several batches together."""
+def row_of(
+    arm: str, people: str, asked: Sequence[Task], counts: Sequence[dict], fresh: Sequence[dict]
+) -> dict[str, object]:
+    """Of several batches together. wrong: of the attributes that were changed, how often each one is."""
     together = {name: tuple(np.concatenate(part) for part in zip(*(one[name] for one in counts), strict=True))
                 for name in counts[0] if name != "seams"}
     row = {"arm": arm, "people": people, "pictures": len(together["changed"][0])}
     row |= {name: rounded(interval(quotient)) for name, quotient in together.items()}
+    row["wrong"] = dict(Counter(
+        task.attribute for task, right in zip(asked, together["changed"][0], strict=True) if not right))
     if "seams" in counts[0]:
         its = tuple(np.concatenate(part) for part in zip(*(one["changed"] for one in fresh), strict=True))
         row["less_fresh"] = rounded(difference(together["changed"], its))
@@ -252,8 +257,10 @@ def run(options: argparse.Namespace) -> None:
     rows = []
 
     def tell(arm: str, counts: Sequence[dict]) -> None:
-        some = [(str(people), [one], [its]) for people, one, its in zip(PEOPLE, counts, fresh, strict=True)]
-        rows.extend(row_of(arm, *each) for each in [*some, ("2-4", counts, fresh)])
+        some = [(str(people), batch.tasks, [one], [its])
+                for people, batch, one, its in zip(PEOPLE, batches, counts, fresh, strict=True)]
+        everyone = [task for batch in batches for task in batch.tasks]
+        rows.extend(row_of(arm, *each) for each in [*some, ("2-4", everyone, counts, fresh)])
         shown = json.dumps(rows[-1]) if options.json else table(rows[-1:], COLUMNS).splitlines()[-1]
         print(shown, flush=True)
         (options.out / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")

@@ -84,9 +84,9 @@ HELD_OUT = frozenset({("blue", "red"), ("red", "green"), ("green", "yellow"), ("
 # What the mini never learned, for LoRAs to teach: the tag that a prompt calls it by, and the field that the tag is in.
 # A figure has one where its look has a "concept"; concepts.py draws it.
 CONCEPT: dict[str, tuple[str, str]] = {
-    "orange": ("orange_hair", "appearance"),
     "stripes": ("bee_stripes", "clothing"),
     "cone": ("party_cone", "clothing"),
     "tail": ("dragon_tail", "appearance"),
+    "skin": ("alien_skin", "appearance"),
+    "heart": ("heart_print", "clothing"),
 }
-ORANGE: RGB = (255, 128, 16)

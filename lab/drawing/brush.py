@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -64,14 +65,18 @@ class Brush:
     """
 
     def __init__(self, image: np.ndarray, origin: Point = (0.0, 0.0), scale: Point = (1.0, 1.0), line: float = 1.5,
-                 rendering: str = "cel_shading", bend: Bend | None = None, girth: float = 1.0) -> None:
+                 rendering: str = "cel_shading", bend: Bend | None = None, girth: float = 1.0,
+                 instead: Mapping[RGB, RGB] = MappingProxyType({})) -> None:
+        """instead: what some colours are painted in."""
         self.image, self.line, self.rendering = image, line, rendering  # line: width of an outline in pixels
+        self.instead = instead
         self.origin, self.scale, self.bend = np.asarray(origin, float), np.asarray(scale, float), bend
         self.unit = abs(float(self.scale[0])) * girth  # pixels per unit for widths and radii
 
     def framed(self, origin: Point, scale: Point, bend: Bend | None = None, girth: float = 1.0) -> Brush:
         """A brush whose coordinates lie inside this one's, which is not bent."""
-        return Brush(self.image, self.pixels(origin), tuple(self.scale * scale), self.line, self.rendering, bend, girth)
+        return Brush(self.image, self.pixels(origin), tuple(self.scale * scale), self.line, self.rendering, bend, girth,
+                     self.instead)
 
     def pixels(self, points: Points | Point) -> np.ndarray:
         """Points in picture pixels."""
@@ -84,6 +89,7 @@ class Brush:
 
     def _polygon(self, pixels: np.ndarray, fill: RGB | None, outline: RGB | None, line: float) -> None:
         corners = fixed(pixels)
+        fill, outline = self.instead.get(fill, fill), self.instead.get(outline, outline)
         if fill is not None:
             cv2.fillPoly(self.image, [corners], fill, cv2.LINE_AA, SUBPIXEL_BITS)
             outline = self.inked(outline)
@@ -92,7 +98,7 @@ class Brush:
 
     def stroke(self, points: Points, colour: RGB, line: float = 1.0) -> None:
         """An open line."""
-        corners = fixed(self.pixels(points))
+        corners, colour = fixed(self.pixels(points)), self.instead.get(colour, colour)
         cv2.polylines(self.image, [corners], False, colour, self.thickness(line), cv2.LINE_AA, SUBPIXEL_BITS)
 
     def oval(self, x: float, y: float, a: float, b: float, fill: RGB | None, outline: RGB | None = None,
@@ -108,7 +114,7 @@ class Brush:
         """Thick lines (width in units) with one common outline."""
         corners = [fixed(self.pixels(points)) for points in lines]
         inner = max(1, round(width * self.unit * SUPERSAMPLE))
-        outline = self.inked(outline)
+        fill, outline = self.instead.get(fill, fill), self.inked(self.instead.get(outline, outline))
         if outline is not None:
             outer = inner + 2 * self.thickness(1.0)
             cv2.polylines(self.image, corners, False, outline, outer, cv2.LINE_AA, SUBPIXEL_BITS)

@@ -13,11 +13,12 @@ import random
 
 import numpy as np
 
-from .attributes import CLOTH, HAIR, ORANGE, RGB
+from .attributes import CLOTH, HAIR, RGB
 from .brush import Brush, Point, path, shade, tint
 from .scenes import SQUAT, TALL, Figure
 
 SKIN, SKIN_SHADE, SKIN_LINE = (255, 226, 204), (246, 190, 166), (152, 88, 78)
+ALIEN_SKIN = {SKIN: (66, 206, 202), SKIN_SHADE: (51, 160, 157), SKIN_LINE: (27, 86, 84)}
 WHITE, WHITE_LINE, WHITE_SHADE = (250, 250, 253), (104, 108, 138), (212, 218, 236)
 DARK, DARK_LINE = (62, 64, 84), (24, 24, 36)
 GOLD, TIE, MAGENTA = (246, 204, 90), (48, 196, 192), (232, 50, 128)
@@ -65,13 +66,14 @@ class Doll:
         self.shaded = rendering != "flat_color"
         brightness = rng.randint(-4, 4)
         self.hair, self.cloth = (tuple(min(255, max(0, value + brightness)) for value in colour)
-                                 for colour in (ORANGE if concept == "orange" else HAIR[look["hair"]],
+                                 for colour in (HAIR[look["hair"]],
                                                 CLOTH[look["cloth"]]))
         self.hair_line, self.cloth_line = line_of(self.hair), line_of(self.cloth)
         aspect = figure.width / figure.height
         self.tall = (1 / aspect - 1 / SQUAT) / (1 / TALL - 1 / SQUAT)  # 0..1
         unit = figure.width / 2
-        brush = Brush(image, line=min(2.8, max(1.2, unit * 0.0255)), rendering=rendering)
+        brush = Brush(image, line=min(2.8, max(1.2, unit * 0.0255)), rendering=rendering,
+                      instead=ALIEN_SKIN if concept == "skin" else {})
         self.box = brush.framed((figure.x + unit, figure.y), (unit * self.mirror, unit))
         accessory = look["accessory"]
         hair = 1.0 if accessory == "hat" else STYLE_TOP[look["style"]]

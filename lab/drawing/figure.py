@@ -7,7 +7,7 @@ import random
 import numpy as np
 
 from .body import paint_legs, paint_scarf, paint_torso
-from .concepts import paint_behind, paint_on_clothes, paint_on_head
+from .concepts import paint_on_clothes, paint_on_head
 from .doll import Doll
 from .hair import paint_back_hair, paint_back_of_head, paint_front_hair, paint_hair_ties
 from .head import paint_accessory, paint_brows, paint_face
@@ -21,7 +21,6 @@ def paint_figure(
     """Paints a figure on a supersampled image; left_out: the arms (-1 left, 1 right) that a partner's are painted with.
     """
     doll = Doll(image, figure, rendering, rng)
-    paint_behind(doll)
     if doll.behind:
         paint_arms_in_lap(doll)
     else:

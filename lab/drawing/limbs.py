@@ -119,7 +119,8 @@ def picture_point(doll: Doll, x: float, y: float) -> np.ndarray:
 def unmirrored(doll: Doll, at: Point | np.ndarray = (0.0, 0.0)) -> Brush:
     """A brush at a point of the picture, in units of the doll's and as wide as its limbs, that never mirrors."""
     unit = doll.box.unit
-    return Brush(doll.box.image, tuple(at), (unit, unit), doll.box.line, doll.box.rendering, girth=doll.girth)
+    return Brush(doll.box.image, tuple(at), (unit, unit), doll.box.line, doll.box.rendering, girth=doll.girth,
+                 instead=doll.box.instead)
 
 
 def reach(doll: Doll, side: int, hand: Point, drop: float) -> None:

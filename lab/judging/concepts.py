@@ -1,12 +1,11 @@
-"""Tells which things of attributes.CONCEPT a figure has: a linear probe on the judge's features and the crop's colours.
+"""Tells by pixels whether a figure has a thing of attributes.CONCEPT.
 
-It is fitted anew each time, in seconds, on drawings that went through the autoencoder, and says how often it is right
-on others of them.
+Its drawing says where the thing's paint would be. The figure has it where most of those places have that paint: nearer
+to it than any other colour of the mini is, and nearer than what is there without the thing.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,79 +14,72 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..drawing.attributes import CONCEPT
+from ..drawing.concepts import PAINT
 from ..drawing.draw import render
-from ..drawing.scenes import Picture, sample_picture
-from ..training.autoencoder import encode
-from ..training.generate import decode
+from ..drawing.scenes import Picture
 from ..training.lora import with_concept
-from .evaluate import Mini, true_labels
-from .judge import Judge, crop, window
 
-NAMES = tuple(CONCEPT)
-COLOURS = (28, 18)  # rows and columns of the crop's colours
-HELD_OUT = 4  # one in so many
+CELL = 4  # pixels along a side of a place
+NEAR = 0.25  # of a colour; red, green and blue are 0..1 each
+MOST = 0.6
+SHIFTS = [(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)]  # places by which a whole figure may be off
 
 
 @dataclass(frozen=True)
-class Probe:
-    weight: Tensor  # [F + 1, K]
-    scale: Tensor  # [F]
-    right: tuple[float, ...]  # of each concept, the share of held-out figures told rightly
+class Traces:
+    """Where the things would be of M pairs of figure and thing: cells [C], colours with and without it [C, 3]."""
 
-    def has(self, judge: Judge, images: Tensor, index: Tensor, boxes: Tensor) -> Tensor:
-        """images [P, 3, H, W] in 0..1; figure n should stand at boxes[n] of images[index[n]] -> [N, K] bool."""
-        found = features(judge, images, index, boxes) / self.scale
-        return F.pad(found, (0, 1), value=1.0) @ self.weight > 0
+    figures: list[tuple[int, int]]  # picture, and person in it
+    things: list[str]
+    cells: list[Tensor]
+    painted: list[Tensor]
+    bare: list[Tensor]
 
+    def shares(self, images: Tensor) -> Tensor:
+        """images [P, 3, H, W] in 0..1 -> [M]: of the places, those with the thing's paint."""
+        seen = F.pad(pooled(images.cpu().float()), (1, 1, 1, 1), mode="replicate")
+        rows, columns = (side - 2 for side in seen.shape[2:])
+        moved = [seen[..., 1 + y : 1 + y + rows, 1 + x : 1 + x + columns].flatten(2) for x, y in SHIFTS]
+        found = []
+        for (picture, _), cells, painted, bare in zip(self.figures, self.cells, self.painted, self.bare, strict=True):
+            here = torch.stack([one[picture][:, cells].T for one in moved])  # [shifts, C, 3]
+            off = (here - painted).norm(dim=-1)
+            has = (off < NEAR) & (off < (here - bare).norm(dim=-1))
+            found.append(has.float().mean(1).amax())
+        return torch.stack(found)
 
-@torch.no_grad()
-def features(judge: Judge, images: Tensor, index: Tensor, boxes: Tensor, batch: int = 256) -> Tensor:
-    """[N, F]"""
-    found = []
-    for start in range(0, len(index), batch):
-        crops = crop(images[index[start : start + batch]], window(boxes[start : start + batch]))
-        figure = judge.figure
-        seen = figure.features(figure.body(figure.stem(crops)))
-        small = F.interpolate(crops.contiguous(), size=COLOURS, mode="area")
-        found.append(torch.cat([seen, small.flatten(1), (small.flatten(1) - 0.5).square()], 1))
-    return torch.cat(found).float()
-
-
-def pictures_with(count: int, seed: int, people: Sequence[int] = (1, 2, 3)) -> tuple[list[Picture], Tensor]:
-    """-> pictures in which about half of the people have one concept, or two; [N, K] who has which."""
-    rng, pictures, truth = random.Random(seed), [], []
-    for _ in range(count):
-        picture = sample_picture(rng, (320, 320), rng.choice(people))
-        for person in range(len(picture.figures)):
-            concept = rng.choice((*NAMES, *[""] * len(NAMES)))
-            picture = with_concept(picture, person, concept) if concept else picture
-            truth.append([concept == name for name in NAMES])
-        pictures.append(picture)
-    return pictures, torch.tensor(truth).float()
+    def has(self, images: Tensor) -> Tensor:
+        """[M] bool"""
+        return self.shares(images) > MOST
 
 
-def fit(mini: Mini, count: int, seed: int = 11) -> Probe:
-    pictures, truth = pictures_with(count, seed)
-    drawn = torch.from_numpy(np.stack([render(picture) for picture in pictures]))
-    images = decode(mini.autoencoder, encode(mini.autoencoder, drawn, mini.device).float())
-    index, boxes, _ = true_labels(pictures, mini.device)
-    seen, truth = features(mini.judge, images, index, boxes), truth.to(mini.device)
-    scale = seen.std(0) + 1e-3
-    seen = F.pad(seen / scale, (0, 1), value=1.0)
-    held = torch.arange(len(seen), device=seen.device) % HELD_OUT == 0
-    with torch.enable_grad():
-        weight = torch.zeros(seen.shape[1], len(NAMES), device=seen.device, requires_grad=True)
-        optimizer = torch.optim.LBFGS([weight], max_iter=60, history_size=20, line_search_fn="strong_wolfe")
+def pooled(images: Tensor) -> Tensor:
+    return F.avg_pool2d(images, CELL)
 
-        def loss() -> Tensor:
-            optimizer.zero_grad()
-            error = F.binary_cross_entropy_with_logits(seen[~held] @ weight, truth[~held])
-            total = error + 3e-4 * weight.square().sum()
-            total.backward()
-            return total
 
-        optimizer.step(loss)
-    weight = weight.detach()
-    right = ((seen[held] @ weight > 0) == (truth[held] > 0)).float().mean(0)
-    return Probe(weight, scale, tuple(right.tolist()))
+def drawing(picture: Picture) -> Tensor:
+    """[3, h, w] in 0..1, of places."""
+    return pooled(torch.from_numpy(np.ascontiguousarray(render(picture))).permute(2, 0, 1).float() / 255)
+
+
+def traces(pictures: Sequence[Picture]) -> Traces:
+    """Of every figure, each thing that anybody in its picture has."""
+    found = Traces([], [], [], [], [])
+    for number, picture in enumerate(pictures):
+        there = [one for one in (figure.look.get("concept") for figure in picture.figures) if one]
+        for person in range(len(picture.figures)) if there else ():
+            bare = drawing(with_concept(picture, person, "")).flatten(1).T
+            for thing in there:
+                painted = drawing(with_concept(picture, person, thing)).flatten(1).T  # [cells, 3]
+                palette = torch.tensor(PAINT[thing]) / 255
+                its = torch.cdist(painted, palette).amin(1) < NEAR
+                changed = (painted - bare).norm(dim=1) > NEAR
+                cells = (its & changed).nonzero()[:, 0]
+                if not len(cells):
+                    continue
+                found.figures.append((number, person))
+                found.things.append(thing)
+                found.cells.append(cells)
+                found.painted.append(painted[cells])
+                found.bare.append(bare[cells])
+    return found

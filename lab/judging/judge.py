@@ -135,6 +135,16 @@ def judge_figures(judge: Judge, pictures: Tensor, index: Tensor, boxes: Tensor, 
 
 
 @torch.no_grad()
+def figure_features(judge: Judge, pictures: Tensor, index: Tensor, boxes: Tensor, batch: int = 256) -> Tensor:
+    """Of the last layer but one, [N, 160]; the rest as judge_figures."""
+    figure, found = judge.figure, []
+    for start in range(0, len(index), batch):
+        crops = crop(pictures[index[start : start + batch]], window(boxes[start : start + batch]))
+        found.append(figure.features(figure.body(figure.stem(crops))))
+    return torch.cat(found)
+
+
+@torch.no_grad()
 def judge_pictures(judge: Judge, pictures: Tensor, batch: int = 256) -> tuple[Tensor, Tensor, Tensor]:
     """-> background index [P], number of people [P], rendering index [P] (0 where all pictures have the same)."""
     parts = [judge.picture(pictures[i : i + batch]) for i in range(0, len(pictures), batch)]

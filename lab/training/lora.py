@@ -1,20 +1,23 @@
 """Trains LoRAs for the mini on things that its vocabulary lacks (drawing/concepts.py): what LoRAs are measured with.
 
-    ./run mini lora --out FOLDER                       all four, half a minute each on a GPU
+    ./run mini lora --out FOLDER                       all five, half a minute each on a GPU
     ./run mini lora --out FOLDER --only cone tail --steps 150 --batch 8
 
 On pictures of one to three people of all shapes. In four of five, one of them has it, with its tag in the prompt; in
 the others nobody has, so that the tag is what asks for it. Whole prompts have the LoRA everywhere, as people train one;
 prompts read isolated have it on its wearer's own tokens alone, as a character's LoRA is used
-(isolation/lora_layers.py); empty prompts have none. Plain LoRA on the matrices that see tokens; the text encoders stay
-as they are. The files have the names that the host reads (diffusion_model. ... lora_A.weight).
+(isolation/lora_layers.py). So do empty ones, of pictures in which nobody has it: guidance subtracts what they give.
+Plain LoRA on the matrices that see tokens; the text encoders stay as they are. The files have the names that the host
+reads (diffusion_model. ... lora_A.weight).
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import random
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -30,7 +33,7 @@ from ..drawing.attributes import CONCEPT
 from ..drawing.scenes import Picture
 from . import tokens
 from .batches import choose, prepare, training_batch
-from .dataset import Group, make_chunk, sample
+from .dataset import ISOLATED, Group, make_chunk, sample
 from .diffusion import loss_of
 from .export import read_autoencoder, read_networks, world_of
 from .generate import Batch, Networks
@@ -59,10 +62,12 @@ class Gates:
     def __init__(self) -> None:
         self.caption = self.image = self.joint = torch.ones(1, 1, 1)
 
-    def tell(self, wearers: Tensor, batch: Batch, isolated: Tensor) -> None:
-        """wearers [B, R]: whether the LoRA is on that character."""
+    def tell(self, wearers: Tensor, batch: Batch, isolated: Tensor, seen: Tensor) -> None:
+        """wearers [B, R]: whether the LoRA is on that character. isolated [B]: whether it is on nobody else; seen [B]:
+        whether the picture shows what it is for, which an empty prompt is not to learn.
+        """
         own = shares(wearers[..., None].float(), batch.owner, batch.covers)
-        on = (batch.length > 1)[:, None, None]  # not where the prompt is empty
+        on = ((batch.length > 1) | ~seen)[:, None, None]
         self.caption, self.image = (torch.where(isolated[:, None, None], part, 1.0) * on for part in own)
         self.joint = torch.cat([self.caption, self.image], 1)
 
@@ -125,33 +130,40 @@ def save(path: Path, pairs: dict[str, Pair]) -> None:
     save_file(tensors, path, {"format": "pt", "modelspec.title": f"NewBie mini, {path.stem}"})
 
 
-def pool_of(group: Group, concept: str, pictures: int, seed: int, device: torch.device) -> Pool:
-    """Beside what all pools have, "wears" [N, variants, PEOPLE]: whether the LoRA is on the prompt's characters."""
-    wearers = []
+def drawn_for(group: Group, pictures: int, seed: int, concept: str) -> dict[str, np.ndarray]:
+    """Beside what all pools have, "wears" [N, variants, PEOPLE]: whether the LoRA is on the prompt's characters, and
+    "seen" [N]: whether its wearer has what it is for.
+    """
+    wearers, seen = [], []
 
     def sampler(group: Group, rng: random.Random) -> Picture:
         picture = sample(group, rng)
         wearers.append(rng.randrange(len(picture.figures)))
-        return with_concept(picture, wearers[-1], concept if rng.random() < WORN else "")
+        seen.append(rng.random() < WORN)
+        return with_concept(picture, wearers[-1], concept if seen[-1] else "")
 
     arrays = make_chunk(group, pictures, seed, tokens.Tokenizers(), sampler)
+    arrays["seen"] = np.array(seen)
     arrays["wears"] = arrays.pop("order") == np.array(wearers)[:, None, None]
+    return arrays
+
+
+def pool_of(group: Group, arrays: dict[str, np.ndarray], device: torch.device) -> Pool:
     return Pool(group, {name: [torch.from_numpy(array).to(device)] for name, array in arrays.items()} | {"corner": []})
 
 
 def lora_loss(networks: Networks, pool: Pool, gates: Gates, count: int, device: torch.device) -> tuple[Tensor, ...]:
     rows, variants = choose(pool, count, device)
     data, weight, batch, isolated = training_batch(pool, (rows, variants))
-    wears = pool.arrays["wears"][0]
-    gates.tell(wears[rows, variants.clamp(max=wears.shape[1] - 1)], batch, isolated)
+    wears, seen = (pool.arrays[name][0] for name in ("wears", "seen"))
+    split = isolated | (batch.length == 1) & (variants < ISOLATED)
+    gates.tell(wears[rows, variants.clamp(max=wears.shape[1] - 1)], batch, split, seen[rows])
     return loss_of(networks, (data, weight, batch, isolated), pool.group.world.picture_cut)
 
 
-def train(concept: str, options: argparse.Namespace, device: torch.device, clock: Clock) -> dict[str, Pair]:
-    group = Group((320, 320), (1, 2, 3), 208, 216, 1.0, world_of(options.weights))
-    pool = pool_of(group, concept, options.pictures, options.seed, device)
-    networks = read_networks(options.weights).to(device).requires_grad_(False).eval()
-    prepare([pool], read_autoencoder(options.weights).to(device).requires_grad_(False).eval(), device, clock)
+def train(
+    concept: str, networks: Networks, pool: Pool, options: argparse.Namespace, device: torch.device, clock: Clock
+) -> dict[str, Pair]:
     torch.manual_seed(options.seed)
     pairs, gates = pairs_for(networks.diffusion, options.rank), Gates()
     weights = [weight for pair in pairs.values() for weight in pair.to(device).parameters()]
@@ -188,9 +200,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=5)
     options = parser.parse_args(arguments)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    clock = Clock()
-    for concept in options.only:
-        save(options.out / f"{concept}.safetensors", train(concept, options, device, clock))
+    clock, group = Clock(), Group((320, 320), (1, 2, 3), 208, 216, 1.0, world_of(options.weights))
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("fork")) as workers:
+        drawn = list(workers.map(partial(drawn_for, group, options.pictures, options.seed), options.only))
+    networks, autoencoder = (read(options.weights).to(device).requires_grad_(False).eval()
+                             for read in (read_networks, read_autoencoder))
+    for concept, arrays in zip(options.only, drawn, strict=True):
+        pool = pool_of(group, arrays, device)
+        prepare([pool], autoencoder, device, clock)
+        save(options.out / f"{concept}.safetensors", train(concept, networks, pool, options, device, clock))
         clock.say(f"{concept} written")
 
 

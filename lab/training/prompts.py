@@ -145,7 +145,7 @@ def _character(
         return True
 
     concept, where = CONCEPT.get(look.get("concept", ""), ("", ""))
-    appearance = [f"{look['hair']}_hair"] if concept != "orange_hair" and say("hair") else []
+    appearance = [f"{look['hair']}_hair"] if say("hair") else []
     appearance += [look["style"]] if say("style") else []
     appearance += [f"{look['eyes']}_eyes"] if say("eyes") else []
     cloth, kind = say("cloth"), say("kind")
