@@ -298,7 +298,7 @@ def _indented(lines: Iterable[str]) -> list[str]:
 
 
 # What a text box's user would mean by these, the reader leaves out or mends (reading/document.py): here they are meant.
-_CLEANED = re.compile(rf'(?<=/)[/*]|(?<!\\)\\(?=[nrt"])|\\(?=u003[cC])|{INVISIBLE.pattern}')
+_CLEANED = re.compile(rf'(?<=/)[/*]|(?<!\\)\\(?=[nrt"]|\\[()\[\]{{}}])|\\(?=u003[cC])|{INVISIBLE.pattern}')
 _PARTING = frozenset(SEPARATORS + ":：")  # what would end a LoRA's name
 _NAME_MARK = re.compile(r"\\(?=[()\[\]{}（）\\:：,，、;；])")
 

@@ -47,7 +47,7 @@ _FILLERS = frozenset(_FILLER_WORDS.split())
 _KNOWN = frozenset(
     {*_SIDES, *_FAR, *_MIDDLES, *_HEIGHTS, *_DEPTHS, *_SLIGHT, "far", "extreme", "very", "x", "y", "full-frame"}
 )
-_MODIFIERS = _SLIGHT | {"far", "extreme", "very"}  # nothing by themselves
+_MODIFIERS = _SLIGHT | {"far", "extreme", "very", "x", "y"}  # nothing by themselves
 _FULL = frozenset(
     {"full_frame", "fullframe", "whole_picture", "whole_image", "full_screen", "full_image", "whole_frame",
      "entire_frame", "entire_image", "entire_picture", "whole_canvas"}
@@ -61,6 +61,7 @@ _FACES = re.compile("(?:面|脸|臉|身体|目光|视线)?[朝向](?!かって)|
 _MOVES = re.compile(r"^[a-z]+(?:ing|s)_(?=(?:on|at|in)_(?:the_)?[a-z]+)")  # `walking on the left`, not `walking left`
 _AT = re.compile(r"(?:^|_)near_(?=(?:the_)?(?:left|right|top|bottom|upper|lower|center|middle))")  # no depth
 _JUST = re.compile(r"(?:^|_)right_(?=(?:in|at)_the_(?:very_)?(?:center|centre|middle|front|back))")  # no side
+_OF_LETTER = re.compile(r"_(?:of|from|above|below|over|under|behind|beneath)_[axy]$")  # somebody named A, X or Y
 _PUNCTUATION = re.compile(r"[,.!()（），。/／|+&]")
 _NO_PLACE = re.compile(r"back_to_back|(?:front|back|top|bottom|upper|lower|center|near)_(?:view|shot|page)")
 
@@ -240,7 +241,7 @@ def _relation(text: str) -> Relation | None:
 def _words(text: str) -> tuple[str, ...] | None:
     """The known words of one tag, fillers left out; None if it has any other."""
     key = word_key(_PUNCTUATION.sub(" ", text))
-    if _FACES.match(key):
+    if _FACES.match(key) or _OF_LETTER.search(key):
         return None
     if not key.isascii():
         for signs, english in _CHINESE:
@@ -359,15 +360,22 @@ def beside_strangers(scene: Scene, places: Sequence[Place]) -> list[Place]:
 
 
 def _who(characters: Sequence[Character], name: str, speaker: int) -> int | None:
-    """By id, by name, or by words that only one name holds. The speaker itself only if nobody else has that name."""
+    """The one who is meant; of several with this very name the first, and nobody where words are all they share."""
+    meant = meant_by(characters, name, speaker)
+    named = any(word_key(characters[i].name) == word_key(name) for i in meant)
+    return meant[0] if len(meant) == 1 or named else None
+
+
+def meant_by(characters: Sequence[Character], name: str, speaker: int) -> tuple[int, ...]:
+    """By id, by name, or by words that a name holds. The speaker itself only if nobody else has that name."""
     key, id = word_key(name), character_id(name.strip())
     others = [i for i in range(len(characters)) if i != speaker]
-    for i in (*others, speaker):
-        if characters[i].id == id or (key and word_key(characters[i].name) == key):
-            return i
+    by_id = [i for i in (*others, speaker) if characters[i].id == id]
+    named = [i for i in others if key and word_key(characters[i].name) == key]
+    itself = [speaker] if key and word_key(characters[speaker].name) == key else []
     words = set(filter(None, _NAME_PARTS.split(key)))
     having = [i for i in others if words and words <= set(_NAME_PARTS.split(characters[i].name.lower()))]
-    return having[0] if len(having) == 1 else None
+    return tuple(by_id or named or itself or having)
 
 
 # Contradictions

@@ -505,15 +505,19 @@ def interactions_of(reading: Reading, characters: Sequence[Character]) -> tuple[
                     'An interaction cannot have a weight; the weight of "{kind}" is ignored.', kind=tag.text
                 )
                 reading.warnings.warn(stated.source, stated.offset, message)
+            if stated.between is None:
+                _warned_of_absent(reading, tag.text, everyone, stated.offset)
             if stated.between is not None:
-                ids = _between(stated, characters)
+                ids = _between(reading, stated, characters)
             else:
                 ids = _named(reading, stated, tag.text, characters) if len(everyone) > 2 else everyone
             found.append(Interaction(tag.text, ids))
     found += reading.settled
     known = {(_kind(act.kind), frozenset(act.between)) for act in found}
-    for character in characters if len(characters) > 1 else ():
+    for character in characters:
         for tag in character.tags("interaction"):
+            if _warned_of_absent(reading, tag.text, everyone, reading.drafts[character.id].offset) or len(everyone) < 2:
+                continue
             kind = joint_interaction(tag.text)
             others = [id for _, id in _names_in(tag.text, characters) if id != character.id]
             pair = everyone if len(characters) == 2 else tuple(dict.fromkeys((character.id, *others)))
@@ -521,6 +525,21 @@ def interactions_of(reading: Reading, characters: Sequence[Character]) -> tuple[
                 known.add((kind, frozenset(pair)))
                 found.append(Interaction(kind, pair))
     return tuple(dict.fromkeys(found))
+
+
+_ID = re.compile(
+    r"(?<![a-z])(?:character|char)[_ -]?[0-9]{1,2}(?![0-9])|(?:角色|人物|キャラ(?:クター)?)_?[0-9]{1,2}", re.I
+)
+
+
+def _warned_of_absent(reading: Reading, text: str, everyone: Sequence[str], offset: int) -> bool:
+    """Whether the words name a character by an id that nobody has."""
+    ids = dict.fromkeys(character_id(found.replace(" ", "_")) for found in _ID.findall(text))
+    absent = next((id for id in ids if id not in everyone), None)
+    if absent:
+        message = Message('"{text}" names {id}, who is not in the prompt.', text=text, id=absent)
+        reading.warn(offset, message)
+    return bool(absent)
 
 
 def _with_names_before(kinds: Sequence[Tag], characters: Sequence[Character]) -> Iterator[Tag]:
@@ -600,11 +619,19 @@ def _between_words(part: str, known: Callable[[str], str | None]) -> Iterator[st
         at += size or 1
 
 
-def _between(stated: StatedInteraction, characters: Sequence[Character]) -> tuple[str, ...]:
+def several_named(name: str, ids: tuple[str, ...]) -> Message:
+    """For a name that more than one character has."""
+    return Message('"{name}" is the name of {ids}; {id} is used. Write an id to choose.', name=name, ids=ids, id=ids[0])
+
+
+def _between(reading: Reading, stated: StatedInteraction, characters: Sequence[Character]) -> tuple[str, ...]:
     """The ids that the attribute names, by id or by name. Names may have spaces, also where no commas stand between."""
     everyone = {character.id: character.id for character in characters}
-    named = {name_key(character.name): character.id for character in characters}
-    ids = _by_short_name(characters) | {key: id for key, id in named.items() if key} | everyone
+    named: dict[str, tuple[str, ...]] = {}
+    for character in characters if stated.between else ():
+        key = name_key(character.name)
+        named[key] = (*named.get(key, ()), character.id)
+    ids = _by_short_name(characters) | {key: id for key, (id, *_) in named.items() if key} | everyone
 
     def known(word: str) -> str | None:
         return ids.get(name_key(word)) or ids.get(character_id(word) or "") or ids.get(f"character_{word.strip()}")
@@ -627,6 +654,8 @@ def _between(stated: StatedInteraction, characters: Sequence[Character]) -> tupl
                     message = Message('The interaction names "{name}", but the prompt has no characters.', name=word)
                 raise stated.source.error(message, stated.offset)
             found.append(id)
+            if word not in everyone and len(several := named.get(name_key(word), ())) > 1:
+                reading.warnings.warn(stated.source, stated.offset, several_named(word, several))
     if len(set(found)) < 2:
         message = Message(
             "An interaction needs at least two characters. "

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from ..layout.boxes import place_of
-from ..layout.places import read_position, strangers
+from ..layout.places import meant_by, read_position, strangers
 from ..layout.side_by_side import read_spacing
 from ..messages import Message
 from ..scene import GRID, Box, Field, Lora, PromptError, Scene, Tag
@@ -45,6 +45,7 @@ from .fields import (
     new_draft,
     next_id,
     picture_field,
+    several_named,
     state_box,
     state_of_character,
     state_of_picture,
@@ -75,7 +76,27 @@ def parse(text: str) -> Scene:
 
     Raises PromptError, and nothing else, for text that can't be read.
     """
-    return scene_of(read_prompt(text)[0])
+    reading, _ = read_prompt(text)
+    if not reading.marked_up:
+        _warn_of_people(reading, text)
+    return scene_of(reading)
+
+
+def _warn_of_people(reading: Reading, text: str) -> None:
+    """Plain words that describe several people are one list of tags here, which keeps nobody apart."""
+    from .plain import convert  # it begins with what is read here
+
+    try:
+        people = len(convert(text).characters)
+    except PromptError:
+        return
+    if people > 1:
+        message = Message(
+            "This plain text describes {people} people but is read as one list of tags. "
+            "NewBie Text to XML makes a character of each.",
+            people=people,
+        )
+        reading.warn(0, message)
 
 
 def read_prompt(text: str, plain: bool = False) -> tuple[Reading, Document]:
@@ -129,10 +150,25 @@ def warn_of_what_layout_ignores(reading: Reading, scene: Scene) -> None:
         if draft.box_place and _disagree(draft.boxes[0], draft.fields.get("position", ())):
             message = Message("The bbox and the position of {id} disagree; the bbox is used.", id=id)
             reading.warnings.warn(*draft.box_place, message)
-    for index, name in strangers(scene, [place_of(character) for character in scene.characters]):
-        id = scene.characters[index].id
-        message = Message('{id} is placed relative to "{name}", but no character has that name.', id=id, name=name)
-        reading.warnings.warn(*reading.drafts[id].relations[name], message)
+    places = [place_of(character) for character in scene.characters]
+    unmet = strangers(scene, places)
+    for index, place in enumerate(places):
+        for name in dict.fromkeys(relation.other for relation in place.relations):
+            id = scene.characters[index].id
+            meant = tuple(scene.characters[i].id for i in meant_by(scene.characters, name, index))
+            if not meant:
+                message = Message(
+                    '{id} is placed relative to "{name}", but no character has that name.', id=id, name=name
+                )
+            elif (index, name) in unmet:
+                message = Message(
+                    '"{name}" may be any of {meant}, so it is ignored. Write an id.', name=name, meant=meant
+                )
+            elif len(meant) > 1:
+                message = several_named(name, meant)
+            else:
+                continue
+            reading.warnings.warn(*reading.drafts[id].relations[name], message)
 
 
 def warn_of_count(reading: Reading, scene: Scene) -> None:
