@@ -8,7 +8,7 @@ from newbie_pack.lab.benchmarks import rehearsal
 
 
 def test_stages_and_pictures_of_every_size_and_batch(server):
-    wanted = [("320x320", 2), ("384x256", 1)]
+    wanted = [("192x192", 2), ("256x128", 1)]
     rows = list(rehearsal.tables(server, 0.0, {"ours": rehearsal.ours({}, 2)}, wanted, rounds=1))
     assert [(row["size"], row["batch"], row["pictures"]) for row in rows] == [(*each, each[1]) for each in wanted]
     for row in rows:
@@ -21,10 +21,10 @@ def test_stages_and_pictures_of_every_size_and_batch(server):
 
 def test_what_a_user_would_be_told_is_the_rows_error(server):
     graph = rehearsal.ours({"diffusion_model": "missing.safetensors"}, 2)
-    (row,) = rehearsal.tables(server, 0.0, {"ours": graph}, [("320x320", 1)], rounds=1)
+    (row,) = rehearsal.tables(server, 0.0, {"ours": graph}, [("192x192", 1)], rounds=1)
     assert row["error"].startswith("NewBie Loader: ")
     (fault,) = rehearsal.faults([row])
-    assert fault == f"ours 320x320 x 1: {row['error']}"
+    assert fault == f"ours 192x192 x 1: {row['error']}"
 
 
 def test_prompts_in_a_row_make_no_model_again(server, host):

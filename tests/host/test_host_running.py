@@ -11,7 +11,7 @@ import uuid
 
 import numpy as np
 import pytest
-from graphs import ROOT, afresh, changed, node_of
+from graphs import ROOT, afresh, changed, few, node_of
 from PIL import Image
 
 FEW = 6
@@ -58,9 +58,9 @@ def sampling_node(prompt):
     return next(id for id, node in prompt.items() if node["class_type"] == "NewBieSample")
 
 
-def test_progress_and_previews_come_step_by_step(watched, demo, workflow):
+def test_progress_and_previews_come_step_by_step(watched, sketch, workflow):
     """The last preview is the finished picture in small; the host enlarges it to 512 pixels."""
-    prompt = afresh(workflow())
+    prompt = afresh(few(workflow()))
     steps, node = node_of(prompt, "NewBieSample")["inputs"]["steps"], sampling_node(prompt)
     events, previews = watched(prompt)
     assert [event for event in events if event[0] == "progress" and event[1] == node] == [
@@ -68,7 +68,7 @@ def test_progress_and_previews_come_step_by_step(watched, demo, workflow):
     ]
     assert len(previews) == steps
     last = np.asarray(Image.fromarray(previews[-1]).resize((40, 40), Image.Resampling.BOX)).reshape(-1, 3)
-    small = np.asarray(Image.fromarray(demo.picture).resize((40, 40), Image.Resampling.BOX)).reshape(-1, 3)
+    small = np.asarray(Image.fromarray(sketch.picture).resize((40, 40), Image.Resampling.BOX)).reshape(-1, 3)
     alike = [np.corrcoef(last[:, c], small[:, c])[0, 1] for c in range(3)]
     assert min(alike) > 0.5, alike
 

@@ -7,7 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from graphs import NOTE, ROOT, afresh, changed, inputs_of, is_widget, of_result, read, to_api
+from graphs import NOTE, ROOT, afresh, few, inputs_of, is_widget, of_result, read, to_api
 from PIL import Image
 
 FOLDER = ROOT / "workflows"
@@ -62,8 +62,8 @@ def test_its_twin_is_the_same_graph(object_info, workflow, name):
 
 @pytest.mark.parametrize("name", [name for name in RUNNABLE if name != SHEET])
 def test_its_twin_draws_the_same_picture(object_info, draw, workflow, name):
-    twin = draw(changed(workflow(name), "NewBieSample", steps=8))
-    opened = draw(changed(afresh(to_api(graph(name), object_info)), "NewBieSample", steps=8))
+    twin = draw(few(workflow(name)))
+    opened = draw(afresh(few(to_api(graph(name), object_info))))
     assert "NewBie Sample" in opened.ran  # drawn, not remembered
     assert np.array_equal(opened.picture, twin.picture)
     assert twin.picture.std() > 10  # a picture, not a plane
@@ -78,7 +78,7 @@ def test_its_twin_has_one_output(object_info, workflow, name):
 def test_the_contact_sheet_is_a_picture_for_each_seed(server, workflow):
     from newbie_pack.client import api
 
-    drawn = api.draw(server, changed(workflow(SHEET), "NewBieSample", steps=2))
+    drawn = api.draw(server, few(workflow(SHEET), 2))
     assert len([picture for picture in drawn.pictures if picture.kind == "output"]) == 4
 
 
