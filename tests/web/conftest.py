@@ -25,7 +25,7 @@ QUIET = {  # no tour, no news, no old workflow
 }
 
 
-@pytest.fixture(scope="module")  # its driver holds the thread's event loop, which tests elsewhere want
+@pytest.fixture(scope="package")  # its driver holds the thread's event loop, which tests elsewhere want
 def chromium():
     """Debian's chromium, or any other; `NEWBIE_BROWSER` names one that is not on the path."""
     playwright = pytest.importorskip("playwright.sync_api", reason="the package playwright is not installed")
@@ -89,16 +89,40 @@ class Canvas:
         devices.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
         devices.detach()
 
+    def seconds_of_a_key(self, count: int) -> float:
+        """The mean of this many keys, until the page has drawn again: a busy machine's other work isn't ours."""
+        devices = self.page.context.new_cdp_session(self.page)
+        devices.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+        def worked() -> float:
+            metrics = devices.send("Performance.getMetrics")["metrics"]
+            return next(one["value"] for one in metrics if one["name"] == "TaskDuration")
+
+        before = worked()
+        self.page.evaluate(
+            """async count => {
+              for (let i = 0; i < count; i += 1) {
+                document.execCommand("insertText", false, "x");
+                await new Promise(requestAnimationFrame);
+                await new Promise((drawn) => setTimeout(drawn));
+              }
+            }""",
+            count,
+        )
+        took = (worked() - before) / count
+        devices.detach()
+        return took
+
     def until(self, expression: str, argument: Any = None) -> None:
         self.page.wait_for_function(expression, arg=argument, timeout=PATIENCE)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def pages(host, chromium) -> Callable[..., Canvas]:
-    """The host's page with these settings, opened once a file of tests: every test opens its own graph."""
+    """The host's page with these settings, opened once: every test opens its own graph, in the palette it wants."""
 
     @cache
-    def open_page(renderer: str, locale: str, palette: str) -> Canvas:
+    def open_page(renderer: str, locale: str) -> Canvas:
         context = chromium.new_context(
             viewport={"width": 1600, "height": 1000},
             has_touch=True,
@@ -118,7 +142,9 @@ def pages(host, chromium) -> Callable[..., Canvas]:
         request = urllib.request.Request(f"{host.url}/settings", json.dumps(settings).encode(), method="POST")
         request.add_header("Content-Type", "application/json")
         urllib.request.urlopen(request).read()  # for a page that is open, too: the host speaks the language set last
-        return open_page(renderer, locale, palette)
+        opened = open_page(renderer, locale)
+        opened.page.evaluate("name => app.extensionManager.setting.set('Comfy.ColorPalette', name)", palette)
+        return opened
 
     return with_settings
 

@@ -132,8 +132,10 @@ def test_what_is_offered_is_seen_at_the_edge_of_the_editor_and_far_away(prompt):
     """A panel doesn't cut the list off, nor does the canvas's zoom make it small."""
     lines = "".join(f"<character_{i}/>\n" for i in range(1, 30))
     prompt.write(f"{lines}<character_30><position></position></character_30>")
+    width = f"document.querySelector('{EDITOR}').getBoundingClientRect().width"
+    before = prompt.page.evaluate(f"() => {width}")
     prompt.page.evaluate("() => { app.canvas.ds.scale = 0.6; app.canvas.setDirty(true, true); }")
-    prompt.page.wait_for_timeout(300)
+    prompt.until(f"before => {width} < 0.7 * before", before)
     prompt.page.click(EDITOR, position={"x": 100, "y": 10})
     prompt.page.keyboard.press("Control+End")
     for _ in "</position></character_30>":
@@ -182,26 +184,13 @@ def test_a_linked_prompt_has_no_editor(prompt):
 
 
 def test_a_key_in_a_long_prompt_takes_less_than_50_ms(prompt):
-    """4,096 tags; the median of ten keys, until the page has drawn again."""
     tags = ", ".join(f"tag_{i}" for i in range(4096))
     prompt.write(f"<character_1>\n  <appearance>{tags}</appearance>\n</character_1>")
     prompt.page.click(EDITOR)
     prompt.page.keyboard.press("Control+End")
-    took = prompt.page.evaluate(
-        """async () => {
-          const took = [];
-          for (let i = 0; i < 10; i += 1) {
-            const begin = performance.now();
-            document.execCommand("insertText", false, "x");
-            await new Promise(requestAnimationFrame);
-            await new Promise((drawn) => setTimeout(drawn));
-            took.push(performance.now() - begin);
-          }
-          return took;
-        }"""
-    )
-    assert prompt.xml.endswith("x" * 10)
-    assert sorted(took)[5] < 50, took
+    took = prompt.seconds_of_a_key(12)
+    assert prompt.xml.endswith("x" * 12)
+    assert took < 0.05
 
 
 @pytest.mark.parametrize("palette", ["dark", "light"])
