@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from newbie_pack.client import answers, api
@@ -270,13 +271,18 @@ def drawn(fake, tmp_path):
 @pytest.fixture
 def hurry(monkeypatch):
     monkeypatch.setattr(api, "LOOK_AGAIN", 0.02)
+
+
+@pytest.fixture
+def impatient(hurry, monkeypatch):
+    """For what never ends alone: whatever ends would be given up on a busy machine."""
     monkeypatch.setattr(api, "REQUEST", 0.5)
     monkeypatch.setattr(api, "PATIENCE", 0.3)
 
 
 @pytest.mark.parametrize("body", NO_JSON)
 @pytest.mark.parametrize("path", ["/prompt", "/api/jobs", "/history", "/queue", "/view"])
-def test_an_answer_of_another_form_is_a_sentence(fake, hurry, tmp_path, path, body):
+def test_an_answer_of_another_form_is_a_sentence(fake, impatient, tmp_path, path, body):
     fake.jobs = path == "/api/jobs"
     fake.record = None if path == "/queue" else {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
     fake.answers[path] = says(body)
@@ -284,7 +290,7 @@ def test_an_answer_of_another_form_is_a_sentence(fake, hurry, tmp_path, path, bo
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=repr)
-def test_a_history_of_another_form_is_a_sentence(fake, hurry, tmp_path, record):
+def test_a_history_of_another_form_is_a_sentence(fake, impatient, tmp_path, record):
     fake.record = record
     assert drawn(fake, tmp_path)
 
@@ -301,11 +307,13 @@ def test_events_of_another_form_are_passed_over_or_a_sentence(fake, hurry, tmp_p
 
 @pytest.mark.parametrize("status", [204, 301, 302, 400, 401, 403, 404, 405, 413, 500, 502, 503])
 @pytest.mark.parametrize("path", ["/prompt", "/api/jobs", "/history", "/view", "/ws"])
-def test_every_status_is_a_sentence(fake, hurry, tmp_path, path, status):
+def test_every_status_is_a_sentence(fake, hurry, request, tmp_path, path, status):
     fake.record = {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
     fake.jobs = path == "/api/jobs"
     fake.answers[path] = says(b"" if status == 204 else b"busy", status)
     falls_back = path == "/api/jobs" and status == 404  # a host without the jobs API
+    if not falls_back:
+        request.getfixturevalue("impatient")
     assert bool(drawn(fake, tmp_path)) is not falls_back
 
 
@@ -318,7 +326,7 @@ def test_what_is_no_picture_is_not_kept(fake, hurry, tmp_path, data):
 
 @pytest.mark.parametrize("path", ["/prompt", "/api/jobs", "/history", "/view"])
 @pytest.mark.parametrize("pause", [0.05, 5.0], ids=["drips", "stops in the middle"])
-def test_a_body_without_end_is_noticed(fake, hurry, tmp_path, path, pause):
+def test_a_body_without_end_is_noticed(fake, impatient, tmp_path, path, pause):
     async def drip(request):
         answer = web.StreamResponse()
         await answer.prepare(request)
@@ -346,21 +354,26 @@ def test_a_prompt_that_is_nowhere_any_more_is_noticed(fake, hurry, tmp_path):
 
 
 @both
-def test_a_worker_that_has_died_is_noticed_and_the_prompt_taken_back(fake, hurry, tmp_path):
+def test_a_worker_that_has_died_is_noticed_and_the_prompt_taken_back(fake, impatient, tmp_path):
     fake.record = None
     assert "no progress" in drawn(fake, tmp_path)
     assert taken_back(fake)
 
 
-def test_progress_extends_the_deadline(fake, hurry, tmp_path):
-    """Events for three times the patience, then the end."""
+def test_progress_extends_the_deadline(fake, hurry, monkeypatch, tmp_path):
+    """By a clock that goes on by most of the patience before every event."""
+    now = [0.0]
+    monkeypatch.setattr(api, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     async def slow(request):
         socket = web.WebSocketResponse()
         await socket.prepare(request)
-        for step in range(20):
+        for step in range(5):
+            now[0] += 0.9 * api.PATIENCE
             await socket.send_json({"type": "progress", "data": of_prompt(node="2", value=step, max=20)})
-            await asyncio.sleep(0.05)
+            asked = len(fake.asked)
+            while len(fake.asked) < asked + 3:  # by then the client has heard, and looked at its clock
+                await asyncio.sleep(0.005)
         fake.record = {"outputs": {"9": {"images": [IMAGE]}}, "status": {"messages": []}}
         await socket.send_json({"type": "executing", "data": of_prompt(node=None)})
         await socket.receive()
@@ -368,6 +381,7 @@ def test_progress_extends_the_deadline(fake, hurry, tmp_path):
 
     fake.record, fake.answers["/ws"] = None, slow
     assert drawn(fake, tmp_path) == ""
+    assert now[0] > 4 * api.PATIENCE
 
 
 def test_a_socket_that_closes_leaves_it_to_the_history(fake, hurry, tmp_path):
@@ -376,7 +390,7 @@ def test_a_socket_that_closes_leaves_it_to_the_history(fake, hurry, tmp_path):
     assert drawn(fake, tmp_path) == ""
 
 
-def test_a_server_that_speaks_no_http_is_a_sentence(hurry, tmp_path):
+def test_a_server_that_speaks_no_http_is_a_sentence(impatient, tmp_path):
     import socket
     import threading
 
