@@ -167,18 +167,20 @@ class Decomposed(nn.Module):
         super().__init__()
         self.inner, self.scale, self.magnitude = inner, scale, frozen(magnitude)
         self.lengths: Tensor | None = None  # [out]: of the layer's own rows, once they have been looked at
+        self.rows = slice(None)  # which of the layer's rows those are
 
     @property
     def inputs(self) -> int:
         return self.inner.inputs
 
-    def measure(self, weight: Tensor) -> None:
-        """weight: the layer's own."""
-        self.lengths = weight.float().flatten(1).norm(dim=1) + torch.finfo(torch.float32).eps
+    def measure(self, weight: Tensor, rows: slice) -> None:
+        """weight: the layer's own, of whose rows only these are concerned."""
+        self.rows = rows
+        self.lengths = weight[rows].float().flatten(1).norm(dim=1) + torch.finfo(torch.float32).eps
 
     def add(self, module: nn.Module, x: Tensor, out: Tensor, gate: Tensor, cast: Cast) -> Tensor:
         ratio = cast(self.magnitude.float() / self.lengths.to(self.magnitude.device))
-        bias = None if module.bias is None else cast(module.bias)
+        bias = None if module.bias is None else cast(module.bias)[self.rows]
         if is_map(module):
             ratio, bias = (None if one is None else one[:, None, None] for one in (ratio, bias))
         plain = out if bias is None else out - bias
@@ -262,7 +264,8 @@ def measure(target: Target, host: Host, module: nn.Module, x: Tensor) -> None:
     """What has to be known of the layer's own weight. x: for dtype and device."""
     for part in target.layer.parts:
         if isinstance(part, Decomposed) and part.lengths is None:
-            part.measure(host.weight(module, x))
+            rows = slice(None) if target.rows is None else slice(target.rows[0], sum(target.rows))
+            part.measure(host.weight(module, x), rows)
 
 
 def add_to_output(

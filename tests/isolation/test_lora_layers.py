@@ -170,7 +170,8 @@ def test_a_layer_that_rounds_its_input_adds_to_the_input_as_it_came(algorithm, k
 
 
 @pytest.mark.parametrize(
-    ("kind", "rows"), [*((kind, None) for kind in LINEAR_KINDS), *((kind, (8, OUT)) for kind in ("lora", "lokr"))]
+    ("kind", "rows"),
+    [*((kind, None) for kind in LINEAR_KINDS), *((kind, (8, OUT)) for kind in ("lora", "lokr", "dora"))],
 )
 def test_one_graph_takes_all_loras_of_a_form(kind, rows):
     """What hooks do, as a module in the layer's place that is compiled; rows: a part of the layer's outputs."""
@@ -196,6 +197,30 @@ def test_one_graph_takes_all_loras_of_a_form(kind, rows):
             torch.testing.assert_close(compiled(place, x), expected, rtol=1e-9, atol=1e-9)
         assert place["layer"] is module
     assert len(graphs) == 1
+
+
+@pytest.mark.parametrize("rows", [(0, OUT), (8, OUT), (16, OUT)])
+@pytest.mark.parametrize("kind", LINEAR_KINDS)
+def test_a_part_of_a_layers_outputs_is_changed_alone(kind, rows):
+    """Queries, keys or values of a matrix that holds all three, as the host patches them: a slice of the weight.
+
+    Tolerances as above.
+    """
+    torch.manual_seed(1)
+    module = comfy.ops.manual_cast.Linear(IN, OUT + 16).double().requires_grad_(False)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter)
+    file, x = tensors(kind, "layer", torch.Size(LINEAR)), random(2, 3, IN)
+    table = torch.tensor([[1.0], [0.0], [0.5]], dtype=torch.float64)
+    with acting_on([(module, replace(target_of([file]), rows=rows), IMAGE)], Given(table)):
+        got = module(x)
+    part = slice(rows[0], sum(rows))
+    for token, (strength,) in enumerate(table.tolist()):
+        weight = module.weight.clone()
+        if strength:
+            weight[part] = merged(weight[part], [file], [strength])
+        expected = torch.nn.functional.linear(x[:, token], weight, module.bias)
+        torch.testing.assert_close(got[:, token], expected, rtol=1e-5, atol=1e-4)
 
 
 def test_two_loras_of_one_token_add_up():
