@@ -1,4 +1,4 @@
-"""The words people use, in English, Chinese and Japanese: names of elements, and of interactions that join two."""
+"""The words people use, in English, Chinese, Japanese and Korean: names of elements, and of acts that join two."""
 
 from __future__ import annotations
 
@@ -14,19 +14,34 @@ _FOREIGN = rf"[^\x00-\x7f\u200d{_NO_INK}]"
 INVISIBLE = re.compile(rf"[{_NO_INK}]|(?<!{_FOREIGN})\u200d(?!{_FOREIGN})")
 _WITHOUT_WIDTH = re.compile(f"{INVISIBLE.pattern}|[\u200c\u200d]")
 
-_ROOT_WORDS = """
+_SIMPLIFIED = "标签风画师艺术环视构图围气线灯质数动势体装饰长观词场间负说侧头镜两个边统语萝儿爷亲妈国伪击拥牵过别称仆"
+_TRADITIONAL = "標籤風畫師藝術環視構圖圍氣線燈質數動勢體裝飾長觀詞場間負說側頭鏡兩個邊統語蘿兒爺親媽國偽擊擁牽過別稱僕"
+_AS_TRADITIONAL = str.maketrans(_SIMPLIFIED, _TRADITIONAL)
+
+
+def traditional(word: str) -> str:
+    """A word of ours as it is written in Taiwan and Hong Kong: 通用标签 -> 通用標籤."""
+    return word if word.isascii() else word.translate(_AS_TRADITIONAL)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split()) | frozenset(map(traditional, text.split()))
+
+
+def _spelled(names: Mapping[str, str]) -> dict[str, str]:
+    return dict(names) | {traditional(word): name for word, name in names.items() if traditional(word) not in names}
+
+
+ROOTS = _words("""
     img image scene prompt xml characters document root answer output response xml_prompt image_prompt positive
-    positive_prompt 场景 画面 提示词 正面提示词 正向提示词 シーン 画像 プロンプト
-"""
-ROOTS = frozenset(_ROOT_WORDS.split())
-GENERAL_BLOCK = frozenset({"general_tags", "general", "general_tag", "通用标签", "整体标签", "通用"})
-_LIST_WORDS = """
+    positive_prompt 场景 画面 提示词 正面提示词 正向提示词 シーン 画像 プロンプト 장면 프롬프트
+""")
+GENERAL_BLOCK = _words("general_tags general general_tag 通用标签 整体标签 通用 共通タグ 공통_태그 일반_태그 전체_태그")
+LISTS = _words("""
     characters people persons subjects cast character_list main_characters side_characters 角色列表 人物列表
     キャラクター一覧
-"""
-LISTS = frozenset(_LIST_WORDS.split())  # what stands over several characters, and is none of them
-_THOUGHT_WORDS = "think thought thinking thoughts reasoning scratchpad analysis 思考 思考过程"
-THOUGHTS = frozenset(_THOUGHT_WORDS.split())
+""")  # what stands over several characters, and is none of them
+THOUGHTS = _words("think thought thinking thoughts reasoning scratchpad analysis 思考 思考过程")
 LORA_ELEMENTS = frozenset({"lora", "loras", "lyco", "locon"})
 
 CHARACTER_FIELDS = (
@@ -53,6 +68,10 @@ _CHARACTER_SYNONYMS = {
     "名前": "name", "性別": "gender", "外見": "appearance", "容姿": "appearance", "服": "clothing", "衣装": "clothing",
     "体格": "body_type", "動作": "action", "ポーズ": "action", "その他": "other",
     "标签": "other", "タグ": "other",
+    "이름": "name", "성별": "gender", "외모": "appearance", "외형": "appearance", "의상": "clothing",
+    "복장": "clothing", "옷": "clothing", "체형": "body_type",
+    "표정": "expression", "동작": "action", "포즈": "action", "자세": "action",
+    "상호작용": "interaction", "위치": "position", "부정": "negative", "네거티브": "negative", "기타": "other",
 }  # fmt: skip
 _GENERAL_SYNONYMS = {
     "artist": "artists", "数量": "count", "人数": "count", "画师": "artists", "艺术家": "artists", "风格": "style",
@@ -69,20 +88,24 @@ _GENERAL_SYNONYMS = {
     "キャプション": "caption", "説明": "caption", "絵師": "artists", "系統": "system", "相互作用": "interaction",
     "交流": "interaction", "やり取り": "interaction", "作画": "artists", "作者": "artists",
     "イラストレーター": "artists",
+    "인원": "count", "인원수": "count", "작가": "artists", "화풍": "style", "스타일": "style", "배경": "background",
+    "환경": "environment", "시점": "perspective", "구도": "perspective", "분위기": "atmosphere", "조명": "lighting",
+    "품질": "quality", "소품": "objects", "물체": "objects", "기타": "other", "설명": "caption", "간격": "spacing",
+    "상호작용": "interaction", "부정": "negative", "네거티브": "negative",
     "resolution": "resolution", "danbooru_tags": "danbooru_tags",  # in prompts for the released weights: as typed
 }  # fmt: skip
 
 CHARACTER_ELEMENTS = {
     **{name: name for name in (*CHARACTER_FIELDS, "name", "bbox", "negative")},
-    **_CHARACTER_SYNONYMS,
+    **_spelled(_CHARACTER_SYNONYMS),
 }
 GENERAL_ELEMENTS = {
     **{name: name for name in (*GENERAL_FIELDS, "caption", "interaction", "spacing", "negative", "system")},
-    **_GENERAL_SYNONYMS,
+    **_spelled(_GENERAL_SYNONYMS),
 }
 
 _CHARACTER = re.compile(
-    r"(?:character|char|角色|人物|キャラクター|キャラ|登場人物)[_\-]?([0-9]{1,9}|[一二三四五六七八九十]?)"
+    r"(?:character|char|角色|人物|キャラクター|キャラ|登場人物|캐릭터|등장인물|인물)[_\-]?([0-9]{1,9}|[一二三四五六七八九十]?)"
     r"|(?:character|char)[_\-](one|two|three|four|five|six|seven|eight|nine|ten)"
     r"|(?:person|subject|chara)[_\-]?([0-9]{1,9})",
     re.IGNORECASE,
@@ -120,18 +143,20 @@ UNSTATED = "unstated"  # a gender that nobody has said
 
 # What two people do with each other's bodies; a character that names one means the other one too.
 _JOINT = {
-    "handshake": "handshake, shaking_hands, shake_hands, shakes_hands, hand_shake, 握手, 握手する",
+    "handshake": "handshake, shaking_hands, shake_hands, shakes_hands, hand_shake, 握手, 握手する, 악수",
     "hug": "hug, hugs, hugging, embrace, embraces, embracing, 拥抱, 抱在一起, 抱き合う, 抱き合って, 抱きしめる, "
-    "ハグ, ハグする",
+    "ハグ, ハグする, 포옹",
     "holding_hands": "holding_hands, hold_hands, holds_hands, hand_in_hand, 牵手, 手牵手, 拉手, 手をつなぐ, 手を繋ぐ, "
-    "手をつないで, 手を繋いで",
-    "kiss": "kiss, kisses, kissing, 接吻, 亲吻, キス, キスする",
-    "high_five": "high_five, high_fives, high_fiving, 击掌, ハイタッチ",
+    "手をつないで, 手を繋いで, 손잡기",
+    "kiss": "kiss, kisses, kissing, 接吻, 亲吻, キス, キスする, 키스",
+    "high_five": "high_five, high_fives, high_fiving, 击掌, ハイタッチ, 하이파이브",
     "carrying": "carrying, carries, carrying_person, princess_carry, piggyback, 抱起, 公主抱, 背着, お姫様抱っこ, "
     "おんぶ",
     "back-to-back": "back_to_back, 背靠背, 背中合わせ",
 }
-JOINT_INTERACTIONS = {word: kind for kind, words in _JOINT.items() for word in words.split(", ")}
+JOINT_INTERACTIONS = _spelled({word: kind for kind, words in _JOINT.items() for word in words.split(", ")})
+# Chinese, Japanese and Korean have no spaces to find them by: 与凯特握手. The longest first.
+_ACTS_IN_SIGNS = sorted((word for word in JOINT_INTERACTIONS if not word.isascii()), key=len, reverse=True)
 
 
 # https://www.w3.org/TR/xml/#NT-NameStartChar without the colon (prompts have no namespaces), and without the marks
@@ -233,6 +258,13 @@ def joint_interaction(text: str) -> str | None:
     return next((JOINT_INTERACTIONS[start] for start in starts if start in JOINT_INTERACTIONS), None)
 
 
+def joint_interaction_in(text: str) -> str | None:
+    """The same, wherever in Chinese, Japanese or Korean words it stands: 与凯特握手."""
+    key = word_key(text)
+    signs = (JOINT_INTERACTIONS[word] for word in _ACTS_IN_SIGNS if word in key)
+    return joint_interaction(text) or (None if key.isascii() else next(signs, None))
+
+
 # Genders: `1girl`, `young man`, `schoolboy`, `女性角色`, `女の子`
 
 # What a text is searched for, in any language: words that mean a person of this gender wherever they stand.
@@ -244,11 +276,11 @@ _NAMING = {
 _PERSON = {
     "girl": """
         females ladies gal gals lass maiden schoolgirl tomboy loli milf gyaru bishoujo
-        姑娘 妹子 女主 美少女 乙女 여자 소녀 여성
+        姑娘 妹子 女主 美少女 乙女 여자 소녀 여성 여자아이
     """,
     "boy": """
         males guys gentleman gentlemen dude lad schoolboy femboy shota bishounen
-        小伙 小伙子 男主 帅哥 青年 美少年 남자 소년 남성
+        小伙 小伙子 男主 帅哥 青年 美少年 남자 소년 남성 남자아이
     """,
     "other": "other others androgynous nonbinary non_binary genderless agender 其他 无性 中性 无性别",
 }
@@ -281,14 +313,14 @@ _COMPOUND = re.compile(
 
 
 def _table(named: dict[str, str]) -> dict[str, str]:
-    return {word_key(word): gender for gender, words in named.items() for word in words.split()}
+    return _spelled({word_key(word): gender for gender, words in named.items() for word in words.split()})
 
 
 _NAMED_BY = _table(_NAMING)
 GENDER_WORDS = _table(_PERSON) | _NAMED_BY
 _ANY_WORDS = _table(_ROLES) | GENDER_WORDS
 _COUNT = re.compile(
-    r"[0-9]{1,2}\+?_?|[一二两三四五六七八九十]?[个名位](?=.)|[一二两三四五六七八九十](?=.)|[0-9一二三四五六]人の"
+    r"[0-9]{1,2}\+?_?|[一二两兩三四五六七八九十]?[个個名位](?=.)|[一二两兩三四五六七八九十](?=.)|[0-9一二三四五六]人の"
 )
 _COUNT_WORDS = "a an the one two three four five six single another this that"
 _COUNTED = frozenset(_COUNT_WORDS.split())

@@ -72,7 +72,7 @@ _NOTHING = """
     站在 站立于 坐在 蹲在 躺在 跪在 趴在 位于 位於 处于 處於 处在 出现在 出現在 立っている 立って 立つ
     座っている 座って 座る いる ある 三分之一 部分 部 区域 一侧 一側 一边 一邊 手边 手邊 边 侧 方 面 角 角度
     视角 視角 位置 三分之二 二分之一 図 向かって 観客 半分 半 端 在 的 靠 处 處 于 於 邊 側 辺 の に で へ から
-    图 圖 站 坐
+    图 圖 站 坐 화면 그림 위치 서_있는 서_있다 있는 있다 에서 에 의 편
 """
 _SIGNS = {
     "水平居中": "center_x", "垂直居中": "center_y", "全屏": "full frame", "全幅": "full frame", "满屏": "full frame",
@@ -89,6 +89,9 @@ _SIGNS = {
     "正中间": "center", "正中間": "center", "正中央": "center", "正中": "center", "中央": "center", "中间": "center",
     "中間": "center", "居中": "center", "居左": "left", "居右": "right", "中部": "center", "中心": "center",
     "真ん中": "center", "まん中": "center", "センター": "center", "左": "left", "右": "right", "ひだり": "left",
+    "맨_왼쪽": "far left", "맨_오른쪽": "far right", "왼쪽": "left", "좌측": "left", "오른쪽": "right", "우측": "right",
+    "가운데": "center", "중앙": "center", "중간": "center", "위쪽": "top", "상단": "top", "아래쪽": "bottom",
+    "하단": "bottom", "앞쪽": "foreground", "전경": "foreground", "뒤쪽": "background", "배경": "background",
     "みぎ": "right", "上": "top", "顶": "top", "頂": "top", "下": "bottom", "底": "bottom", "中": "center",
     "←": "left", "→": "right", "↑": "top", "↓": "bottom", "↖": "top left", "↗": "top right", "↙": "bottom left",
     "↘": "bottom right", "⬅": "left", "➡": "right", "⬆": "top", "⬇": "bottom", "\ufe0f": "",
@@ -109,20 +112,20 @@ def _relation_pattern(english: str, signs: str) -> re.Pattern[str]:
     """Both as word_key() spells them; the group is whom it is about."""
     english = english.replace("OTHER", "(?P<english>.+)")
     stands = "に_?(?:いる|立つ|立っている|座っている)?|で"
-    signs = rf"(?:[站坐]?在|位于|位於)?(?P<signs>.+?)_?[的の]?_?(?:{signs})(?:{stands})?"
+    signs = rf"(?:[站坐]?在|位于|位於)?(?P<signs>.+?)_?[的の의]?_?(?:{signs})(?:{stands}|에)?"
     return re.compile(rf"(?:(?:[a-z]+(?:ing|ed)|is|stands|sits)_)*(?:{english})|{signs}")
 
 
 def _side_pattern(side: str, signs: str) -> re.Pattern[str]:
     side = f"{side}(?:_hand)?(?:_side)?"
     english = rf"(?:(?:on|to|at)_)?(?:the_)?{side}_(?:of|from)_OTHER|(?:(?:on|to|at)_)?(?P<owner>.+)['’]s?_{side}"
-    return _relation_pattern(english, f"{signs}手?[边侧面方邊側辺隣]?")
+    return _relation_pattern(english, f"(?:{signs})手?[边侧面方邊側辺隣]?")
 
 
 _RELATIONS = (
-    (ACROSS, True, _side_pattern("left", "左")),
-    (ACROSS, False, _side_pattern("right", "右")),
-    (DEPTH, True, _relation_pattern("behind_OTHER", "[身背][后後]|[后後][面方边邊ろ]|うしろ|奥")),
+    (ACROSS, True, _side_pattern("left", "左|왼쪽|좌측")),
+    (ACROSS, False, _side_pattern("right", "右|오른쪽|우측")),
+    (DEPTH, True, _relation_pattern("behind_OTHER", "[身背][后後]|[后後][面方边邊ろ]|うしろ|奥|뒤쪽?")),
     (DEPTH, False, _relation_pattern("in_front_of_OTHER", "[身面]前|前[面方边邊]|手前|(?<=の)前")),
     (DOWN, True, _relation_pattern("(?:above|over|on_top_of)_OTHER", "上[面方边邊]|之上|头顶|(?<=の)上")),
     (DOWN, False, _relation_pattern("(?:below|under|underneath|beneath)_OTHER", "下[面方边邊]|之下|(?<=の)下")),

@@ -30,6 +30,7 @@ from ..words import (
     is_name,
     is_negative,
     joint_interaction,
+    joint_interaction_in,
     nearest,
     word_key,
 )
@@ -518,7 +519,7 @@ def interactions_of(reading: Reading, characters: Sequence[Character]) -> tuple[
         for tag in character.tags("interaction"):
             if _warned_of_absent(reading, tag.text, everyone, reading.drafts[character.id].offset) or len(everyone) < 2:
                 continue
-            kind = joint_interaction(tag.text)
+            kind = joint_interaction_in(tag.text)
             others = [id for _, id in _names_in(tag.text, characters) if id != character.id]
             pair = everyone if len(characters) == 2 else tuple(dict.fromkeys((character.id, *others)))
             if kind and len(pair) > 1 and (kind, frozenset(pair)) not in known:

@@ -165,13 +165,13 @@ _ARTICLE = re.compile("^(?:the|these|our)_")
 _PLURAL = re.compile("(?:s|en|们|たち)$")
 _COUNT_WORDS = "one two three four five six seven eight"
 _NUMBER = re.compile(
-    rf"(?:([0-9]{{1,2}})|([一二两三四五六七八九十])|({_COUNT_WORDS.replace(' ', '|')})(?=_))"
-    r"(?![0-9]|_?(?:years?|yo|y\.?o|岁|歳|才|k\b|d\b))\+?(?:[个名位只]|人の?)?"
+    rf"(?:([0-9]{{1,2}})|([一二两兩三四五六七八九十])|({_COUNT_WORDS.replace(' ', '|')})(?=_))"
+    r"(?![0-9]|_?(?:years?|yo|y\.?o|岁|歳|才|k\b|d\b))\+?(?:[个個名位只隻]|人の?)?"
 )
 _MANY = re.compile("multiple_|several_|many_|some_|few_|group_of_|crowd_of_|多个|多名|几个|許多|大勢の|複数の")
 _TRAILING_NUMBER = re.compile(r"_?(?:x_?)?([0-9二三四五六七八九两])人?$")  # 女の子2人
 _DIGITS = (
-    {"两": 2}
+    {"两": 2, "兩": 2}
     | {digit: i for i, digit in enumerate("一二三四五六七八九十", start=1)}
     | {word: i for i, word in enumerate(_COUNT_WORDS.split(), start=1)}
 )
