@@ -38,8 +38,8 @@ ROOTS = _words("""
 """)
 GENERAL_BLOCK = _words("general_tags general general_tag 通用标签 整体标签 通用 共通タグ 공통_태그 일반_태그 전체_태그")
 LISTS = _words("""
-    characters people persons subjects cast character_list main_characters side_characters 角色列表 人物列表
-    キャラクター一覧
+    characters people persons subjects cast character_list char_captions main_characters side_characters
+    角色列表 人物列表 キャラクター一覧
 """)  # what stands over several characters, and is none of them
 THOUGHTS = _words("think thought thinking thoughts reasoning scratchpad analysis 思考 思考过程")
 LORA_ELEMENTS = frozenset({"lora", "loras", "lyco", "locon"})
@@ -67,7 +67,8 @@ _CHARACTER_SYNONYMS = {
     "poses": "action", "interactions": "interaction", "physique": "body_type",
     "名前": "name", "性別": "gender", "外見": "appearance", "容姿": "appearance", "服": "clothing", "衣装": "clothing",
     "体格": "body_type", "動作": "action", "ポーズ": "action", "その他": "other",
-    "标签": "other", "タグ": "other",
+    "标签": "other", "タグ": "other", "prompt": "other",
+    "char_caption": "other", "center": "position", "centers": "position",  # NovelAI's
     "이름": "name", "성별": "gender", "외모": "appearance", "외형": "appearance", "의상": "clothing",
     "복장": "clothing", "옷": "clothing", "체형": "body_type",
     "표정": "expression", "동작": "action", "포즈": "action", "자세": "action",
@@ -206,9 +207,10 @@ def character_id(name: str) -> str | None:
 
 def is_element(name: str, frames: bool = True) -> bool:
     """Whether an element of this name means something; frames: those that stand around others count too."""
-    if name in CHARACTER_ELEMENTS or name in GENERAL_ELEMENTS or character_id(name) is not None:
-        return True
-    return name in GENERAL_BLOCK or name.lower() in LORA_ELEMENTS or (frames and name in ROOTS)
+    if name in ROOTS:
+        return frames
+    known = name in CHARACTER_ELEMENTS or name in GENERAL_ELEMENTS or name in GENERAL_BLOCK
+    return known or name.lower() in LORA_ELEMENTS or character_id(name) is not None
 
 
 def is_negative(name: str) -> bool:

@@ -168,10 +168,10 @@ def with_raw_backslashes(source: Source, start: int, end: int) -> tuple[Source, 
 # The template
 
 _PEOPLE = LISTS | {"角色", "人物", "キャラクター"}
-_BODIES = ROOTS | GENERAL_BLOCK | {"tags", "text", "xml_tags", "标签"}
+_BODIES = ROOTS | GENERAL_BLOCK | {"tags", "text", "xml_tags", "标签", "base_caption", "v4_prompt"}
 _SETTING_WORDS = """
     seed steps cfg cfg_scale guidance guidance_scale sampler sampler_name scheduler width height size resolution
-    aspect_ratio model batch_size denoise
+    aspect_ratio model batch_size denoise use_coords use_order
 """
 _SETTINGS = frozenset(_SETTING_WORDS.split())
 
@@ -263,7 +263,7 @@ def _nodes(read: _Json, value: dict[str, Any], path: Path) -> list[Node | Text]:
             read.reading.warnings.warn(read.source, read.at(here), message)
         elif (name in _PEOPLE or is_person(name)) and isinstance(entry, list | dict):
             found += [_person(read, key, entry, here)] if _is_one(name, entry) else _people(read, entry, here)
-        elif name in _BODIES and not is_negative(key):
+        elif (name in _BODIES or (name == "caption" and isinstance(entry, dict))) and not is_negative(key):
             found += _body(read, key, entry, here)
         elif name in _ACTS and isinstance(entry, list | dict):
             found += _acts(read, key, entry, here)
@@ -340,6 +340,8 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
     if name.lower() in LORA_ELEMENTS and (loras := _loras_of(entry)) is not None:
         named = [(read.text((*path, ""), one).text, strength) for one, strength in loras]
         return [Node(name, {"name": one, "strength": strength}, at, (), is_key=True) for one, strength in named]
+    if field == "position" and isinstance(entry, list) and len(entry) == 1:
+        entry = entry[0]
     if isinstance(entry, dict):
         inside = [node for inner, value in entry.items() for node in _field(read, inner, value, (*path, inner))]
         return [Node(name, {}, at, tuple(inside), is_key=True)]
