@@ -62,6 +62,77 @@ def test_what_is_typed_into_a_field_is_written_into_its_element_alone(prompt):
     assert prompt.xml == EIGHT[:fifth] + EIGHT[fifth:].replace("<pose/>", "<pose>waving</pose>", 1)
 
 
+def test_what_is_typed_into_a_field_is_words_and_never_markup(prompt):
+    """As it is seen in the field, so it is read; in the XML it is escaped."""
+    prompt.page.get_by_role("tab", name="luka").click()
+    field(prompt, "appearance").locator(".cm-content").click()
+    prompt.page.keyboard.press("Control+End")
+    typed = ", </appearance><n>rin</n>, black & white, &lt, >_<, <!-- a -->"
+    prompt.page.keyboard.insert_text(typed)
+    written = typed.replace("&", "&amp;").replace("<", "&lt;")
+    assert prompt.xml == EIGHT.replace("(eyes:1.5)", f"(eyes:1.5){written}")
+    assert chips(prompt, "appearance") == ["hair 5", "eyes", *typed[2:].split(", ")]
+    prompt.page.get_by_role("tab", name="Picture").click()
+    prompt.page.get_by_role("tab", name="luka").click()
+    assert chips(prompt, "appearance") == ["hair 5", "eyes", *typed[2:].split(", ")]
+    prompt.write(EIGHT)
+    field(prompt, "appearance").locator(".cm-content").click()
+    prompt.page.keyboard.press("Control+End")
+    prompt.page.keyboard.type(", <b>&lt;", delay=20)
+    assert prompt.xml == EIGHT.replace("(eyes:1.5)", "(eyes:1.5), &lt;b>&amp;lt;")
+    for _ in ", <b>&lt;":  # at most a step each
+        if prompt.xml != EIGHT:
+            prompt.page.keyboard.press("Control+z")
+    assert prompt.xml == EIGHT
+
+
+def test_what_was_written_before_stays_as_it_was_written(prompt):
+    before = EIGHT.replace("hair 1,", "a & b, x <3 y, &lt;b&gt; &#128512;, &copy; &,")
+    prompt.write(before)
+    assert chips(prompt, "appearance") == ["a & b", "x <3 y", "<b> 😀", "&copy", "&", "eyes"]
+    field(prompt, "appearance").locator(".cm-content").click()
+    prompt.page.keyboard.press("Control+End")
+    prompt.page.keyboard.insert_text(", hat")
+    assert prompt.xml == before.replace("(eyes:1.1)", "(eyes:1.1), hat")
+    prompt.page.keyboard.press("Control+Home")
+    prompt.page.keyboard.press("Delete")
+    prompt.page.keyboard.insert_text("<")
+    assert prompt.xml == before.replace("(eyes:1.1)", "(eyes:1.1), hat").replace("a & b", "&lt; & b")
+    prompt.write(EIGHT.replace("<pose/>", "<pose>x<!-- why --></pose>", 1))  # shown as markup, changed as markup
+    field(prompt, "pose").locator(".cm-content").click()
+    prompt.page.keyboard.press("Control+End")
+    prompt.page.keyboard.insert_text("<!-- so -->")
+    assert prompt.xml == EIGHT.replace("<pose/>", "<pose>x<!-- why --><!-- so --></pose>", 1)
+
+
+def test_a_plain_ampersand_does_not_become_another_letter_by_what_follows(prompt):
+    prompt.write(EIGHT.replace("hair 1, (eyes:1.1)", "x &"))
+    field(prompt, "appearance").locator(".cm-content").click()
+    prompt.page.keyboard.press("Control+End")
+    prompt.page.keyboard.type("lt;", delay=20)
+    assert prompt.xml == EIGHT.replace("hair 1, (eyes:1.1)", "x &amp;lt;")
+    prompt.write(EIGHT.replace("hair 1, (eyes:1.1)", "x <"))
+    prompt.page.keyboard.press("Control+End")
+    prompt.page.keyboard.type("b>", delay=20)
+    assert prompt.xml == EIGHT.replace("hair 1, (eyes:1.1)", "x &lt;b>")
+
+
+def test_a_position_that_a_box_has_made_void_is_struck_through(prompt):
+    prompt.write(EIGHT.replace("<pose/>", "<position>left</position>\n    <bbox>0, 0, 500, 1000</bbox>", 1))
+    shown = field(prompt, "position").locator(".cm-line")
+    lines = "(line) => getComputedStyle(line).textDecorationLine"
+    assert shown.evaluate(lines) == "line-through"
+    assert field(prompt, "bbox").locator(".cm-line").evaluate(lines) == "none"
+    cross = field(prompt, "position").locator(".newbie-drop")
+    assert cross.get_attribute("title") == "The box decides. Remove this position"
+    field(prompt, "bbox").locator(".newbie-drop").click()
+    assert shown.evaluate(lines) == "none" and cross.get_attribute("title") == "Empty this field"
+    prompt.page.evaluate("() => app.extensionManager.command.execute('Comfy.Undo')")
+    prompt.page.wait_for_selector(".newbie-field .newbie-void")
+    cross.click()
+    assert prompt.xml == EIGHT.replace("<pose/>", "<bbox>0, 0, 500, 1000</bbox>", 1)
+
+
 def test_what_is_typed_key_by_key_keeps_its_spaces(prompt):
     prompt.page.get_by_role("tab", name="luka").click()
     words = {"appearance": ", long blue hair, (red eyes:1.2)", "name": " of the sea", "pose": "arms up"}

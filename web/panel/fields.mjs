@@ -4,7 +4,8 @@ import { chipField } from "./editors.mjs";
 import { COLOURS } from "./layout.mjs";
 import { newButton, newElement } from "./widget.mjs";
 import {
-  fieldName, PERSON_FIELDS, PICTURE_FIELDS, removal, scene, withField, withoutField, withPerson, withWords,
+  fieldName, PERSON_FIELDS, PICTURE_FIELDS, placeIn, removal, scene, voidPositions, withField, withoutField, withPerson,
+  withWords,
 } from "./xml.mjs";
 
 /**
@@ -17,6 +18,7 @@ import {
  * @property {boolean} [sentence] no list of tags
  * @property {boolean} [trimmed] its text is without the space around it, which may be typed before more is
  * @property {string} [fixed] shown instead: why it can't be edited here
+ * @property {string} [idle] why it does nothing; it is struck through
  */
 
 /**
@@ -61,7 +63,7 @@ export function fieldList({ words, complete, hintOf, changed, removed, added }) 
       className: "newbie-drop", textContent: "×", title, ariaLabel: `${title}: ${row.label}`,
       hidden: Boolean(row.fixed || row.choices), onclick: () => removed(row.key),
     });
-    return { row, line: newElement("div", { className: "newbie-field" }, label, field.dom, cross), field };
+    return { row, line: newElement("div", { className: "newbie-field" }, label, field.dom, cross), field, cross };
   }
 
   /** @param {Row[]} rows @param {{name: string, label: string}[]} absent */
@@ -85,6 +87,8 @@ export function fieldList({ words, complete, hintOf, changed, removed, added }) 
       now.row = row;
       const typed = row.trimmed && now.field.view?.state.doc.toString().trim();
       if (typed !== row.text) now.field.show(row.text);
+      now.field.dom.classList.toggle("newbie-void", Boolean(row.idle));
+      now.cross.title = row.idle ?? words("removeField");
       if (element.children[i] !== now.line) element.insertBefore(now.line, element.children[i] ?? foot);
     });
     foot.replaceChildren(...absent.map(({ name, label }) =>
@@ -108,8 +112,6 @@ export function fieldList({ words, complete, hintOf, changed, removed, added }) 
 
 const SENTENCES = ["name", "caption", "bbox", "spacing"];
 const PICTURE = -1;
-const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
-const ENTITY = /&(amp|lt|gt|quot|apos);/gu;
 
 /**
  * @param {object} options
@@ -173,7 +175,7 @@ export function peopleView({ words, complete, text, change, chosen }) {
     return [...(told.problem ? [told.problem] : []), ...told.warnings].flatMap((one) => {
       const place = one.line ? offsetOf(lines, one) : -1;
       if (!holds(field, place)) return [];
-      const before = text().slice(field.from, place).split("\n");
+      const before = field.words.slice(0, placeIn(field, place)).split("\n");
       return [{ ...one, line: before.length, column: before.at(-1).length + 1 }];
     });
   }
@@ -197,7 +199,7 @@ export function peopleView({ words, complete, text, change, chosen }) {
     const [title, without] = [words("addPerson"), words("removePerson")];
     const nameOf = (one, i) => {
       const field = one.fields.find(({ name }) => fieldName(name) === "name");
-      return field?.words.replace(ENTITY, (_, name) => ENTITIES[name]) || told.characters[i]?.name || one.element.name;
+      return field?.words || told.characters[i]?.name || one.element.name;
     };
     tabs.replaceChildren(
       ...read.people.map((one, i) => tab(nameOf(one, i), i, COLOURS[i % COLOURS.length])),
@@ -207,11 +209,12 @@ export function peopleView({ words, complete, text, change, chosen }) {
     );
     const known = at === PICTURE ? PICTURE_FIELDS : PERSON_FIELDS;
     const present = new Set(fields.map(({ name }) => fieldName(name)));
+    const idle = new Set(voidPositions(text()).map(({ from }) => from));
     list.show(
       fields.map((field, i) => ({
         key: `${at}:${i}`, name: field.name, label: words.field(field.name), text: field.words, trimmed: true,
         sentence: !field.plain || SENTENCES.includes(fieldName(field.name)),
-        fixed: locked,
+        fixed: locked, idle: idle.has(field.element?.open.from) ? words("removePosition") : undefined,
       })),
       !locked ? known.filter((name) => !present.has(name)).map((name) => ({ name, label: words.field(name) })) : [],
     );
@@ -229,7 +232,7 @@ export function peopleView({ words, complete, text, change, chosen }) {
       const found = fields.findIndex((field) => holds(field, place));
       if (found < 0) return;
       choose(i < people.length ? i : PICTURE);
-      list.focus(`${at}:${found}`, place - fields[found].from);
+      list.focus(`${at}:${found}`, placeIn(fields[found], place));
     });
   }
   return { element, show, choose, jump, remove: list.remove };

@@ -160,10 +160,48 @@ export function formatted(text) {
  * @typedef {object} Field
  * @property {string} name of its element
  * @property {Element | null} element null: words of the block's own
- * @property {number} from @property {number} to of its words
- * @property {string} words
- * @property {boolean} plain its words hold no elements
+ * @property {number} from @property {number} to of its words in the prompt
+ * @property {string} words as they are read; where they hold markup, as they are written
+ * @property {number[]} places of each of these words' letters, counted from `from`, and of their end
+ * @property {boolean} plain they hold no markup
  */
+
+const ENTITY = /&(?:(amp|lt|gt|quot|apos)|#([0-9]{1,7})|#x([0-9a-f]{1,6}));/giu;
+const ENTITIES = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
+const MOST = 0x10ffff; // the last character
+
+const escaped = (words) => words.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+
+/** What the written means, and where each letter of it is written. */
+function meant(written) {
+  let words = "";
+  const places = [];
+  const add = (letters, placeOf) => {
+    for (let i = 0; i < letters.length; i += 1) places.push(placeOf(i));
+    words += letters;
+  };
+  let at = 0;
+  for (const { 0: entity, 1: name, 2: decimal, 3: hexadecimal, index } of written.matchAll(ENTITY)) {
+    const code = decimal ? Number(decimal) : parseInt(hexadecimal, 16);
+    const letter = name ? ENTITIES[name.toLowerCase()] : code && code <= MOST ? String.fromCodePoint(code) : entity;
+    const from = at;
+    add(written.slice(from, index), (i) => from + i);
+    add(letter, () => index);
+    at = index + entity.length;
+  }
+  add(written.slice(at), (i) => at + i);
+  return { words, places: [...places, written.length] };
+}
+
+function fieldAt(text, name, element, { from, to }) {
+  const written = text.slice(from, to);
+  const plain = !new RegExp(MARKUP, "u").test(written);
+  const asWritten = { words: written, places: Array.from({ length: written.length + 1 }, (_, i) => i) };
+  return { name, element, from, to, plain, ...(plain ? meant(written) : asWritten) };
+}
+
+/** @param {Field} field @param {number} place in the prompt @returns {number} in the field's words */
+export const placeIn = ({ from, places }, place) => places.findLastIndex((one) => from + one <= place);
 
 const GENERAL = /^(?:general(?:_tags?)?|通用标签|整体标签|通用)$/iu;
 const OF_ALL = ["caption", "interaction"]; // beside the general tags, not in them
@@ -188,10 +226,9 @@ function trimmed(text, from, to) {
 }
 
 function fieldOf(text, element) {
-  const { name, open, close, children } = element;
-  if (open === close) return { name, element, plain: true, ...open, words: "" }; // `<pose/>`
-  const span = trimmed(text, open.to, Math.max(open.to, close.from));
-  return { name, element, plain: !children.length, ...span, words: text.slice(span.from, span.to) };
+  const { name, open, close } = element;
+  if (open === close) return { name, element, plain: true, ...open, words: "", places: [0] }; // `<pose/>`
+  return fieldAt(text, name, element, trimmed(text, open.to, Math.max(open.to, close.from)));
 }
 
 /** Words between a block's elements. */
@@ -202,7 +239,7 @@ function loose(text, block) {
   for (let i = 0; i < edges.length; i += 2) {
     const words = text.slice(edges[i], edges[i + 1]).trim();
     const span = trimmed(text, edges[i], edges[i + 1]);
-    if (words) found.push({ name: "other", element: null, plain: true, ...span, words });
+    if (words) found.push(fieldAt(text, "other", null, span));
   }
   return found;
 }
@@ -229,10 +266,27 @@ export function scene(text) {
   };
 }
 
-/** @param {string} text @param {Field} field @param {string} words @returns {Change} */
-export function withWords(text, { name, element, from, to }, words) {
-  const closed = element && element.open === element.close;
-  return { from, to, insert: closed ? `<${name}>${words}</${name}>` : words };
+/**
+ * Writes other words into a field: those that are new, so that no markup comes of them; the others stay as written.
+ * @param {string} text @param {Field} field @param {string} words @returns {Change}
+ */
+export function withWords(text, { name, element, from, to, words: before, places, plain }, words) {
+  if (!plain) return { from, to, insert: words }; // what is shown as markup is changed as markup
+  if (element && element.open === element.close) return { from, to, insert: `<${name}>${escaped(words)}</${name}>` };
+  const most = Math.min(before.length, words.length);
+  let [start, end] = [0, 0];
+  while (start < most && before[start] === words[start]) start += 1;
+  while (start && places[start] === places[start - 1]) start -= 1; // not within what one entity stands for
+  while (end < most - start && before.at(-1 - end) === words.at(-1 - end)) end += 1;
+  while (end && places.at(-1 - end) === places.at(-2 - end)) end -= 1;
+  const [first, last] = [places[start], places.at(-1 - end)];
+  const insert = escaped(words.slice(start, words.length - end));
+  const kept = text.slice(from, from + first);
+  const written = kept + insert + text.slice(from + last, to);
+  // A plain `&` or `<` of before may become an entity or a tag by what is behind it now.
+  if (meant(written).words !== words || kept.endsWith("<") || new RegExp(MARKUP, "u").test(written))
+    return { from, to, insert: escaped(words) };
+  return { from: from + first, to: from + last, insert };
 }
 
 /** @param {string} text @param {Field} field @returns {Change} */
