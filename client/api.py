@@ -377,7 +377,7 @@ class Connection:
             why = f"no complete answer within {REQUEST:.0f} s"
         elif isinstance(error, aiohttp.ClientConnectorError):
             number = error.os_error.errno
-            why = os.strerror(number) if number and number > 0 else str(error.os_error)
+            why = os.strerror(number) if number and number > 0 else error.os_error.strerror or str(error.os_error)
         else:
             why = str(error) or type(error).__name__
         return Unreachable(f"ComfyUI at {self.at.url} does not answer ({why}): start it, or check the address.")

@@ -78,7 +78,7 @@ def check_all(options: argparse.Namespace) -> int:
         for warning in scene.warnings:
             sys.stdout.write(told(file, warning))
         people, warnings = len(scene.characters), len(scene.warnings)
-        sys.stdout.write(f"{shown(file)}: {counted(people, 'character')}, {counted(warnings, 'warning')}\n")
+        sys.stdout.write(f"{in_line(file)}: {counted(people, 'character')}, {counted(warnings, 'warning')}\n")
         worst = max(worst, 1 if warnings else 0)
     return worst
 
@@ -125,5 +125,10 @@ def read(file: str, reader: Callable[[str], Scene] = parse) -> Scene | None:
 
 def told(file: str, said: PromptError | PromptWarning) -> str:
     """As compilers write it, in the process's language."""
-    place = f"{file}:{said.line}:{said.column}" if said.line else file
+    place = f"{in_line(file)}:{said.line}:{said.column}" if said.line else in_line(file)
     return shown(f"{place}: {said.message.text(system_language())}\n")
+
+
+def in_line(file: str) -> str:
+    """A file's name on one line, for programs that read ours line by line."""
+    return shown(file).replace("\n", "\\n")

@@ -133,8 +133,13 @@ def read_row(values: dict[str, Any], where: str) -> Ask:
     """A row's values by their names; a name with a dot is an input of a node."""
     given = dict(values)
     texts = [given.pop(name) for name in PROMPT_NAMES if name in given]
-    if len(texts) != 1 or not isinstance(texts[0], str):
-        raise Problem(f"{where} has no prompt: name it {' or '.join(PROMPT_NAMES)}.")
+    names = " or ".join(PROMPT_NAMES)
+    if not texts:
+        raise Problem(f"{where} has no prompt: write it under {names}.")
+    if len(texts) > 1:
+        raise Problem(f"{where} has several prompts: keep one, under {names}.")
+    if not isinstance(texts[0], str):
+        raise Problem(f"{where}: the prompt is not text: put quotes around it.")
     inputs = tuple((name, as_typed(given.pop(name))) for name in list(given) if "." in name)
     name, settings = str(given.pop("name", "")), {}
     for setting, reader in SETTINGS.items():

@@ -155,6 +155,11 @@ def test_nobody_there_is_one_sentence():
         api.draw(api.server("http://127.0.0.1:1"), PROMPT)
 
 
+def test_a_name_that_is_no_server_is_told_without_the_systems_numbers():
+    with pytest.raises(Problem, match=r"http://nowhere\.invalid does not answer \([^\[\d]+\): start it"):
+        api.submit(api.server("http://nowhere.invalid"), PROMPT)
+
+
 def test_a_missing_file_is_a_sentence_too(fake):
     with pytest.raises(Problem, match="404"):
         api.download(api.server(fake.url), api.Picture("gone.png", "", "output"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,14 @@ def test_a_warning_and_an_error_name_their_place(file, capsys):
         "    <character_1> <n>初音</n> <pose>b</character_1> </scene>",
         "                     \u3000\u3000     ^",  # Chinese letters are twice as wide
     ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no file has such a name there")
+def test_a_file_whose_name_has_a_line_end_is_told_on_one_line(file, capsys):
+    name = file(WARNED, "a\nb.xml")
+    assert prompt_tool.main(["check", name]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2 and all("a\\nb.xml:" in line for line in lines)
 
 
 @pytest.mark.parametrize("typed", ["<n>\x1b[31m</n>", "<n>红\x00</n>"])
