@@ -198,7 +198,7 @@ def evaluate(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./run mini evaluate", description=__doc__.splitlines()[0])
     parser.add_argument("--weights", type=Path, default=Path(__file__).parents[2] / "mini" / "weights")
     parser.add_argument("--out", type=Path, required=True, help="folder for the table and the contact sheets")
     parser.add_argument("--count", type=int, default=150, help="pictures per arm")

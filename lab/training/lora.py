@@ -187,7 +187,7 @@ def train(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./run mini lora", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for the LoRAs, one file a concept")
     parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the mini")
     parser.add_argument("--only", nargs="+", choices=tuple(CONCEPT), default=tuple(CONCEPT), metavar="CONCEPT")

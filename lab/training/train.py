@@ -66,7 +66,7 @@ def finished(folder: Path | None, name: str) -> bool:
 
 
 def options_of(arguments: list[str] | None) -> tuple[argparse.ArgumentParser, argparse.Namespace, Course]:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./run mini train", description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights")
     parser.add_argument("--scratch", type=Path, default=Path("scratch"), help="folder for drawn pictures on their way")
     parser.add_argument("--start", type=Path, help="folder with weights to go on from")
