@@ -31,8 +31,12 @@ def test_chinese_readers_find_the_nodes_under_the_names_of_their_page():
     assert {re.search("（(.+)）", name)[1] for name in told} == english
 
 
-def test_every_tool_of_the_lab_calls_itself_as_it_is_called():
-    sources = [path.read_text("utf-8") for path in (ROOT / "lab").rglob("*.py")]
-    parsers = [call for source in sources for call in re.findall(r"ArgumentParser\(\s*(.{0,40})", source)]
-    assert len(parsers) > 15
-    assert [call for call in parsers if not re.match(r'prog="\./run (?:bench|mini) ', call)] == []
+def test_every_task_calls_itself_as_it_is_called():
+    tasks = {f"bench {path.stem}": path for path in (ROOT / "lab" / "benchmarks").glob("*.py")}
+    tasks |= {f"mini {name}": ROOT / "lab" / "training" / f"{name}.py" for name in ("train", "lora")}
+    tasks |= {"mini evaluate": ROOT / "lab" / "judging" / "evaluate.py"}
+    started = re.compile(r"ArgumentParser\(\s*(.{0,40})")
+    parsers = {task: started.findall(path.read_text("utf-8")) for task, path in tasks.items()}
+    assert sum(map(len, parsers.values())) > 15
+    for task, calls in parsers.items():
+        assert all(call.startswith(f'prog="./run {task}"') for call in calls), task
