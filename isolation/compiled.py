@@ -3,8 +3,8 @@
 Guards decide whether compiled code fits the next call, and the host's TorchCompileModel leaves the options, where
 overrides live, out of them: what was traced for one plan would run for another, or for none. So in an isolated pass
 every compiled module is called through `call`, whose graphs no plain pass shares, and the plan reaches it as tensors of
-one width for any number of characters. A plan changes their values alone: nothing is traced again for another prompt of
-as many tokens. How many layers obeyed is a number that the graph gives back, like its result.
+one width for any number of characters and of any length. A plan changes their values alone: nothing is traced again for
+another prompt. How many layers obeyed is a number that the graph gives back, like its result.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ UNTRACED = (
     "other nodes do in it, in one piece."
 )
 # Of one code, which PyTorch compiles 8 times and then no more. `call` runs joint layers and refiners, without LoRAs and
-# with one or several, each for the first length and size, for other lengths, and for other sizes.
+# with one or several, each for the first size and batch and for others.
 GRAPHS = 64
 PEOPLE = 8  # rows of the table of whose the text is, so that it is the same for fewer
 
