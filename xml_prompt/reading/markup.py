@@ -38,6 +38,7 @@ MAX_ATTRIBUTES = 16
 MAX_PLAIN = 4096  # `&` and `<` that are no markup
 
 _TAG = re.compile(rf"<(/?)({NAME})(?![:：])")
+_BARE_TAG = re.compile(rf"<(/?)({NAME})\s*>")
 _ATTRIBUTE = re.compile(rf"\s*({NAME}(?::{NAME})?)\s*=\s*(?:\"([^\"<]*)\"|'([^'<]*)')")
 _TAG_END = re.compile(r"\s*(/?)>")
 LORA = re.compile(r"<\s*+(?:lora|lyco|locon)\s*+[:：](?=[^<>:：\n]*?[^<>:：\s])([^<>\n]*+)>", re.IGNORECASE)
@@ -158,7 +159,8 @@ def read_markup(source: Source, start: int, end: int, warnings: Warnings) -> Nod
     """The text from start to end as a node without a name, so that several roots and stray words have a place."""
     declaration = _DECLARATION.match(source.text, start, end)
     start = declaration.end() if declaration else start
-    for wide in _WIDE_TAG.finditer(source.text, start, end):
+    is_wide = "＜" in source.text or "＞" in source.text
+    for wide in _WIDE_TAG.finditer(source.text, start, end) if is_wide else ():
         if is_known(wide.group(1) or wide.group(2)):
             message = Message("This tag is written with full-width ＜ ＞. Use half-width < and >.")
             raise source.error(message, wide.start())
@@ -182,6 +184,9 @@ def is_known(name: str) -> bool:
 def _add_markup(found: _Pass, at: int, end: int) -> int:
     """Takes what begins with the `<` at this offset; returns the offset behind it."""
     source, text = found.source, found.source.text
+    tag = _BARE_TAG.match(text, at, end)
+    if tag and is_known(tag.group(2)) and len(tag.group(2)) <= MAX_NAME:  # nearly always
+        return _add_tag(found, _Tag(tag.group(2), (), at, tag.end(), closes=bool(tag.group(1)), empty=False))
     if text.startswith(("<!", "<?"), at) and (behind := _add_declared(found, at, end)):
         return behind
     if line_end := _LINE_END.match(text, at, end):
