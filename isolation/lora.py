@@ -79,6 +79,7 @@ PREFIXES = re.compile(
 PLACES = 32  # sizes of pictures, and places of tiles, whose gates are kept
 HALVINGS = 6  # of a UNet's picture, at most
 _ATTRIBUTE = "newbie_loras"  # on clip.cond_stage_model: those of the last prompt, so that the next does not read again
+MAGNITUDE = re.compile(r"(.+)\.lora_magnitude_vector(?:\.default)?(?:\.weight)?")  # of PEFT's DoRA
 WHOLE_MODEL = "it can't be split between characters: use it with LoraLoader, for the whole picture"
 Layers = dict[str, Pair | Other]
 
@@ -123,6 +124,7 @@ def read(name: str) -> Layers:
     tensors, metadata = comfy.utils.load_torch_file(path, safe_load=True, return_metadata=True)
     check_numbers(name, tensors)
     tensors = comfy.lora_convert.convert_lora(tensors)
+    lengths = {match[1]: tensors.pop(key) for key in list(tensors) if (match := MAGNITUDE.fullmatch(key))}
     try:
         found = with_alphas(name, Path(path), metadata or {}, found_in(tensors))
     except (KeyError, IndexError, RuntimeError) as error:  # of the host's readers
@@ -130,7 +132,10 @@ def read(name: str) -> Layers:
     if not found:
         raise ValueError(f"{name} contains no LoRA that ComfyUI can read: choose another file.")
     tell_unread(name, tensors, found)
-    return {layer_name(stem): checked_split(name, stem, one) for stem, one in found.items()}
+    alone = next((stem for stem in lengths if not isinstance(found.get(stem), LoRAAdapter)), None)
+    if alone is not None:
+        raise ValueError(f"{name} is damaged: {alone} has the lengths of a DoRA without its matrices. Get it anew.")
+    return {layer_name(stem): checked_split(name, stem, one, lengths.get(stem)) for stem, one in found.items()}
 
 
 def check_numbers(name: str, tensors: Mapping[str, Tensor]) -> None:
@@ -141,15 +146,10 @@ def check_numbers(name: str, tensors: Mapping[str, Tensor]) -> None:
 
 
 def tell_unread(name: str, tensors: Mapping[str, Tensor], found: Mapping[str, Any]) -> None:
-    """Raises ValueError for what changes the rest, and logs what else the host's readers leave out."""
+    """Logs what the host's readers leave out."""
     adapters = (one for one in found.values() if isinstance(one, WeightAdapterBase))
     known: set[str] = next((one.loaded_keys for one in adapters), set(tensors))  # they share one set
     unread = [key for key in tensors if key not in known]
-    for key in unread:
-        if "lora_magnitude_vector" in key:
-            raise ValueError(
-                f"{name} has PEFT's DoRA ({key}), which ComfyUI does not read: train it without use_dora."
-            )
     if unread:
         log.warning("NewBie: ComfyUI does not know %d tensors of %s, %s first; they are ignored.",
                     len(unread), name, unread[0])
@@ -179,15 +179,17 @@ def found_in(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
     return {stem.removesuffix(".weight"): one for stem, one in found.items()}
 
 
-def checked_split(name: str, stem: str, found: Any) -> Pair | Other:
-    """Raises ValueError as split does, and for factors that do not fit each other."""
+def checked_split(name: str, stem: str, found: Any, lengths: Tensor | None = None) -> Pair | Other:
+    """lengths: of a plain LoRA that is PEFT's DoRA. Raises ValueError as split does, and for what does not fit."""
     try:
         made = split(name, stem, found)
         if isinstance(made, Pair):
             fits = 0 < len(made.down) == made.up.shape[1]
         else:
-            part = made.part.inner if isinstance(made.part, Decomposed) else made.part
-            fits = part.fits
+            fits = made.part.fits
+        if lengths is not None:
+            fits = fits and isinstance(made, Pair) and lengths.numel() == len(made.up)
+            made = Other(Decomposed(product_of(made), made.scale, lengths.flatten(), changed=True), 1.0, len(made.up))
     except (IndexError, AttributeError, RuntimeError):  # a matrix without columns, or lengths that differ
         fits = False
     if not fits:
@@ -202,7 +204,7 @@ def split(name: str, stem: str, found: Any) -> Pair | Other:
         pair = Pair(full_kernel(down, mid).flatten(1), up.flatten(1), 1.0 if alpha is None else alpha / down.shape[0])
         if magnitude is None:
             return pair
-        return decomposed(name, stem, Product({"down": pair.down, "up": pair.up}), pair.scale, magnitude, len(up))
+        return decomposed(name, stem, product_of(pair), pair.scale, magnitude, len(up))
     if isinstance(found, LoHaAdapter) and found.weights[5] is None:
         w1a, w1b, alpha, w2a, w2b, _, _, magnitude = found.weights
         part: Adapter = Hadamard({"w1a": w1a, "w1b": w1b, "w2a": w2a, "w2b": w2b})
@@ -222,6 +224,10 @@ def split(name: str, stem: str, found: Any) -> Pair | Other:
     elif found[0] == "diff":
         kind = "a bias or a norm"
     raise ValueError(f"{name} has {kind} for {stem}, and {WHOLE_MODEL}.")
+
+
+def product_of(pair: Pair) -> Product:
+    return Product({"down": pair.down, "up": pair.up})
 
 
 def full_kernel(down: Tensor, mid: Tensor | None) -> Tensor:

@@ -110,6 +110,11 @@ class Product(Adapter):
     def fits(self) -> bool:
         return 0 < len(self.down) == self.up.shape[1]
 
+    @property
+    def weight(self) -> Tensor:
+        """D [out, in]"""
+        return self.up.float() @ self.down.flatten(1).float()
+
     def linear(self, module: nn.Module, x: Tensor, cast: Cast) -> Tensor:
         narrow, up = through(module, x, cast(self.down)), cast(self.up)
         return F.conv2d(narrow, up[:, :, None, None]) if is_map(module) else F.linear(narrow, up)
@@ -160,23 +165,32 @@ class Kronecker(Adapter):
 
 
 class Decomposed(nn.Module):
-    """DoRA with one magnitude an output: the layer's rows, changed by D, are brought to the lengths that it states."""
+    """DoRA with one magnitude an output: the layer's rows, changed by D, are multiplied by magnitude / length.
 
-    def __init__(self, inner: Adapter, scale: float, magnitude: Tensor) -> None:
-        """scale: of inner's D; magnitude [out]: the lengths of the rows."""
+    The length is that of the layer's own row, as the host has it, or of the changed one, as PEFT has it.
+    """
+
+    def __init__(self, inner: Adapter, scale: float, magnitude: Tensor, changed: bool = False) -> None:
+        """scale: of inner's D; magnitude [out]; changed: whether lengths are PEFT's, for which inner is a Product."""
         super().__init__()
-        self.inner, self.scale, self.magnitude = inner, scale, frozen(magnitude)
-        self.lengths: Tensor | None = None  # [out]: of the layer's own rows, once they have been looked at
+        self.inner, self.scale, self.magnitude, self.changed = inner, scale, frozen(magnitude), changed
+        self.lengths: Tensor | None = None  # [out], once the layer's rows have been looked at
         self.rows = slice(None)  # which of the layer's rows those are
 
     @property
     def inputs(self) -> int:
         return self.inner.inputs
 
+    @property
+    def fits(self) -> bool:
+        return self.inner.fits
+
     def measure(self, weight: Tensor, rows: slice) -> None:
         """weight: the layer's own, of whose rows only these are concerned."""
-        self.rows = rows
-        self.lengths = weight[rows].float().flatten(1).norm(dim=1) + torch.finfo(torch.float32).eps
+        self.rows, own = rows, weight[rows].float().flatten(1)
+        if self.changed:
+            own = own + self.scale * self.inner.weight.to(own)
+        self.lengths = own.norm(dim=1) + torch.finfo(torch.float32).eps
 
     def add(self, module: nn.Module, x: Tensor, out: Tensor, gate: Tensor, cast: Cast) -> Tensor:
         ratio = cast(self.magnitude.float() / self.lengths.to(self.magnitude.device))

@@ -237,8 +237,9 @@ def named(path: Path, header: Header) -> dict[str, Name]:
         raise CheckpointError(f"{path} is not a LoRA for NewBie: {why or 'none of its tensors has the name of one'}.")
     strange = next((name for name in header.shapes if name not in names or not names[name].convertible), None)
     if strange is not None:
+        other = " NewBie Character LoRA takes it as it is." if "lora_magnitude_vector" in strange else ""
         raise CheckpointError(
-            f"{path} has {strange}, which ComfyUI's LoraLoader can't read for NewBie and converting would lose."
+            f"{path} has {strange}, which ComfyUI's LoraLoader can't read for NewBie and converting would lose.{other}"
         )
     ((most, count),) = Counter(own.hosts for own in names.values()).most_common(1)
     if count > 1:

@@ -13,7 +13,7 @@ import comfy.lora
 import comfy.ops
 import torch
 from comfy.quant_ops import QUANT_ALGOS, QuantizedTensor
-from newbie_pack.isolation.lora import HostWeights, Stack, acting_on, found_in, layer_name, split
+from newbie_pack.isolation.lora import HostWeights, Stack, acting_on, checked_split, found_in, layer_name, split
 from newbie_pack.isolation.lora_layers import CAPTION, IMAGE, Gates, Target, WithLoras, exchanged, layer_of, shares
 
 OUT, IN, RANK = 24, 16, 3
@@ -197,6 +197,36 @@ def test_one_graph_takes_all_loras_of_a_form(kind, rows):
             torch.testing.assert_close(compiled(place, x), expected, rtol=1e-9, atol=1e-9)
         assert place["layer"] is module
     assert len(graphs) == 1
+
+
+@pytest.mark.parametrize(("shape", "rows"), [(LINEAR, None), (CONV, None), ((OUT + 16, IN), (8, OUT))])
+def test_pefts_dora_divides_by_the_lengths_of_the_changed_rows(shape, rows):
+    """As PEFT merges it into a weight: m * (W + s B A) / its rows' lengths. Lengths in float32."""
+    torch.manual_seed(2)
+    layers = comfy.ops.manual_cast
+    linear = len(shape) == 2
+    module = layers.Linear(IN, shape[0]) if linear else layers.Conv2d(IN, OUT, 3, padding=1, stride=2)
+    for parameter in module.double().requires_grad_(False).parameters():
+        torch.nn.init.normal_(parameter)
+    file, lengths = tensors("lora", "layer", torch.Size((OUT, *shape[1:]))), 0.5 + random(OUT).abs()
+    ((stem, found),) = found_in(file).items()
+    made = checked_split("a", stem, found, lengths if linear else lengths.view(1, -1, 1, 1))
+    x = random(2, 6, IN) if linear else random(2, IN, 4, 6)
+    table = torch.tensor([[1.0], [0.0], [0.5], [1.0], [0.0], [-1.0]], dtype=torch.float64)
+    with acting_on([(module, Target("", layer_of([(0, made)]), rows), IMAGE)], Given(table)):
+        got = module(x)
+    got = got if linear else got.flatten(2).transpose(1, 2)
+    part = slice(None) if rows is None else slice(rows[0], sum(rows))
+    own = module.weight[part]
+    changed = own + 2 / RANK * (file["layer.lora_up.weight"].flatten(1) @ file["layer.lora_down.weight"].flatten(1)
+                                ).view_as(own)
+    merged_rows = changed * (lengths / changed.flatten(1).norm(dim=1)).view(-1, *[1] * (own.ndim - 1))
+    for token, (strength,) in enumerate(table.tolist()):
+        weight = module.weight.clone()
+        weight[part] = own + strength * (merged_rows - own)
+        expected = torch.nn.functional.linear(x, weight, module.bias) if linear else (
+            torch.nn.functional.conv2d(x, weight, module.bias, 2, 1).flatten(2).transpose(1, 2))
+        torch.testing.assert_close(got[:, token], expected[:, token], rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("rows", [(0, OUT), (8, OUT), (16, OUT)])

@@ -185,5 +185,5 @@ def test_the_survey_tells_of_it(models, model, tmp_path):
         f"{folder / 'a.safetensors'} is a LoRA whose names ComfyUI ignores: "
         f"run ./run models lora {folder / 'a.safetensors'}",
         f"{folder / 'c.safetensors'} has {magnitudes}, which ComfyUI's LoraLoader can't read for NewBie and "
-        "converting would lose.",
+        "converting would lose. NewBie Character LoRA takes it as it is.",
     ]
