@@ -159,6 +159,20 @@ def test_the_node_grows_and_shrinks_with_what_it_holds(one):
     one.until(f"before => ({height})() <= before", before)
 
 
+def test_messages_make_a_node_no_higher_each_time_it_is_opened(canvas, renderer):
+    opened = canvas(renderer)
+    wrong = CHARACTER | {"size": [380, 400], "widgets_values": ["miku", "girl", "hat (", "", "", "", "rigth", ""]}
+    graph = {"nodes": [wrong], "links": [], "version": 0.4, "extra": VIEW}
+    heights = []
+    for _ in range(3):
+        opened.open(graph)
+        opened.page.wait_for_selector(".newbie-warning >> nth=1")
+        opened.until("() => app.graph.nodes[0].size[1] > 430")
+        graph = opened.page.evaluate("() => app.graph.serialize()")
+        heights.append([opened.page.evaluate("() => app.graph.nodes[0].size[1]"), graph["nodes"][0]["size"][1]])
+    assert all(abs(saved - 400) <= 2 and abs(shown - heights[0][0]) <= 2 for shown, saved in heights), heights
+
+
 def test_a_key_in_a_field_of_4096_tags_takes_less_than_50_ms(one):
     at_end(one, "action")
     one.page.keyboard.insert_text(", ".join(["", *(f"tag_{i}" for i in range(4096))]))

@@ -106,9 +106,10 @@ export function setHidden(node, widget, hidden) {
 
 /**
  * Lets a node grow and shrink with what its panel holds. A node that is only as high as it must be is saved as high as
- * without a panel, so that what it holds changes nothing else in the graph.
+ * without a panel, and any other without its messages, so that what it holds changes nothing else in the graph, and that
+ * messages, which are told anew, don't make it higher each time it is opened.
  * @param {object} node
- * @param {HTMLElement[]} parts of the panel, which keep the height of their content
+ * @param {HTMLElement[]} parts of the panel, which keep the height of their content; the last are its messages
  * @param {() => number} more pixels for what takes the height that it is given
  */
 export function heightFollower(node, parts, more) {
@@ -128,7 +129,10 @@ export function heightFollower(node, parts, more) {
   const observer = new ResizeObserver(look);
   parts.forEach((part) => observer.observe(part));
   also(node, "onSerialize", (saved) => {
-    if (node.size[1] <= node.computeSize()[1] + ROUNDED) saved.size = [node.size[0], bare];
+    const [width, height] = node.size;
+    const told = parts.at(-1).offsetHeight;
+    if (height <= node.computeSize()[1] + ROUNDED) saved.size = [width, bare];
+    else if (told) saved.size = [width, height - told - GAP];
   });
   return { least: () => need + more(), look, stop: () => observer.disconnect() };
 }
