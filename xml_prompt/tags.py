@@ -37,18 +37,23 @@ _EMOTICONS = r"""
 """
 EMOTICONS = frozenset(_EMOTICONS.split())
 _LONGEST = max(map(len, EMOTICONS))
-_FIRSTS = frozenset("".join(emoticon[0] + emoticon[0].upper() for emoticon in EMOTICONS))
+_FIRSTS = frozenset("".join(emoticon[0] + emoticon[0].upper() for emoticon in EMOTICONS) + "(（")
 _AFTER_EMOTICON = re.compile(rf"[ \t\u3000]*(?:[{SEPARATORS})）\]}}]|[:：][0-9]*\.?[0-9]|::|$)")
 _AFTER_OPEN_FACE = re.compile(rf"[ \t\u3000]*(?:[{SEPARATORS}]|$)")
 
 _NUMBER = r"[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8}"
 _GROUP_WEIGHT = re.compile(rf"[:：]\s*({_NUMBER})\s*$")
-_BAD_GROUP_WEIGHT = re.compile(r"[:：]\s*([-+]?[0-9.][-+0-9.,]*)\s*$")
+_BAD_GROUP_WEIGHT = re.compile(r"[:：]\s*([-+]?[0-9.][-+0-9.,]*\s*[%％x×倍]?)\s*$")
 # Bare weights need their point: `16:9` and `12:30` are words.
 _BARE_WEIGHT = re.compile(r"(?<=[^\s:：\\])[:：]([0-9]{0,2}\.[0-9]{1,4})$")
 _NUMERIC_BELOW = re.compile(r"(-(?:[0-9]{1,4}(?:\.[0-9]{0,8})?|\.[0-9]{1,8}))::")
 _NUMERIC_GROUP = re.compile(rf"({_NUMBER})::(?!:)")
 
+# `(´・ω・`)`, `（≧▽≦）`: brackets around marks, of which one at least is not English, and no word. No weight: a face.
+_KAOMOJI = re.compile(
+    r"[(（](?=[^()（）]{0,24}[^\x00-\x7f])(?=(?:[^()（）]{0,24}?[^\w\s()（）]){2})(?![^()（）]{0,24}[^\W\d_]{2})"
+    r"(?![^()（）]{0,24}[:：][0-9.]+[)）])[^()（）\n]{3,24}[)）]"
+)
 _BETWEEN = re.compile(r"[,，、；\s]*")  # not `;`, which `;)` begins with
 _OPENS, _CLOSES, _ESCAPED = (re.escape("".join(sorted(marks))) for marks in (_OPEN, _CLOSE, _ESCAPABLE))
 _MARK = re.compile(rf"[{_OPENS}{_CLOSES}{SEPARATORS}]|::+|\\[{_ESCAPED}]")
@@ -86,6 +91,8 @@ class _Marks:
 
 def emoticon_at(text: str, start: int) -> int:
     """Where the emoticon that begins here ends; start itself where there is none."""
+    if (kaomoji := _KAOMOJI.match(text, start)) and _AFTER_EMOTICON.match(text, kaomoji.end()):
+        return kaomoji.end()
     for size in range(min(_LONGEST, len(text) - start), 1, -1):
         face = text[start : start + size].lower()
         # `(:3` alone is a face; in `(:3)` and `(:3:1.2)` the bracket weighs one.
@@ -308,7 +315,8 @@ _FOREIGN = re.compile(
     r"|(?<!\w)__(?=[^\W_])[\w/*.\- ]{0,80}?__(?!\w)"
     r"|\b(?:BREAK|AND|ADDCOMM|ADDBASE|ADDCOL|ADDROW)\b"
     r"|<(?:wildcard|wc|random|hypernet|embed|segment|setvar|var|fromto|alternate|repeat|preset|object)[:\[][^<>\n]{0,200}>"
-    r"|(?:\w(?:\+{2,8}|-{2,8})|\)(?:\+{1,8}|-{1,8}))(?=\s{0,8}(?:[,，\n]|$))"
+    r"|(?:[^\W_](?:[\w ]{0,60}\w)?(?:\+{2,8}|-{2,8})|\([^()\n]{0,80}\)(?:\+{1,8}|-{1,8}|[0-9]\.[0-9]{1,2})"
+    r"|\"[^\"\n]{1,80}\"(?:\+{1,8}|-{1,8}))(?=\s{0,8}(?:[,，\n]|$))"
     r"|\b(?:MASK|MASKW|AREA|COUPLE|FEATHER|FILL|STYLE|SHUFFLE|SHIFT|DEF|ATTN|NOISE|CLIPS)\([^()\n]{0,200}\)"
     r"|\)\.(?:blend|and|swap)\("
     r"|(?<!\S)--[a-z]+\b"
@@ -316,7 +324,7 @@ _FOREIGN = re.compile(
 )
 MAX_FOREIGN = 256  # pieces in one text; more warnings are not shown
 # Without any of these there is nothing to find: nearly always.
-_MAYBE_FOREIGN = re.compile(r"[|$\[]|__|::|\+|--|\)-|<|\b[A-Z]{3,}")
+_MAYBE_FOREIGN = re.compile(r"[|$\[]|__|::|\+|--|[)\"]-|\)[0-9]|<|\b[A-Z]{3,}")
 
 
 def is_foreign_group(text: str, start: int, end: int) -> bool:

@@ -278,11 +278,11 @@ _NAMING = {
 _PERSON = {
     "girl": """
         females ladies gal gals lass maiden schoolgirl tomboy loli milf gyaru bishoujo
-        姑娘 妹子 女主 美少女 乙女 여자 소녀 여성 여자아이
+        姑娘 妹子 御姐 萝莉 女主 美少女 乙女 여자 소녀 여성 여자아이
     """,
     "boy": """
         males guys gentleman gentlemen dude lad schoolboy femboy shota bishounen
-        小伙 小伙子 男主 帅哥 青年 美少年 남자 소년 남성 남자아이
+        小伙 小伙子 正太 大叔 男主 帅哥 青年 美少年 남자 소년 남성 남자아이
     """,
     "other": "other others androgynous nonbinary non_binary genderless agender 其他 无性 中性 无性别",
 }
@@ -292,14 +292,14 @@ _ROLES = {
         onee-san heroine actress waitress mother mom mum daughter sister aunt grandmother
         grandma wife bride girlfriend princess queen goddess priestess
         witch empress duchess mermaid nun
-        小姐 御姐 萝莉 妹妹 姐姐 妈妈 母亲 女儿 奶奶 阿姨 妻子 人妻 新娘 公主 女王 皇后 女神 巫女 女巫 女仆
+        小姐 妹妹 姐姐 妈妈 母亲 女儿 奶奶 阿姨 妻子 人妻 新娘 公主 女王 皇后 女神 巫女 女巫 女仆
         お姉さん お嬢様 お嬢さん 娘 おばさん おばあさん 姫 おんなのこ ガール ロリ 彼女 ♀
     """,
     "boy": """
         男娘 伪娘 偽娘 otoko_no_ko onii-san hero actor waiter
         father dad son brother uncle grandfather grandpa husband groom boyfriend prince king god priest wizard emperor
         duke monk
-        大叔 正太 哥哥 弟弟 爸爸 父亲 儿子 爷爷 叔叔 丈夫 新郎 王子 国王 男仆
+        哥哥 弟弟 爸爸 父亲 儿子 爷爷 叔叔 丈夫 新郎 王子 国王 男仆
         お兄さん おじさん おじいさん おとこのこ ボーイ ショタ 男の娘 彼 ♂
     """,
     "other": """

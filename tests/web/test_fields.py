@@ -13,7 +13,7 @@ FIELD = ".newbie-field"
 PIECES = [  # what people write, and what only looks like a mark
     "blue hair", "(red eyes:1.2)", "((smile))", "[hat]", "{cape}", "1.3::cat ears, tail::", "dress:1.2", "a_(b)",
     "16:9", "\\(tag\\)", "a\\,b", "(a, b:1.1)", "(x", "y)", "[a|b]", "[x:10]", "女孩", "（红:1.3）", "(:3:1.2)",
-    "((a:1.2), b)",
+    "((a:1.2), b)", "(´・ω・`)", "（≧▽≦）", "((´・ω・`):1.2)", "(♪:1.2)", "(蓝发)", "(；ω；)",
 ]  # fmt: skip
 
 

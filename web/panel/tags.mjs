@@ -17,7 +17,13 @@ const FACES = [
   "\\(^o^)/", "(o)_(o)", "(;_;)", "(^_^)", "(^o^)", "(>_<)", "(=_=)", "(._.)", "^_^;", ">:(", ">:)", ">;)", ";_;",
   ";w;", "(:3", ":)", ":(", ";)", ";(", ";3", ";d", ";o", ";p", ";q", "d;", "=)", "=(",
 ];
-const FIRSTS = new Set(FACES.flatMap(([first]) => [first, first.toUpperCase()]));
+const FIRSTS = new Set(["（", ...FACES.flatMap(([first]) => [first, first.toUpperCase()])]);
+// (´・ω・`): brackets around marks, of which one at least is not English, and no word.
+const KAOMOJI = new RegExp(
+  "[(（](?=[^()（）]{0,24}[^\\x00-\\x7f])(?=(?:[^()（）]{0,24}?[^\\p{L}\\p{N}_\\s()（）]){2})" +
+    "(?![^()（）]{0,24}\\p{L}{2})(?![^()（）]{0,24}[:：][0-9.]+[)）])[^()（）\\n]{3,24}[)）]",
+  "uy",
+);
 const AFTER_FACE = /[ \t\u3000]*(?:[,，、;；\n)）\]}]|[:：][0-9]*\.?[0-9]|::|$)/y;
 const AFTER_OPEN_FACE = /[ \t\u3000]*(?:[,，、;；\n]|$)/y;
 const NUMBER = "[0-9]{1,4}(?:\\.[0-9]{0,8})?|\\.[0-9]{1,8}";
@@ -36,6 +42,8 @@ const at = (pattern, text, place) => {
 const between = (text, place) => place + at(BETWEEN, text, place)[0].length;
 
 function faceEnd(text, from) {
+  const kaomoji = at(KAOMOJI, text, from)?.[0] ?? "";
+  if (kaomoji && at(AFTER_FACE, text, from + kaomoji.length)) return from + kaomoji.length;
   const face = FACES.find((one) => text.slice(from, from + one.length).toLowerCase() === one);
   const after = face?.startsWith("(") && !face.includes(")") ? AFTER_OPEN_FACE : AFTER_FACE;
   return face && at(after, text, from + face.length) ? from + face.length : from;

@@ -101,7 +101,7 @@ _CHINESE = sorted(
 )
 _PERCENT = re.compile(r"(?:([xy])\s*[=:]?\s*)?([0-9]{1,3}(?:\.[0-9]{1,4})?)\s*[%％]", re.IGNORECASE)
 _NUMBER = re.compile(r"[\[(（]?\s*(-?[0-9]{1,4}(?:\.[0-9]{1,4})?)\s*[\])）]?")
-_ON_AXIS = re.compile(rf"(?:([xy])\s*[=:：]?\s*)?{_NUMBER.pattern}", re.IGNORECASE)
+_ON_AXIS = re.compile(rf"(?:([xy])\s*[=:：]\s*)?{_NUMBER.pattern}", re.IGNORECASE)
 
 # Axes; on each, what comes first is further left, higher up, further away.
 ACROSS, DOWN, DEPTH = "across", "down", "depth"

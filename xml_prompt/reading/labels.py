@@ -22,8 +22,10 @@ MAX_COLONS = 4096
 WORDS_THAT_BREAK = r"\b(?:BREAK|ADDCOMM|ADDBASE|ADDCOL|ADDROW|AND)\b"
 _STOP = r"(?<=\w)\.[ \t]+(?=[0-9]{1,2}(?:girl|boy|other)s?\b)"
 _BREAK = re.compile(rf"\s{{0,8}}{WORDS_THAT_BREAK}|[;；\n]|(?<!\S)\|(?!\S)|{_STOP}")
-_BAR = re.compile(r"\|")
-_COLON = re.compile(r"[:：]")
+_BAR = re.compile(r"\||(?<=\s)[/／+＋](?=\s)")
+_COLON = re.compile(
+    r"[:：]|(?<![=＝])[=＝](?![=＝])|(?<=背景|场景|場景|风格|風格|画风|畫風|氛围|氛圍|光线|光線)[是为為は]"
+)
 _WEIGHT = re.compile(r"\s*[0-9]*\.?[0-9]+\s*(?:[,，、;；\n)）]|$)")
 _CHUNK_END = re.compile(r"[,，、。.!?！？]\s*")
 _BULLET = re.compile(
@@ -150,7 +152,9 @@ def _labelled(
         if number >= MAX_COLONS:
             raise TagError(Message("This part has more than {limit} colons. Shorten it.", limit=MAX_COLONS), i)
         found = "" if inside[i] or _WEIGHT.match(text, i + 1, end) else _label_before(text, begin, i, at == begin)
-        spaced = colon.group() == "：" or text[i + 1 : i + 2].isspace() or i + 1 == end
+        spaced = colon.group() not in ":=＝" or text[i + 1 : i + 2].isspace() or i + 1 == end
+        if colon.group() in "=＝" and not (found and known(found)):
+            continue
         begins = bool(found) and (at == begin or (tight and text.startswith(("(", "（"), i + 1)))
         begins = begins and _stands_tight(text, i, end, found, _TIGHT in alike)
         if not found or not (spaced or known(found) or begins):
@@ -277,7 +281,7 @@ def _headed(text: str, parts: Sequence[Part]) -> list[Part]:
 # They write no spaces, so what would be several tags elsewhere is often one clause between two commas.
 
 _ONE = r"(?:有|还有)?(?:[一1]?[个名位只]|[一1１]人の)?"
-_PERSON = r"(?P<person>[小美]?(?:[女男](?:孩子?|生|人|性|子)|少[女年]))"
+_PERSON = r"(?P<person>[小美]?(?:[女男](?:孩子?|生|人|性|子)|少[女年])|[萝蘿]莉|御姐|正太|大叔|姑娘|妹子|[帅帥]哥|青年)"
 _WHO = rf"{_ONE}(?![两二俩三四五六七八九十几2-9])(?P<features>.*?)的?{_PERSON}"
 _STANDS = r"(?:(?P<pose>[站坐蹲躺跪])?(?P<place>(?:在|位于|处于).+))"
 _PLACE_FIRST = r"(?P<place>.{1,8}?)(?:(?:是|有)|(?P<pose>站着|坐着))"

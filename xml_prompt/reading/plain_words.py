@@ -22,7 +22,7 @@ _CLOTHING = """
     pantyhose cape cloak armor apron belt serafuku suit vest blouse sandals sneakers crown earrings earring necklace
     choker mask goggles headphones leggings stockings bow clothes outfit robe gown hakama beret headband sleeves
     barefoot
-    裙 衣 服 裤 帽 鞋 靴 袜 手套 围巾 领带 领结 眼镜 墨镜 外套 衬衫 T恤 铠甲 盔甲 披风 斗篷 丝带 蝴蝶结 西装 泳装 耳机
+    裙 衣 服 装 裝 裤 帽 鞋 靴 袜 手套 围巾 领带 领结 眼镜 墨镜 外套 衬衫 T恤 铠甲 盔甲 披风 斗篷 丝带 蝴蝶结 耳机
     项链 耳环 皇冠 口罩 面具 发夹 发带 围裙 旗袍
     制服 スカート ドレス シャツ ワンピース ズボン 帽子 眼鏡 メガネ リボン マフラー 手袋 靴 ブーツ コート セーター
     着物 浴衣 スーツ パーカー エプロン ネクタイ マント 鎧 水着 ジャケット
