@@ -54,9 +54,11 @@ class Silhouettes:
     def __init__(self) -> None:
         self.total: Tensor | None = None  # [B, R, rows, columns]: each one's score, summed over layers and steps
         self.count = 0
+        self.drawn = False  # whether a run has begun
 
     def forget(self) -> None:
-        self.total, self.count = None, 0
+        """When a run begins."""
+        self.total, self.count, self.drawn = None, 0, True
 
     @contextmanager
     def watching(self, plan: Plan, rows: int, columns: int) -> Iterator[Sight]:
@@ -77,6 +79,11 @@ class Silhouettes:
 
         picture: of the batch. Raises ValueError where nothing has been seen.
         """
+        if self.total is None and self.drawn:
+            raise ValueError(
+                "The sampler showed no silhouettes: a cache of steps skipped the last ones, or it drew in tiles or "
+                "areas. Set the cache's end_percent to 0.8, or draw the picture as a whole; or choose boxes."
+            )
         if self.total is None:
             raise ValueError(
                 "No silhouettes were recorded: connect the LATENT of a sampler that drew with this same "

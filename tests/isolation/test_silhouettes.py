@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 from host_import import NO_HOST
 
@@ -9,6 +11,7 @@ pytest.importorskip("comfy.options", reason=NO_HOST)
 
 import comfy.sample
 import torch
+from comfy_extras.nodes_easycache import EasyCacheNode
 from newbie_pack.isolation.encode import encode, encode_negative
 from newbie_pack.isolation.silhouettes import Silhouettes, edge, steps_from
 from newbie_pack.xml_prompt import layout, parse
@@ -69,6 +72,19 @@ def draw(model, positive, negative, steps=3, batch=1):
     latent = torch.zeros(batch, 16, 12, 16)
     return comfy.sample.sample(model, comfy.sample.prepare_noise(latent, 1), steps, 4.0, "euler", "simple", positive,
                                negative, latent, disable_pbar=True, seed=1)
+
+
+@pytest.mark.parametrize(("ends", "seen"), [(1.0, False), (0.8, True)])
+def test_a_cache_that_skips_the_last_steps_is_named(mini, ends, seen):
+    """One that may skip whatever it likes."""
+    model, clip = mini[:2]
+    scene = parse(PROMPT)
+    boxes = layout(scene, 4 / 3)
+    positive, negative = encode(clip, scene, boxes, "strict"), encode_negative(clip, scene, boxes, "strict", "")
+    draw(EasyCacheNode.execute(model, 100.0, 0.0, ends, False).result[0], positive, negative, steps=10)
+    isolation = positive[0][1]["control"].isolation
+    with nullcontext() if seen else pytest.raises(ValueError, match=r"Set the cache's end_percent to 0\.8"):
+        isolation.silhouettes.masks(isolation.forward.plan.regions, 0, 96, 128)
 
 
 def test_a_run_leaves_silhouettes_and_nothing_else(mini, monkeypatch):
