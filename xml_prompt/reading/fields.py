@@ -167,17 +167,20 @@ def weightless(text: str) -> Message:
     return Message('A position cannot have a weight; the weight of "{text}" is ignored.', text=text)
 
 
-_WEIGHED_PLACE = re.compile(r"[(（\[{]*\s*([^\W\d][\w \-]+?)\s*(?:[:：]\s*[0-9.]+)?\s*[)）\]}]*")
+_WEIGHED_PLACE = re.compile(
+    r"[(（\[{]+\s*([^\W\d][\w \-]+?)\s*(?:[:：]\s*[0-9.]+\s*)?[)）\]}]+|([^\W\d][\w \-]+?)\s*[:：]\s*[0-9.]+"
+)
 
 
 def _unweighed(reading: Reading, placed: PlacedTag) -> PlacedTag:
     """A place without the weight around it."""
     text = placed.tag.text
     match = _WEIGHED_PLACE.fullmatch(text)
-    if match is None or match.group(1) == text or read_position((match.group(1),))[1]:
+    words = (match.group(1) or match.group(2)) if match else ""
+    if not words or read_position((words,))[1]:
         return placed
     reading.warn(placed.offset, weightless(text))
-    return PlacedTag(Tag(match.group(1)), placed.offset)
+    return PlacedTag(Tag(words), placed.offset)
 
 
 def check_gender(reading: Reading, tags: Sequence[PlacedTag], of_one: bool) -> None:
