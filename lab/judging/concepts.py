@@ -21,8 +21,9 @@ from ..training.lora import with_concept
 
 CELL = 4  # pixels along a side of a place
 NEAR = 0.25  # of a colour; red, green and blue are 0..1 each
-MOST = 0.6
+MOST = 0.45
 SHIFTS = [(x, y) for y in (-1, 0, 1) for x in (-1, 0, 1)]  # places by which a whole figure may be off
+STILL = SHIFTS.index((0, 0))
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Traces:
         found = []
         for (picture, _), cells, painted, bare in zip(self.figures, self.cells, self.painted, self.bare, strict=True):
             here = torch.stack([one[picture][:, cells].T for one in moved])  # [shifts, C, 3]
-            off = (here - painted).norm(dim=-1)
-            has = (off < NEAR) & (off < (here - bare).norm(dim=-1))
+            off, off_bare = (here - painted).norm(dim=-1), (here[STILL] - bare).norm(dim=-1)
+            has = (off < NEAR) & (off < off_bare)
             found.append(has.float().mean(1).amax())
         return torch.stack(found)
 

@@ -168,10 +168,10 @@ def train(
     pairs, gates = pairs_for(networks.diffusion, options.rank), Gates()
     weights = [weight for pair in pairs.values() for weight in pair.to(device).parameters()]
     optimizer = torch.optim.AdamW(weights, lr=options.rate, weight_decay=0.0, betas=(0.9, 0.98))
-    steps, total, begun = Steps(weights, device), 0.0, clock.passed()
+    steps, total, begun = Steps(weights, device), 0.0, None
     with worn(networks.diffusion, pairs, gates):
         for step in range(options.steps):
-            passed = max(step / options.steps, (clock.passed() - begun) / options.seconds)
+            passed = max(step / options.steps, 0 if begun is None else (clock.passed() - begun) / options.seconds)
             if passed >= 1:
                 break
             for some in optimizer.param_groups:
@@ -180,6 +180,7 @@ def train(
             nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
             total += loss.item()
+            begun = begun or clock.passed()  # not before the first step, which compiles
             if (step + 1) % 25 == 0:
                 clock.say(f"{concept} step {step + 1} loss {total / 25:.4f}")
                 total = 0.0
@@ -193,7 +194,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", nargs="+", choices=tuple(CONCEPT), default=tuple(CONCEPT), metavar="CONCEPT")
     parser.add_argument("--rank", type=int, default=8)
     parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="a concept's steps end by then, if sooner")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="of a concept's steps, if they last longer")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--pictures", type=int, default=900)
