@@ -176,6 +176,17 @@ def test_a_person_is_removed_with_all_that_is_said_of_them_and_comes_back_by_und
     assert prompt.page.locator(".newbie-tabs button").all_inner_texts() == ["+", "Picture"]
 
 
+def test_a_button_that_is_pressed_while_the_reader_answers_does_what_it_says(prompt):
+    prompt.page.get_by_role("tab", name="len").click()
+    prompt.page.get_by_role("button", name="Remove this person").hover()
+    prompt.page.mouse.down()
+    prompt.write(EIGHT.replace("hair 4", "hair ("))
+    prompt.page.wait_for_selector(".newbie-warning")
+    prompt.page.mouse.up()
+    fourth, fifth = EIGHT.index("  <character_4>"), EIGHT.index("  <character_5>")
+    assert prompt.xml == EIGHT[:fourth] + EIGHT[fifth:]
+
+
 def test_a_person_chosen_in_the_layout_is_the_one_whose_fields_are_shown(prompt):
     prompt.page.locator(".newbie-box").nth(2).click()
     assert chips(prompt, "appearance") == ["hair 3", "eyes"]

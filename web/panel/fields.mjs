@@ -2,7 +2,7 @@
 // And a prompt's XML as such fields: one tab for each person and one for the picture.
 import { chipField } from "./editors.mjs";
 import { COLOURS } from "./layout.mjs";
-import { newButton, newElement } from "./widget.mjs";
+import { newButton, newElement, refill } from "./widget.mjs";
 import {
   fieldName, PERSON_FIELDS, PICTURE_FIELDS, placeIn, removal, scene, voidPositions, withField, withoutField, withPerson,
   withWords,
@@ -91,7 +91,7 @@ export function fieldList({ words, complete, hintOf, changed, removed, added }) 
       now.cross.title = row.idle ?? words("removeField");
       if (element.children[i] !== now.line) element.insertBefore(now.line, element.children[i] ?? foot);
     });
-    foot.replaceChildren(...absent.map(({ name, label }) =>
+    refill(foot, absent, () => absent.map(({ name, label }) =>
       newButton({ textContent: `+ ${label}`, title: words("addField"), onclick: () => added(name) })));
     foot.hidden = !absent.length;
   };
@@ -201,12 +201,13 @@ export function peopleView({ words, complete, text, change, chosen }) {
       const field = one.fields.find(({ name }) => fieldName(name) === "name");
       return field?.words || told.characters[i]?.name || one.element.name;
     };
-    tabs.replaceChildren(
-      ...read.people.map((one, i) => tab(nameOf(one, i), i, COLOURS[i % COLOURS.length])),
+    const names = read.people.map(nameOf);
+    refill(tabs, [names, at, locked], () => [
+      ...names.map((name, i) => tab(name, i, COLOURS[i % COLOURS.length])),
       ...(locked ? [] : [newButton({ textContent: "+", title, ariaLabel: title, onclick: add })]),
       ...(locked || !person ? [] : [newButton({ textContent: "−", title: without, ariaLabel: without, onclick: remove })]),
       tab(words("picture"), PICTURE),
-    );
+    ]);
     const known = at === PICTURE ? PICTURE_FIELDS : PERSON_FIELDS;
     const present = new Set(fields.map(({ name }) => fieldName(name)));
     const idle = new Set(voidPositions(text()).map(({ from }) => from));

@@ -93,7 +93,7 @@ export function promptPanel(host, node, { input, reader }) {
   function entries() {
     if (linked()) return ran;
     const { problem, warnings, hint, xml } = told;
-    const convert = xml && { label: words("convert"), run: () => (editor.replace(xml), remember(host.app)) };
+    const convert = xml && { label: words("convert"), run: () => (editor.replace(told.xml), remember(host.app)) };
     return [
       ...(problem ? [{ ...problem, kind: "problem" }] : []),
       ...warnings.map((warning) => ({ ...warning, kind: "warning" })),

@@ -22,6 +22,16 @@ export function newElement(tag, properties, ...children) {
 
 export const newButton = (properties) => newElement("button", { type: "button", ...properties });
 
+const filled = new WeakMap(); // element -> what its children show
+
+/** Other children, where they would show something else: a button that is pressed must be there when it is let go. */
+export function refill(element, shown, children) {
+  const now = JSON.stringify(shown);
+  if (filled.get(element) === now) return;
+  filled.set(element, now);
+  element.replaceChildren(...children());
+}
+
 const scrolls = (element) =>
   element.scrollHeight > element.clientHeight + 1 && /auto|scroll/u.test(getComputedStyle(element).overflowY);
 
@@ -162,7 +172,7 @@ export function messageList(words, jump) {
   };
 
   const show = (entries) => {
-    element.replaceChildren(...entries.map(row));
+    refill(element, entries, () => entries.map(row));
     element.hidden = entries.length === 0;
   };
   return { element, show };

@@ -222,7 +222,8 @@ def test_a_host_of_our_own_that_dies_is_started_again(run, tmp_path, monkeypatch
     code, said, lines = run(PROMPTS[:6], [])
     thread.join()
     assert code == 0 and len(lines) == 6 and whole(lines, tmp_path / "out"), said
-    assert len(started) == 2 and "ComfyUI stopped while drawing" in said and "here is there again." in said
+    assert len(started) == 2 and "here is there again." in said
+    assert "ComfyUI stopped while drawing" in said or "does not answer" in said  # by who is the first to notice
     assert not any(one.alive() for one in started)
 
 
