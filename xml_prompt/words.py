@@ -89,6 +89,8 @@ _GENERAL_SYNONYMS = {
     "キャプション": "caption", "説明": "caption", "絵師": "artists", "系統": "system", "相互作用": "interaction",
     "交流": "interaction", "やり取り": "interaction", "作画": "artists", "作者": "artists",
     "イラストレーター": "artists",
+    "tags": "other", "标签": "other", "タグ": "other",
+    "relationships": "interaction", "relationship": "interaction", "relations": "interaction", "关系": "interaction",
     "인원": "count", "인원수": "count", "작가": "artists", "화풍": "style", "스타일": "style", "배경": "background",
     "환경": "environment", "시점": "perspective", "구도": "perspective", "분위기": "atmosphere", "조명": "lighting",
     "품질": "quality", "소품": "objects", "물체": "objects", "기타": "other", "설명": "caption", "간격": "spacing",

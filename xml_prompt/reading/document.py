@@ -302,8 +302,9 @@ _REMARK = re.compile(
     r"|[^<{\[\n:：]{0,80}(?:prompts?|提示词|プロンプト)\s*[:：]\s*\n\s*(?=\S))",
     re.IGNORECASE,
 )
-_OBJECT = re.compile(  # or a list of them, or one with quotes that JSON doesn't know
-    r"""(?:\[\s*)?\{\s*(?:"|['“‘”＂][^'’“”"＂\n]{1,40}['’“”＂]\s*[:：])"""
+_OBJECT = re.compile(  # or a list of them or of texts, or one with quotes that JSON doesn't know, or without any
+    r"""(?:\[\s*)?\{\s*(?:"|['“‘”＂][^'’“”"＂\n]{1,40}['’“”＂]\s*[:：]|[A-Za-z_]\w{0,40}\s*:\s*[\[{'"])"""
+    r"""|\[\s*"(?:[^"\\\n]|\\.)*+"(?:\s*,\s*"(?:[^"\\\n]|\\.)*+")+\s*\]\s*\Z"""
 )
 
 

@@ -302,7 +302,11 @@ def _is_person(node: Node) -> bool:
     if _gender_in(node.name) or is_person(node.name):
         return True
     said = {*(child.name for child in node.children), *node.attributes}
-    return speaks_of_person(said) and not looks_like_character(node.name)
+    return speaks_of_person(said) and not looks_like_character(node.name) and not _holds_characters(node)
+
+
+def _holds_characters(node: Node) -> bool:
+    return any(character_id(child.name) or _holds_characters(child) for child in node.children)
 
 
 def _gender_in(name: str) -> str | None:

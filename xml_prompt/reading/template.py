@@ -34,6 +34,7 @@ from .document import FORBIDDEN, Document, Edit, Source, cleaned, decoded, edite
 from .fields import Draft, Reading, character_field, picture_field
 from .markup import LORA, Node, Text
 from .parse import apart_from_loras, read_body, read_general
+from .plain_words import people_in
 
 # As text: the one object, and where in the prompt each of its keys and texts stands
 
@@ -175,7 +176,7 @@ _SETTING_WORDS = """
 """
 _SETTINGS = frozenset(_SETTING_WORDS.split())
 
-_ACTS = frozenset({"interaction", "interactions", "互动", "交互"})
+
 
 NEARLY = 0.95
 _WHOLE = Box(0, 0, GRID, GRID)
@@ -214,7 +215,7 @@ def read_template(reading: Reading, document: Document) -> None:
     value = read_json(source, document.start, end)
     reading.source, reading.marked_up = source, True
     read = _Json(reading, source, end, json_places(source.text, document.start, end), document.start)
-    content = _people(read, value, ()) if isinstance(value, list) else _nodes(read, value, ())
+    content = _listed_people(read, value) if isinstance(value, list) else _nodes(read, value, ())
     root = Node("", {}, document.start, tuple(content), is_key=True)
     for body in read.bodies:
         reading.source = body
@@ -265,8 +266,8 @@ def _nodes(read: _Json, value: dict[str, Any], path: Path) -> list[Node | Text]:
             found += [_person(read, key, entry, here)] if _is_one(name, entry) else _people(read, entry, here)
         elif (name in _BODIES or (name == "caption" and isinstance(entry, dict))) and not is_negative(key):
             found += _body(read, key, entry, here)
-        elif name in _ACTS and isinstance(entry, list | dict):
-            found += _acts(read, key, entry, here)
+        elif picture_field(key) == "interaction" and isinstance(entry, list):
+            found += [node for index, one in enumerate(entry) for node in _field(read, key, one, (*here, index))]
         elif isinstance(entry, dict) and not character_id(key) and speaks_of_person(entry):
             found.append(_person(read, "character", {"name": key} | entry, here))
         elif isinstance(entry, dict) and character_id(key):
@@ -291,6 +292,15 @@ def _body(read: _Json, key: str, entry: Any, path: Path) -> list[Node | Text]:
         raise read.source.error(message, read.at(path))
     read.bodies.append(read.text((*path, ""), tags))  # no place but the list's
     return []
+
+
+def _listed_people(read: _Json, entry: list[Any]) -> list[Node]:
+    """A list alone: of characters, or, where its texts name nobody, of tags."""
+    texts = all(isinstance(one, str) for one in entry)
+    if texts and not all(any(map(people_in, one.split(","))) for one in entry):
+        read.bodies.append(read.text(("",), ", ".join(entry)))
+        return []
+    return _people(read, entry, ())
 
 
 def _is_one(name: str, entry: list[Any] | dict[str, Any]) -> bool:
@@ -321,15 +331,6 @@ def _people(read: _Json, entry: list[Any] | dict[str, Any], path: Path) -> list[
 def _person(read: _Json, key: str, entry: dict[str, Any], path: Path) -> Node:
     content = [node for name, value in entry.items() for node in _field(read, name, value, (*path, name))]
     return Node(key, {}, read.at(path), tuple(content), is_key=True)
-
-
-def _acts(read: _Json, key: str, entry: list[Any] | dict[str, Any], path: Path) -> list[Node]:
-    """Interactions as objects: {"type": "hug", "between": ["miku", "kaito"]}."""
-    found = []
-    for index, one in enumerate(entry) if isinstance(entry, list) else ((None, entry),):
-        here = path if index is None else (*path, index)
-        found += _field(read, key, one, here)
-    return found
 
 
 def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
