@@ -407,7 +407,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.json:
         count = sum(weight.numel() for weight in network.parameters())
         print(f"\n{count / 1e9:.2f}B parameters on {device}; ratios to the host's plain step")
-    first, same_length = True, options.compile is not None and options.lengths != "own"
+    same_length = options.compile is not None and options.lengths != "own"
     for size in options.sizes or ([320, 512] if model == "mini" else [1024, 1536]):
         for batch in options.batches:
             covers: dict[str, Cover] = {}
@@ -423,15 +423,12 @@ def main(arguments: list[str] | None = None) -> int:
                 chosen = {name: arms[name] for name in names}
                 row |= measure(step, chosen, options.runs)
                 rows.append(row)
+                if len(rows) == 1 and not options.json:
+                    print("".join(f"{name:>18}" for name in row))
+                line = json.dumps(row) if options.json else "".join(f"{value:>18}" for value in row.values())
+                print(line, flush=True)
                 if options.profile and len(rows) == 1:
                     options.profile.write_text("\n".join(profile_of(step, chosen)), encoding="utf-8")
-                if options.json:
-                    print(json.dumps(row), flush=True)
-                    continue
-                if first:
-                    print("".join(f"{name:>18}" for name in row))
-                    first = False
-                print("".join(f"{value:>18}" for value in row.values()), flush=True)
     for fault in (found := list(faults(rows, measured, limit))):
         print(fault, file=sys.stderr)
     return int(failed or bool(found))

@@ -16,7 +16,7 @@ one person in other colours (bleed). 28 steps, guidance 7.5 until 0.75, eta 0.3,
 passes: of the model, as a share of those without a cache; seconds: of sampling, the same (of pictures drawn one at a
 time; with --part beside each other). The measures are binding's;
 accuracy_less is the difference to no cache on the same pictures. It recommends the arm that saves most of those which
-save at least 35 % of the passes and lose at most half a point of accuracy, if there is one.
+save at least 35 % of the passes and lose at most half a point of accuracy within the interval, if there is one.
 
 With --full the same sampling runs with 2 characters and random text features; every arm once to warm up and then in
 turns. Which steps are skipped says nothing of real weights there, so tea-every2 takes every second step's passes and
@@ -203,7 +203,7 @@ def rows_of(mini: Mini, arms: dict[str, Arm], sets: Sequence[PictureSet], number
 def recommended(rows: Sequence[Row]) -> str:
     good = [
         row for row in rows
-        if row["arm"] != NONE and 1 - row["passes"] >= LEAST_SAVED and row["accuracy_less"][0] >= -MOST_LOST
+        if row["arm"] != NONE and 1 - row["passes"] >= LEAST_SAVED and row["accuracy_less"][1] >= -MOST_LOST
     ]  # fmt: skip
     return min(good, key=lambda row: row["passes"])["arm"] if good else "none of them"
 
