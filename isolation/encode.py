@@ -47,7 +47,7 @@ from ..xml_prompt import (
 )
 from .carrier import Conditioning, conditioning
 from .clip_text import chunks_of, read_chunks
-from .gemma_text import Reader, encode_apart, encode_jointly, encoded, key_of
+from .gemma_text import Reader, encode_apart, encode_jointly, encoded, key_of, refuse_clip_skip
 from .nextdit import IsolatedNextDiT
 from .plan import (
     AUTO,
@@ -109,6 +109,7 @@ def encode_plain(
     """
     tokens, readers = clip.tokenize(text), of_text(worn)
     check_length(length_of(tokens), name)
+    refuse_clip_skip(clip, tokens)
     if key_of(clip, tokens) is None:  # a schedule on the encoder, among others
         with readers.reading(clip, []) if readers else nullcontext():
             entries = clip.encode_from_tokens_scheduled(tokens)

@@ -56,7 +56,14 @@ def tokens_of(clip: CLIP, text: str) -> dict[str, list[list[Token]]]:
             "cannot read: choose Gemma 3 4B and Jina CLIP v2 there, or use NewBie Loader, which says what is wrong "
             "with a file."
         )
+    refuse_clip_skip(clip, tokens)
     return tokens
+
+
+def refuse_clip_skip(clip: CLIP, tokens: dict[str, list[list[Token]]]) -> None:
+    """Jina CLIP gives the host no layer but its last. Raises ValueError where another was asked of it."""
+    if "jina" in tokens and clip.layer_idx is not None:
+        raise ValueError("NewBie's text encoders have no clip skip: remove CLIP Set Last Layer.")
 
 
 Text = tuple[list[Token], list[int]]  # Gemma's tokens, and whose LoRAs act on each

@@ -76,6 +76,14 @@ def test_a_vector_that_is_not_kept_is_read_with_texts_that_are(clip):
     assert torch.equal(entry[0], fresh[0]) and torch.equal(entry[1]["pooled_output"], fresh[1]["pooled_output"])
 
 
+@pytest.mark.parametrize("mode", ["strict", "gentle", "off"])
+def test_clip_skip_is_refused_in_a_sentence(clip, mode):
+    clip.clip_layer(-2)
+    scene = parse("<character_1><n>miku</n></character_1><character_2/>")
+    with pytest.raises(ValueError, match="have no clip skip: remove CLIP Set Last Layer"):
+        encode(clip, scene, layout(scene), mode)
+
+
 def test_a_patched_encoder_reads_anew(clip):
     encode_two(clip, "kaito")
     name, weight = next((n, w) for n, w in clip.cond_stage_model.named_parameters() if n.endswith("q_proj.weight"))
