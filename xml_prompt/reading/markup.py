@@ -67,6 +67,11 @@ class Text:
     words: str
     pieces: tuple[Piece, ...]
 
+    @classmethod
+    def at(cls, offset: int, words: str) -> Text:
+        """Words that are not written so in the source: all of them stand at one place."""
+        return cls(words, ((offset, "", True),))
+
     def offset(self, index: int) -> int:
         """Where in the source the words' index-th character was written."""
         if len(self.pieces) == 1 and len(self.pieces[0][1]) == len(self.words):  # nearly always: no reference in it

@@ -377,7 +377,7 @@ _TECHNICAL = frozenset(_TECHNICAL_WORDS.split())
 def _with_attributes_inside(node: Node, says: Callable[[str], bool]) -> Node:
     """`<character_1 position="left">` is `<character_1> <position>left</position>`, where an attribute says a thing."""
     inside = {
-        name: Node(name, {}, node.offset, (Text(value, ((node.offset, "", True),)),))
+        name: Node(name, {}, node.offset, (Text.at(node.offset, value),))
         for name, value in node.attributes.items()
         if name.lower() not in _TECHNICAL and says(name.lower())
     }
@@ -392,7 +392,7 @@ def _read_character_content(reading: Reading, draft: Draft, node: Node) -> None:
     draft.name = draft.name or unescaped_name(node.attributes.get("name", "").strip())
     attributes = _attributes(reading, node, _OF_CHARACTERS, is_negative)
     for words in (value for key, value in attributes.items() if is_negative(key)):
-        draft.negative += tags_in(reading, (Text(words, ((node.offset, "", True),)),))
+        draft.negative += tags_in(reading, (Text.at(node.offset, words),))
     if attributes.get("bbox", "").strip():
         state_box(reading, draft, attributes["bbox"], node.offset)
     if "gender" in attributes:
@@ -453,7 +453,7 @@ def _in_parts(node: Node, names: Collection[str]) -> Node:
     if not parts or _own_words(node) or not set(names).issuperset(name.lower() for name, _ in parts):
         return node
     said = (f"{name}={value}" if re.match("-?[0-9.]", value) else value for name, value in parts)
-    return replace(node, attributes={}, content=(Text(", ".join(said), ((node.offset, "", True),)),))
+    return replace(node, attributes={}, content=(Text.at(node.offset, ", ".join(said)),))
 
 
 def _words_in(node: Node) -> str:
@@ -508,7 +508,7 @@ def _whose_act(node: Node) -> Node:
         content += part.all_texts if key in _ACT_KINDS else () if key in _OF_ACTS else (part,)
     if not any(isinstance(part, Text) and part.words.strip() for part in content):
         kinds = (value for name, value in node.attributes.items() if word_key(name) in _ACT_KINDS)
-        content += [Text(value, ((node.offset, "", True),)) for value in kinds]
+        content += [Text.at(node.offset, value) for value in kinds]
     others = {name: value for name, value in node.attributes.items() if word_key(name) not in _ACT_KINDS | _OF_ACTS}
     between = ", ".join(one for name in members for one in said[name])
     return replace(node, attributes=others | {"between": between}, content=tuple(content))
@@ -521,7 +521,7 @@ def _with_its_object(node: Node) -> Node:
         return node
     words = " ".join([*(text.words.strip() for text in act.texts if text.words.strip()), act.attributes["between"]])
     others = {name: value for name, value in act.attributes.items() if name != "between"}
-    return replace(act, attributes=others, content=(Text(words, ((node.offset, "", True),)), *act.children))
+    return replace(act, attributes=others, content=(Text.at(node.offset, words), *act.children))
 
 
 # What an element says. Leaves hold words alone; these are the attributes they take.

@@ -347,12 +347,12 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
         inside = [node for inner, value in entry.items() for node in _field(read, inner, value, (*path, inner))]
         return [Node(name, {}, at, tuple(inside), is_key=True)]
     if isinstance(entry, list) and entry and all(isinstance(one, list) for one in entry):  # several boxes
-        return [Node(name, {}, at, (Text(json.dumps(one), ((at, "", True),)),), is_key=True) for one in entry]
+        return [Node(name, {}, at, (Text.at(at, json.dumps(one)),), is_key=True) for one in entry]
     if isinstance(entry, str):
         inner = read.text(path, entry)
         return [Node(name, {}, at, tuple(_with_loras(_placed(inner, at, read.source))), is_key=True)]
     if isinstance(entry, list) and field == "bbox":
-        return [Node(name, {}, at, (Text(json.dumps(entry), ((at, "", True),)),), is_key=True)]
+        return [Node(name, {}, at, (Text.at(at, json.dumps(entry)),), is_key=True)]
     if isinstance(entry, list) and entry and all(isinstance(one, str) for one in entry):
         return [Node(name, {}, at, tuple(_with_loras(_listed(read, entry, path))), is_key=True)]
     words = _tags_of(entry) if isinstance(entry, list) else _number(entry)
@@ -361,7 +361,7 @@ def _field(read: _Json, key: str, entry: Any, path: Path) -> list[Node]:
     if words == "" and (picture_field(name) or character_field(name)):
         return []
     words = read.text((*path, ""), words).text
-    return [Node(name, {}, at, (Text(words, ((at, "", True),)),), is_key=True)]
+    return [Node(name, {}, at, (Text.at(at, words),), is_key=True)]
 
 
 def _with_loras(text: Text) -> Iterator[Node | Text]:
