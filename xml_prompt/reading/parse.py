@@ -179,7 +179,8 @@ def warn_of_count(reading: Reading, scene: Scene) -> None:
     counted = sum(people[1] for tag in tags if is_counted(tag.text) and (people := people_in(tag.text)))
     together = [people[1] for tag in tags if not people_in(tag.text) and (people := several_in(tag.text))]
     alone = any(word_key(tag.text) in ("solo", "1人", "单人", "一人") for tag in tags)
-    stated = max([counted, *together, int(alone)])
+    numbers = [int(tag.text) for tag in tags if re.fullmatch("[0-9]{1,2}", tag.text)]
+    stated = max([counted, *together, *numbers, int(alone)])
     people = sum(character.gender in ("girl", "boy") for character in scene.characters)
     if stated and not people <= stated <= len(scene.characters):
         message = Message(
@@ -370,7 +371,7 @@ def _read_character(reading: Reading, node: Node) -> None:
 
 
 _OF_CHARACTERS = ("id", "name", "gender", "bbox")
-_TECHNICAL_WORDS = "class key lang no num number order ref role type version index"
+_TECHNICAL_WORDS = "class key lang no num number order ref role type version index weight strength"
 _TECHNICAL = frozenset(_TECHNICAL_WORDS.split())
 
 
@@ -385,9 +386,20 @@ def _with_attributes_inside(node: Node, says: Callable[[str], bool]) -> Node:
     return replace(node, attributes=others, content=(*inside.values(), *node.content)) if inside else node
 
 
+def _with_its_place(node: Node) -> Node:
+    """`<character_1 x="50" y="100" width="400" height="850">` states a box, and x and y alone a position."""
+    numbers = {name: value for name, value in node.attributes.items() if name.lower() in EDGES}
+    stated = "bbox" if len(numbers) == 4 else "position" if {"x", "y"} == set(map(str.lower, numbers)) else ""
+    if not stated or stated in node.attributes:
+        return node
+    others = {name: value for name, value in node.attributes.items() if name not in numbers}
+    return replace(node, attributes=others | {stated: ", ".join(f"{name}={v}" for name, v in numbers.items())})
+
+
 def _read_character_content(reading: Reading, draft: Draft, node: Node) -> None:
     """Its attributes, and what stands in it."""
     node = apart_from_loras(reading, node, draft.loras)
+    node = _with_its_place(node)
     node = _with_attributes_inside(node, lambda name: name not in _OF_CHARACTERS and not is_negative(name))
     draft.name = draft.name or unescaped_name(node.attributes.get("name", "").strip())
     attributes = _attributes(reading, node, _OF_CHARACTERS, is_negative)
