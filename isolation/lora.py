@@ -344,6 +344,7 @@ class HostWeights(Host):
 
 
 Found = list[tuple[nn.Module, Target, str]]  # layers, what is added to them, and what their tokens are
+Dressed = list[tuple[str, str, nn.Module]]  # where in the network a layer is, its name there, and it with its LoRAs
 
 
 def acting_on(found: Found, gates: Gates) -> AbstractContextManager[None]:
@@ -448,13 +449,14 @@ class Loras:
         self.targets: list[Target] = []
         self.found: weakref.WeakKeyDictionary[nn.Module, Found] = weakref.WeakKeyDictionary()
         self.kept: dict[tuple, Gates] = {}
+        self.dressed: weakref.WeakKeyDictionary[Gates, Dressed] = weakref.WeakKeyDictionary()
 
     def fit(self, model: BaseModel) -> None:
         """Before a run: to the model's layers and dtype. Raises ValueError, one sentence."""
         stack = self.weights.stack
         known = comfy.lora.model_lora_keys_unet(model, {})
         self.targets = stack.fit(known, model.diffusion_model, "diffusion_model.")
-        self.found = weakref.WeakKeyDictionary()
+        self.found, self.dressed = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
         dtype = model.get_dtype_inference()
         for parameter in stack.parameters():
             if parameter.dtype != dtype:
@@ -507,13 +509,14 @@ class Loras:
         found, gates = self.layers(network), self.gates(network, x, text, places)
         if compiled is None:
             return acting_on(found, gates)
-        return exchanged(with_loras(network, found, gates, x.to(compiled), text.shape[1]))
+        if gates not in self.dressed:
+            self.dressed[gates] = with_loras(network, found, gates, x.to(compiled), text.shape[1])
+        dressed = self.dressed[gates]
+        return exchanged((network.get_submodule(parent), name, layer) for parent, name, layer in dressed)
 
 
-def with_loras(
-    network: nn.Module, found: Found, gates: Gates, x: Tensor, caption: int
-) -> Iterator[tuple[nn.Module, str, nn.Module]]:
-    """Where in the network each layer is, its name there, and the layer with its LoRAs. caption: how many tokens."""
+def with_loras(network: nn.Module, found: Found, gates: Gates, x: Tensor, caption: int) -> Dressed:
+    """caption: how many tokens."""
     (image,), host = grids(network, *x.shape[-2:]), HostWeights()
     lengths = {JOINT: caption + image, CAPTION: caption, IMAGE: image, EVERYTHING: 1}
     added: dict[str, list[tuple[Target, list[Tensor]]]] = {}
@@ -524,9 +527,10 @@ def with_loras(
         if place in (JOINT, CAPTION):
             own = [of_any_length(gate, gate.ndim - 2) for gate in own]
         added.setdefault(target.path, []).append((target, own))
-    for path, of_layer in added.items():
-        parent, _, name = path.rpartition(".")
-        yield network.get_submodule(parent), name, WithLoras(network.get_submodule(path), of_layer, host)
+    return [
+        (*path.rpartition(".")[::2], WithLoras(network.get_submodule(path), of_layer, host))
+        for path, of_layer in added.items()
+    ]
 
 
 def grids(network: nn.Module, height: int, width: int) -> dict[int, tuple[int, int]]:
