@@ -125,11 +125,12 @@ export function setHidden(node, widget, hidden) {
 export function heightFollower(node, parts, more) {
   const bare = node.computeSize()[1];
   let need = 0;
+  const heightOf = ({ offsetHeight }) => offsetHeight && offsetHeight + GAP;
   const look = () => {
-    const heights = parts.map(({ offsetHeight }) => offsetHeight).filter(Boolean);
-    const now = heights.reduce((sum, height) => sum + height + GAP, MARGINS);
+    const heights = parts.map(heightOf).filter(Boolean);
+    const now = heights.reduce((sum, height) => sum + height, MARGINS);
     if (!heights.length || now === need) return; // not on the screen
-    const grown = need ? now - need : 0;
+    const grown = need ? now - need : heightOf(parts.at(-1)); // told before it was first seen
     const unsized = !need && node.size[1] <= bare + ROUNDED;
     need = now;
     const least = node.computeSize()[1];
@@ -140,9 +141,8 @@ export function heightFollower(node, parts, more) {
   parts.forEach((part) => observer.observe(part));
   also(node, "onSerialize", (saved) => {
     const [width, height] = node.size;
-    const told = parts.at(-1).offsetHeight;
-    if (height <= node.computeSize()[1] + ROUNDED) saved.size = [width, bare];
-    else if (told) saved.size = [width, height - told - GAP];
+    const unsized = height <= node.computeSize()[1] + ROUNDED;
+    saved.size = [width, unsized ? bare : height - heightOf(parts.at(-1))];
   });
   return { least: () => need + more(), look, stop: () => observer.disconnect() };
 }
