@@ -66,6 +66,7 @@ _LABELLED_LINE = re.compile(
 )
 _PLACEHOLDER = re.compile(r"\$character_[0-9]+\$")  # the template's own
 _NUMBER_BEHIND = re.compile(r"[_\-]?(?:[0-9]{1,2}|[a-d]|[一二三四五六])$", re.IGNORECASE)
+_NUMBERED_CHARACTER = re.compile("character[_ -]?[0-9]|(?:角色|人物|キャラ|캐릭터)_?[一二三0-9]", re.IGNORECASE)
 _MANY = ("s", "men", "们", "們", "たち", "達")
 _DIVIDER = re.compile(rf"(?:BREAK|AND|[\s{SEPARATORS}|·*=#_.~/\-—–])+")
 _RUN = re.compile(f"[^{re.escape(SEPARATORS)}]+")
@@ -276,7 +277,7 @@ def _read_general_element(reading: Reading, node: Node) -> None:
         read_general(reading, node, beside=bool(node.children))
     elif name is None and node.children and is_panel(node.name):
         reading.panels.append((reading.source, node))
-    elif name is None and _is_person(node):
+    elif name is None and _is_person(node) and not _is_topic(reading, node):
         _read_named_character(reading, node)
     elif name is None and node.children and not _own_words(node) and not looks_like_character(node.name):
         _read_unknown_frame(reading, node)
@@ -304,6 +305,12 @@ def _is_person(node: Node) -> bool:
         return True
     said = {*(child.name for child in node.children), *node.attributes}
     return speaks_of_person(said) and not looks_like_character(node.name) and not _holds_characters(node)
+
+
+def _is_topic(reading: Reading, node: Node) -> bool:
+    """`<subject>two friends</subject>` beside numbered characters is what the picture is about."""
+    named = node.children or node.attributes or _gender_in(node.name)
+    return not named and _NUMBERED_CHARACTER.search(reading.source.text) is not None
 
 
 def _holds_characters(node: Node) -> bool:
