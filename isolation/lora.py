@@ -458,8 +458,9 @@ class Loras:
         self.targets = stack.fit(known, model.diffusion_model, "diffusion_model.")
         self.found, self.dressed = weakref.WeakKeyDictionary(), weakref.WeakKeyDictionary()
         dtype = model.get_dtype_inference()
+        lengths = {part.magnitude for part in stack.modules() if isinstance(part, Decomposed)}
         for parameter in stack.parameters():
-            if parameter.dtype != dtype:
+            if parameter.dtype != dtype and parameter not in lengths:  # which are divided, in float32
                 parameter.data = parameter.data.to(dtype)
         for part in stack.modules():
             if isinstance(part, Decomposed):

@@ -193,12 +193,13 @@ class Decomposed(nn.Module):
         self.lengths = own.norm(dim=1) + torch.finfo(torch.float32).eps
 
     def add(self, module: nn.Module, x: Tensor, out: Tensor, gate: Tensor, cast: Cast) -> Tensor:
-        ratio = cast(self.magnitude.float() / self.lengths.to(self.magnitude.device))
+        ratio = self.magnitude.float() / self.lengths.to(self.magnitude.device)
+        more, ratio = cast(ratio - 1), cast(ratio * self.scale)  # bfloat16 knows small numbers better than those near 1
         bias = None if module.bias is None else cast(module.bias)[self.rows]
         if is_map(module):
-            ratio, bias = (None if one is None else one[:, None, None] for one in (ratio, bias))
+            more, ratio, bias = (None if one is None else one[:, None, None] for one in (more, ratio, bias))
         plain = out if bias is None else out - bias
-        return out + gate * ((ratio - 1) * plain + ratio * self.scale * self.inner.linear(module, x, cast))
+        return out + gate * (more * plain + ratio * self.inner.linear(module, x, cast))
 
 
 class Layer(nn.Module):

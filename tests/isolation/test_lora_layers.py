@@ -229,6 +229,22 @@ def test_pefts_dora_divides_by_the_lengths_of_the_changed_rows(shape, rows):
         torch.testing.assert_close(got[:, token], expected[:, token], rtol=1e-5, atol=1e-4)
 
 
+def test_a_dora_that_changes_little_does_so_in_bfloat16():
+    """Rows are to be half a percent longer. Rounded to bfloat16 first, they would be .8 % longer."""
+    torch.manual_seed(3)
+    module = comfy.ops.manual_cast.Linear(IN, OUT, bias=False).requires_grad_(False)
+    torch.nn.init.normal_(module.weight)
+    module = module.bfloat16()
+    lengths = module.weight.float().norm(dim=1, keepdim=True)
+    file = {"layer.lora_up.weight": torch.zeros(OUT, 1), "layer.lora_down.weight": torch.zeros(1, IN),
+            "layer.dora_scale": 1.005 * lengths}
+    x = torch.randn(64, 64, IN).bfloat16()
+    before = module(x).float()
+    with acting_on([(module, target_of([file]), IMAGE)], Given(torch.ones(64, 1).bfloat16())):
+        after = module(x).float()
+    assert abs((after * before).sum() / before.square().sum() - 1.005) < 0.001
+
+
 @pytest.mark.parametrize("rows", [(0, OUT), (8, OUT), (16, OUT)])
 @pytest.mark.parametrize("kind", LINEAR_KINDS)
 def test_a_part_of_a_layers_outputs_is_changed_alone(kind, rows):
