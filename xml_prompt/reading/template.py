@@ -175,9 +175,6 @@ _SETTING_WORDS = """
     aspect_ratio model batch_size denoise use_coords use_order
 """
 _SETTINGS = frozenset(_SETTING_WORDS.split())
-
-
-
 NEARLY = 0.95
 _WHOLE = Box(0, 0, GRID, GRID)
 
